@@ -1,0 +1,67 @@
+"""KServe's InferenceService, read and never wrapped: only the fields Mizzen uses are typed, the rest is kept as it is."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field as Described
+from pydantic.alias_generators import to_camel
+
+from catalog.fields import Metadata
+
+
+class _Open(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
+
+
+class ModelFormat(_Open):
+    """What the model is written in."""
+
+    name: str = Described(description="e.g. onnx, triton.")
+    version: str | None = Described(default=None, description="Version of the format.")
+
+
+class PredictorModel(_Open):
+    """The model a predictor serves."""
+
+    model_format: ModelFormat = Described(description="Format.")
+    runtime: str | None = Described(default=None, description="ServingRuntime.")
+    storage_uri: str = Described(description="Triton repository root, e.g. pvc://models/flight-delay/DIGEST.")
+    protocol_version: str | None = Described(default=None, description="v2 or grpc-v2.")
+    resources: dict[str, Any] = Described(default_factory=dict, description="Container resources.")
+
+
+class Predictor(_Open):
+    """The predictor component."""
+
+    model: PredictorModel = Described(description="The model.")
+
+
+class InferenceServiceSpec(_Open):
+    """Specification as KServe defines it."""
+
+    predictor: Predictor = Described(description="The predictor.")
+
+
+class InferenceService(_Open):
+    """`serving.kserve.io/v1beta1` InferenceService."""
+
+    api_version: Literal["serving.kserve.io/v1beta1"] = Described(description="Group and version.")
+    kind: Literal["InferenceService"] = Described(description="Kind.")
+    metadata: Metadata = Described(description="Object metadata.")
+    spec: InferenceServiceSpec = Described(description="Specification.")
+
+    @model_validator(mode="after")
+    def _storage_is_given(self) -> Self:
+        if "://" not in self.spec.predictor.model.storage_uri:
+            raise ValueError("spec.predictor.model.storageUri needs a scheme, e.g. pvc://models/NAME/DIGEST")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return self.metadata.name
+
+    @property
+    def storage_uri(self) -> str:
+        """Where its Triton repository root is."""
+        return self.spec.predictor.model.storage_uri

@@ -1,0 +1,147 @@
+"""YAML text → definitions, with the file, line and field of everything that is wrong."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from catalog.collection import Collection
+from catalog.endpoint import Endpoint
+from catalog.feature_view import FeatureView
+from catalog.inference_service import InferenceService
+
+AnyDefinition = FeatureView | Endpoint | Collection | InferenceService
+_MODELS: dict[tuple[str, str], type[FeatureView] | type[Endpoint] | type[Collection] | type[InferenceService]] = {
+    ("mizzen.dev/v1alpha1", "FeatureView"): FeatureView,
+    ("mizzen.dev/v1alpha1", "Endpoint"): Endpoint,
+    ("mizzen.dev/v1alpha1", "Collection"): Collection,
+    ("serving.kserve.io/v1beta1", "InferenceService"): InferenceService,
+}
+_OURS = {group for group, _ in _MODELS}
+MAX_FILE_BYTES = 1_000_000
+MAX_NESTING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionError:
+    """One thing that is wrong with one definition."""
+
+    file: str
+    line: int
+    field: str
+    reason: str
+    kind: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        """`file:line: field: reason`."""
+        place = f"{self.file}:{self.line}" if self.file else f"{self.kind} {self.name}"
+        return f"{place}: {self.field}: {self.reason}" if self.field else f"{place}: {self.reason}"
+
+
+def parse_file(path: Path) -> tuple[list[AnyDefinition], list[DefinitionError]]:
+    """Definitions of one file and what is wrong in it; foreign kinds are passed over."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return [], [DefinitionError(str(path), 0, "", f"can't be read: {error.strerror}")]
+    return parse_text(data, str(path))
+
+
+def parse_text(data: bytes | str, file: str) -> tuple[list[AnyDefinition], list[DefinitionError]]:
+    """The same for text; `file` is the name shown. Never raises on bad input."""
+    if len(data) > MAX_FILE_BYTES:
+        return [], [DefinitionError(file, 0, "", f"is larger than {MAX_FILE_BYTES} bytes")]
+    try:
+        nodes = [node for node in _compose(data) if node is not None]
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or "is no YAML text"
+        return [], [DefinitionError(file, mark.line + 1 if mark else 0, "", str(reason))]
+    definitions: list[AnyDefinition] = []
+    errors: list[DefinitionError] = []
+    for node in nodes:
+        definition, wrong = _parse_node(node, file)
+        errors.extend(wrong)
+        if definition is not None:
+            definitions.append(definition)
+    return definitions, errors
+
+
+def _compose(data: bytes | str) -> list[yaml.Node | None]:
+    depth = 0
+    for event in yaml.parse(data, Loader=yaml.SafeLoader):
+        # Aliases are refused: definitions have no use for them and they can blow up.
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not taken", problem_mark=event.start_mark)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_NESTING:
+            raise yaml.MarkedYAMLError(problem=f"is nested deeper than {MAX_NESTING}", problem_mark=event.start_mark)
+    return list(yaml.compose_all(data, Loader=yaml.SafeLoader))
+
+
+def _parse_node(node: yaml.Node, file: str) -> tuple[AnyDefinition | None, list[DefinitionError]]:
+    line = node.start_mark.line + 1
+    try:
+        content: Any = _construct(node)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
+        mark = getattr(error, "problem_mark", None)
+        return None, [
+            DefinitionError(file, mark.line + 1 if mark else line, "", str(getattr(error, "problem", None) or error))
+        ]
+    if not isinstance(content, dict):
+        return None, [DefinitionError(file, line, "", "is not a mapping with apiVersion, kind, metadata and spec")]
+    group, kind = str(content.get("apiVersion", "")), str(content.get("kind", ""))
+    model = _MODELS.get((group, kind))
+    metadata = content.get("metadata")
+    name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+    if model is None:
+        if group in _OURS or not group or not kind:
+            reason = f"there is no kind {kind!r} in apiVersion {group!r}"
+            return None, [DefinitionError(file, line, "kind", reason, kind or "?", name or "?")]
+        return None, []
+    content.pop("status", None)
+    try:
+        return model.model_validate(content), []
+    except ValidationError as error:
+        return None, [
+            DefinitionError(file, _line(node, found["loc"]), _dotted(found["loc"]), _reason(found), kind, name)
+            for found in error.errors(include_url=False, include_context=False)
+        ]
+
+
+def _construct(node: yaml.Node) -> Any:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _reason(found: Any) -> str:
+    if found["type"] == "extra_forbidden":
+        return "there is no such field"
+    message = str(found["msg"]).removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """Line of the deepest node that the location reaches."""
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == part), None)
+            if pair is None:
+                break
+            node = pair[1] if isinstance(pair[1], yaml.CollectionNode) else pair[0]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+    return int(node.start_mark.line) + 1

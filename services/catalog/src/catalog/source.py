@@ -1,0 +1,150 @@
+"""Where definitions are read from: a port, and its directory adapter."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import watchfiles
+
+from catalog.collection import Collection
+from catalog.endpoint import Endpoint
+from catalog.feature_view import FeatureView
+from catalog.inference_service import InferenceService
+from catalog.parse import AnyDefinition, DefinitionError, parse_file
+from catalog.schema import schema_hash
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All definitions at one instant, by name (feature views by reference name)."""
+
+    feature_views: dict[str, FeatureView] = field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    collections: dict[str, Collection] = field(default_factory=dict)
+    inference_services: dict[str, InferenceService] = field(default_factory=dict)
+    errors: tuple[DefinitionError, ...] = ()
+
+    def schema_hash(self, endpoint: str) -> str:
+        """The endpoint's schema hash; KeyError when it or one of its columns does not exist."""
+        return schema_hash(self.endpoints[endpoint], self.feature_views)
+
+
+class DefinitionSource(Protocol):
+    """Reads definitions and tells of changes."""
+
+    async def load(self) -> Catalog:
+        """All definitions now; wrong ones are left out and named in `errors`."""
+
+    async def watch(self, callback: Callable[[Catalog], Awaitable[None] | None]) -> None:
+        """Calls back with the new catalog after each change, until cancelled; a definition that became wrong stays as it was."""
+
+
+class DirectorySource:
+    """Definitions from the YAML files of a directory (and its subdirectories)."""
+
+    def __init__(self, directory: Path, *, poll_s: float = 0.5) -> None:
+        """`poll_s` is how long changes are collected before they count, seconds."""
+        self._directory = directory
+        self._poll_s = poll_s
+        self._last = Catalog()
+
+    async def load(self) -> Catalog:
+        """See DefinitionSource."""
+        self._last = await asyncio.to_thread(read_directory, self._directory, self._last)
+        return self._last
+
+    async def watch(self, callback: Callable[[Catalog], Awaitable[None] | None]) -> None:
+        """See DefinitionSource."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        # Whatever changed between the caller's load() and the watch's start would be lost without this.
+        await self._reload(callback)
+        step_ms = max(50, int(self._poll_s * 1000))
+        async for _ in watchfiles.awatch(self._directory, debounce=step_ms, step=50, recursive=True):
+            await self._reload(callback)
+
+    async def _reload(self, callback: Callable[[Catalog], Awaitable[None] | None]) -> None:
+        before = self._last
+        after = await self.load()
+        if after == before:
+            return
+        for error in after.errors:
+            _log.error("definition refused: %s", error)
+        answer = callback(after)
+        if answer is not None:
+            await answer
+
+
+def read_directory(directory: Path, last: Catalog | None = None) -> Catalog:
+    """Reads every *.yaml and *.yml under `directory`; names of `last` that are wrong now keep serving. Blocks on the disk."""
+    last = last or Catalog()
+    found: list[AnyDefinition] = []
+    errors: list[DefinitionError] = []
+    paths = [path for path in directory.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()]
+    for path in sorted(paths):
+        definitions, wrong = parse_file(path)
+        found.extend(definitions)
+        errors.extend(wrong)
+    catalog, twice = _by_name(found)
+    return replace(_keep_serving(catalog, last, errors), errors=(*errors, *twice, *_broken_references(catalog)))
+
+
+def _by_name(found: list[AnyDefinition]) -> tuple[Catalog, list[DefinitionError]]:
+    catalog = Catalog()
+    twice: list[DefinitionError] = []
+    for definition in found:
+        name = definition.metadata.name
+        target: dict[str, AnyDefinition]
+        if isinstance(definition, FeatureView):
+            target, name = catalog.feature_views, definition.reference_name  # type: ignore[assignment]
+        elif isinstance(definition, Endpoint):
+            target = catalog.endpoints  # type: ignore[assignment]
+        elif isinstance(definition, Collection):
+            target = catalog.collections  # type: ignore[assignment]
+        else:
+            target = catalog.inference_services  # type: ignore[assignment]
+        if name in target:
+            reason = f"{definition.kind} {name} is defined twice; the first one counts"
+            twice.append(
+                DefinitionError(file="", line=0, field="metadata.name", reason=reason, kind=definition.kind, name=name)
+            )
+        else:
+            target[name] = definition
+    return catalog, twice
+
+
+def _keep_serving(catalog: Catalog, last: Catalog, errors: list[DefinitionError]) -> Catalog:
+    """Adds what served before and is wrong now. A name that can't even be read keeps everything its file may have held."""
+    unreadable = any(not error.name for error in errors)
+    broken = {(error.kind, error.name) for error in errors}
+
+    def kept(now: dict[str, T], before: dict[str, T], kind: str) -> dict[str, T]:
+        def stays(name: str) -> bool:
+            return unreadable or (kind, name) in broken or (kind, name.replace("_", "-")) in broken
+
+        return now | {name: old for name, old in before.items() if name not in now and stays(name)}
+
+    return replace(
+        catalog,
+        feature_views=kept(catalog.feature_views, last.feature_views, "FeatureView"),
+        endpoints=kept(catalog.endpoints, last.endpoints, "Endpoint"),
+        collections=kept(catalog.collections, last.collections, "Collection"),
+        inference_services=kept(catalog.inference_services, last.inference_services, "InferenceService"),
+    )
+
+
+def _broken_references(catalog: Catalog) -> list[DefinitionError]:
+    """Endpoints whose feature columns do not exist; they stay loaded and fail on request until the view is there."""
+    found: list[DefinitionError] = []
+    for endpoint in catalog.endpoints.values():
+        try:
+            schema_hash(endpoint, catalog.feature_views)
+        except KeyError as error:
+            reason = str(error.args[0])
+            found.append(DefinitionError("", 0, "spec.model.tensors", reason, "Endpoint", endpoint.name))
+    return found
