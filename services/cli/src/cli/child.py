@@ -1,0 +1,36 @@
+"""Run as a script (`python -I -S child.py PARENT SIGNAL UID COMMAND…`): becomes COMMAND, tied to its parent's life.
+
+The kernel sends SIGNAL when the parent dies, however it died (PR_SET_PDEATHSIG), so a killed supervisor leaves nothing
+running. Only the standard library, and little of it: this runs at each start of each child.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> None:
+    """Drop to UID where one is given ('-': stay), tie to the parent, then exec. Order matters: setuid clears the tie."""
+    parent, death_signal, uid, command = int(arguments[0]), int(arguments[1]), arguments[2], arguments[3:]
+    if uid != "-" and os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(int(uid))
+        os.setuid(int(uid))
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the tie was made
+        sys.exit(0)
+    # Python ignores SIGPIPE, and ignored signals survive an exec: give the command the defaults it expects.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        os.execvp(command[0], command)  # noqa: S606  # no shell is wanted
+    except OSError as error:
+        print(f"cannot run {command[0]}: {error.strerror}", file=sys.stderr)
+        sys.exit(127)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

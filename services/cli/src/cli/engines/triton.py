@@ -1,0 +1,46 @@
+"""tritonserver: one for all InferenceServices of a machine, in its own venv (room inference knows its ways)."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.spec import ChildSpec, Ready
+from inference import runtime
+
+HOST = "127.0.0.1"
+
+
+def spec(
+    venv: Path,
+    repositories: Sequence[Path],
+    state: Path,
+    *,
+    grpc_port: int,
+    http_port: int,
+    metrics_port: int,
+    name: str = "triton",
+    fingerprint: str = "",
+) -> ChildSpec:
+    """A supervised tritonserver over `repositories`; raises chassis' FailedPrecondition where the venv cannot run it."""
+    return ChildSpec(
+        name=name,
+        command=tuple(
+            runtime.tritonserver_command(
+                venv,
+                list(repositories),
+                grpc_port,
+                http_port,
+                metrics_port,
+                HOST,
+                backends=runtime.prepare_backends(venv, state),
+                shared_memory_prefix=runtime.shared_memory_prefix(state),
+            )
+        ),
+        env=runtime.tritonserver_environment(venv, {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}),
+        cwd=str(state),
+        ready=Ready("http", http_port, path="/v2/health/ready"),
+        stop_timeout_s=runtime.EXIT_TIMEOUT_S + 5.0,
+        shm_prefix=runtime.shared_memory_prefix(state),
+        ports=(grpc_port, http_port, metrics_port),
+        fingerprint=fingerprint,
+    )

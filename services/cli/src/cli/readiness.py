@@ -1,0 +1,50 @@
+"""Asking a child whether it can do its work. Each question is one short exchange on loopback."""
+
+import http.client
+import socket
+import struct
+
+from cli.spec import Ready
+
+PROTOCOL_3 = 196608
+OK = 200
+
+
+def is_ready(ready: Ready, timeout_s: float = 1.0) -> bool:
+    """One attempt; False for every failure, so that callers only have to ask again."""
+    try:
+        return _ask(ready, timeout_s)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _ask(ready: Ready, timeout_s: float) -> bool:
+    if ready.kind == "process":
+        return True
+    if ready.kind == "http":
+        return _http(ready, timeout_s)
+    with socket.create_connection(("127.0.0.1", ready.port), timeout=timeout_s) as connection:
+        if ready.kind == "valkey":
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")  # -LOADING while it reads its file
+        if ready.kind == "postgres":
+            return _postgres(connection, ready)
+    return True
+
+
+def _http(ready: Ready, timeout_s: float) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", ready.port, timeout=timeout_s)
+    try:
+        connection.request("GET", ready.path)
+        return connection.getresponse().status == OK
+    finally:
+        connection.close()
+
+
+def _postgres(connection: socket.socket, ready: Ready) -> bool:
+    # A startup message: 'R' asks for a password, so the server takes sessions; 'E' says that it is still starting.
+    body = struct.pack("!I", PROTOCOL_3)
+    for word in ("user", ready.user, "database", ready.database, ""):
+        body += word.encode() + b"\0"
+    connection.sendall(struct.pack("!I", len(body) + 4) + body)
+    return connection.recv(1) == b"R"

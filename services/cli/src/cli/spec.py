@@ -1,0 +1,70 @@
+"""What the supervisor needs to know of a child process, as plain data: it can be written to the plan and read back."""
+
+import hashlib
+import json
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+ReadyKind = Literal["http", "valkey", "postgres", "tcp", "process"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """How a child shows that it can do its work: `path` is for http, `user` and `database` are for postgres."""
+
+    kind: ReadyKind = "process"
+    port: int = 0
+    path: str = "/"
+    user: str = ""
+    database: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One supervised process. `env` is the whole environment; `uid` is set where the child must not run as root."""
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    ready: Ready = field(default_factory=Ready)
+    stop_signal: int = int(signal.SIGTERM)
+    stop_timeout_s: float = 25.0
+    uid: int | None = None
+    shm_prefix: str = ""
+    ports: tuple[int, ...] = ()
+    fingerprint: str = ""
+    """Changes when something outside of command and env (a binary, a folder's contents) asks for a restart."""
+
+    def digest(self) -> str:
+        """The first 16 hex of sha256 over what matters: two equal ones need no restart. PATH differs between shells."""
+        matters = {**asdict(self), "env": {key: value for key, value in self.env.items() if key != "PATH"}}
+        return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:16]
+
+    def argv(self, parent_pid: int) -> list[str]:
+        """The command wrapped in `cli.child`, which ties it to its parent and drops privileges before it starts."""
+        wrapper = str(Path(__file__).with_name("child.py"))
+        uid = "-" if self.uid is None else str(self.uid)
+        return [
+            *(sys.executable, "-I", "-S", wrapper, str(parent_pid), str(int(self.stop_signal)), uid),
+            *self.command,
+        ]
+
+
+def specs_to_json(specs: Sequence[ChildSpec]) -> str:
+    """The plan file's text."""
+    return json.dumps([asdict(spec) for spec in specs], indent=1)
+
+
+def specs_from_json(text: str) -> list[ChildSpec]:
+    """The inverse of `specs_to_json`; raises ValueError, KeyError or TypeError on foreign text."""
+    return [_spec(item) for item in json.loads(text)]
+
+
+def _spec(item: dict[str, Any]) -> ChildSpec:
+    known = {**item, "command": tuple(item["command"]), "ready": Ready(**item["ready"]), "ports": tuple(item["ports"])}
+    return ChildSpec(**known)

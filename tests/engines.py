@@ -1,0 +1,233 @@
+"""The real engines for tests, one of each per test process and only when asked for.
+
+valkey             redis:// URL, emptied before each test        valkey_server    its RunningEngine, to break it
+valkey_cluster     the same, a cluster of one node with all slots
+postgres           URL of a fresh database for each test; the role is the application's, not a superuser
+postgres_module    the same, one database for each test module   postgres_server  its RunningPostgres, to break it
+triton             RunningTriton serving MiniLM; `triton_serving(repositories)` starts another one
+"""
+
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from cli import processes
+from cli.engines import postgres as postgres_engine
+from cli.engines import valkey as valkey_engine
+from cli.spec import ChildSpec
+
+ROOT = Path(__file__).parents[1]
+_numbers = itertools.count()
+E = TypeVar("E", bound="RunningEngine")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@dataclass
+class RunningEngine:
+    """An engine that a test may break: `kill` is SIGKILL to its whole group, `start` brings it back on its port."""
+
+    spec: ChildSpec
+    log: Path
+    child: subprocess.Popen[bytes] | None = None
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        self.child = processes.spawn(self.spec, self.log)
+        try:
+            processes.wait_ready(self.spec, self.child, self.log, timeout_s)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        if self.child is not None:
+            processes.stop(self.spec, self.child)
+            self.child = None
+
+    def kill(self) -> None:
+        if self.child is not None:
+            self.child.kill()
+            self.child.wait()
+            processes.end_group(self.child.pid)
+            processes.sweep_shared_memory(self.spec.shm_prefix)
+            self.child = None
+
+    def pause(self) -> None:
+        """SIGSTOP: the engine keeps its connections and answers nothing. End with `resume`."""
+        if self.child is not None:
+            os.killpg(self.child.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self.child is not None:
+            os.killpg(self.child.pid, signal.SIGCONT)
+
+    @property
+    def port(self) -> int:
+        return self.spec.ports[0]
+
+
+@dataclass
+class RunningPostgres(RunningEngine):
+    """`create_database()` gives the URL of a new one with pgvector, owned by the application's role."""
+
+    home: postgres_engine.PostgresHome = field(kw_only=True)
+
+    def create_database(self) -> str:
+        name = f"test_{next(_numbers)}"
+        postgres_engine.run_sql(self.home, self.port, f"CREATE DATABASE {name} OWNER {postgres_engine.ROLE}")
+        return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        postgres_engine.run_sql(self.home, self.port, f"DROP DATABASE {url.rsplit('/', 1)[1]} WITH (FORCE)")
+
+    def url(self, database: str) -> str:
+        password = self.home.password_file.read_text().strip()
+        return f"postgresql://{postgres_engine.ROLE}:{password}@127.0.0.1:{self.port}/{database}"
+
+
+@dataclass
+class RunningTriton(RunningEngine):
+    """`grpc_address` is host:port."""
+
+    @property
+    def grpc_address(self) -> str:
+        return f"127.0.0.1:{self.spec.ports[0]}"
+
+    @property
+    def http_port(self) -> int:
+        return self.spec.ports[1]
+
+    @property
+    def metrics_port(self) -> int:
+        return self.spec.ports[2]
+
+
+@contextmanager
+def running(engine: E) -> Iterator[E]:
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+@pytest.fixture(scope="session")
+def engine_directory() -> Iterator[Path]:
+    """One folder for all engines of this test process, where any user can reach it (PostgreSQL isn't root)."""
+    directory = Path(tempfile.mkdtemp(prefix="mizzen-test-", dir="/tmp"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def valkey_server(engine_directory: Path) -> Iterator[RunningEngine]:
+    spec = valkey_engine.spec(free_ports(1)[0], engine_directory / "valkey")
+    with running(RunningEngine(spec, engine_directory / "valkey.log")) as engine:
+        yield engine
+
+
+@pytest.fixture
+def valkey(valkey_server: RunningEngine) -> str:
+    _flush(valkey_server.port)
+    return f"redis://127.0.0.1:{valkey_server.port}/0"
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster_server(engine_directory: Path) -> Iterator[RunningEngine]:
+    # The bus port is the port plus 10,000 and has to be a port as well.
+    port = next(port for port in iter(lambda: free_ports(1)[0], 0) if port + 10_000 < 65_536)
+    spec = valkey_engine.spec(port, engine_directory / "valkey-cluster", cluster=True)
+    with running(RunningEngine(spec, engine_directory / "valkey-cluster.log")) as engine:
+        valkey_engine.own_all_slots(engine.port)
+        yield engine
+
+
+@pytest.fixture
+def valkey_cluster(valkey_cluster_server: RunningEngine) -> str:
+    _flush(valkey_cluster_server.port)
+    return f"redis://127.0.0.1:{valkey_cluster_server.port}/0"
+
+
+def _flush(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"FLUSHALL\r\n")
+        assert connection.recv(64).startswith(b"+OK")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(engine_directory: Path) -> Iterator[RunningPostgres]:
+    home = postgres_engine.prepare(engine_directory / "postgres", engine_directory / "keys", durable=False)
+    spec = postgres_engine.spec(home, free_ports(1)[0], durable=False)
+    with running(RunningPostgres(spec, engine_directory / "postgres.log", home=home)) as engine:
+        yield engine
+
+
+@pytest.fixture
+def postgres(postgres_server: RunningPostgres) -> Iterator[str]:
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def postgres_module(postgres_server: RunningPostgres) -> Iterator[str]:
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+def triton_venv() -> Path:
+    """The venv with tritonserver: MIZZEN_TRITON_VENV, else .venv-triton beside the sources (`make setup` makes it)."""
+    return Path(os.environ.get("MIZZEN_TRITON_VENV", ROOT / ".venv-triton"))
+
+
+@contextmanager
+def triton_serving(repositories: Sequence[Path], directory: Path) -> Iterator[RunningTriton]:
+    """A tritonserver of its own over `repositories`, with its files under `directory`."""
+    from cli.engines import triton as triton_engine
+
+    directory.mkdir(parents=True, exist_ok=True)
+    grpc_port, http_port, metrics_port = free_ports(3)
+    spec = triton_engine.spec(
+        triton_venv(), repositories, directory, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port
+    )
+    with running(RunningTriton(spec, directory / "triton.log")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def minilm_package(engine_directory: Path) -> Path:
+    """A Triton repository root that holds the model `minilm`."""
+    from inference import minilm
+
+    root = engine_directory / "minilm"
+    minilm.build_package(triton_venv(), root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def triton(engine_directory: Path, minilm_package: Path) -> Iterator[RunningTriton]:
+    with triton_serving([minilm_package], engine_directory / "triton") as engine:
+        yield engine

@@ -1,0 +1,48 @@
+"""The engines that every other integration test stands on."""
+
+import subprocess
+
+import pytest
+import redis
+
+from tests.engines import RunningEngine, RunningPostgres
+
+pytestmark = pytest.mark.engines
+
+
+def test_valkey_answers_and_is_empty(valkey: str) -> None:
+    with redis.Redis.from_url(valkey) as client:
+        assert client.dbsize() == 0
+        client.set("a", "1")
+
+
+def test_valkey_keeps_what_it_acknowledged_when_killed(valkey_server: RunningEngine) -> None:
+    with redis.Redis.from_url(f"redis://127.0.0.1:{valkey_server.port}/0") as client:
+        client.set("kept", "yes")
+        client.execute_command("WAITAOF", 1, 0, 2000)
+    valkey_server.kill()
+    valkey_server.start()
+    with redis.Redis.from_url(f"redis://127.0.0.1:{valkey_server.port}/0") as client:
+        assert client.get("kept") == b"yes"
+
+
+def test_cluster_node_owns_every_slot(valkey_cluster: str) -> None:
+    with redis.RedisCluster.from_url(valkey_cluster) as client:
+        client.set("{tenant:1}a", "1")
+        assert client.get("{tenant:1}a") == b"1"
+        assert client.cluster_info()["cluster_slots_assigned"] == "16384"
+
+
+def test_postgres_role_is_no_superuser_and_has_vectors(postgres: str, postgres_server: RunningPostgres) -> None:
+    psql = postgres_server.home.binaries / "psql"
+    asked = "select current_setting('is_superuser'), '[1,2]'::vector <#> '[3,4]'::vector"
+    done = subprocess.run([psql, "-X", "-A", "-t", "-c", asked, postgres], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "off|-11"
+
+
+def test_postgres_refuses_a_wrong_password(postgres: str, postgres_server: RunningPostgres) -> None:
+    psql = postgres_server.home.binaries / "psql"
+    wrong = postgres.replace(":" + postgres.split(":")[2].split("@", maxsplit=1)[0] + "@", ":wrong@")
+    done = subprocess.run([psql, "-X", "-c", "select 1", wrong], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "password authentication failed" in done.stderr
