@@ -136,12 +136,14 @@ def _dotted(location: tuple[int | str, ...]) -> str:
 
 def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
     """Line of the deepest node that the location reaches."""
+    line = int(node.start_mark.line)
     for part in location:
         if isinstance(node, yaml.MappingNode):
             pair = next(((key, value) for key, value in node.value if key.value == part), None)
             if pair is None:
                 break
-            node = pair[1] if isinstance(pair[1], yaml.CollectionNode) else pair[0]
+            line, node = int(pair[0].start_mark.line), pair[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
-    return int(node.start_mark.line) + 1
+            line = int(node.start_mark.line)
+    return line + 1

@@ -91,7 +91,8 @@ def read_directory(directory: Path, last: Catalog | None = None) -> Catalog:
         found.extend(definitions)
         errors.extend(wrong)
     catalog, twice = _by_name(found)
-    return replace(_keep_serving(catalog, last, errors), errors=(*errors, *twice, *_broken_references(catalog)))
+    catalog = _keep_serving(catalog, last, errors)
+    return replace(catalog, errors=(*errors, *twice, *_broken_references(catalog)))
 
 
 def _by_name(found: list[AnyDefinition]) -> tuple[Catalog, list[DefinitionError]]:

@@ -26,12 +26,17 @@ class _DType:
 class _DTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DTYPE_UNSPECIFIED: _DType.ValueType  # 0
+    """Not given."""
     DTYPE_BOOL: _DType.ValueType  # 1
     """One byte an element, 0 or 1."""
     DTYPE_INT32: _DType.ValueType  # 2
+    """32-bit integer."""
     DTYPE_INT64: _DType.ValueType  # 3
+    """64-bit integer."""
     DTYPE_FLOAT32: _DType.ValueType  # 4
+    """IEEE 754 single."""
     DTYPE_FLOAT64: _DType.ValueType  # 5
+    """IEEE 754 double."""
     DTYPE_STRING: _DType.ValueType  # 6
     """UTF-8 text."""
     DTYPE_TIMESTAMP: _DType.ValueType  # 7
@@ -41,12 +46,17 @@ class DType(_DType, metaclass=_DTypeEnumTypeWrapper):
     """Element type of a column."""
 
 DTYPE_UNSPECIFIED: DType.ValueType  # 0
+"""Not given."""
 DTYPE_BOOL: DType.ValueType  # 1
 """One byte an element, 0 or 1."""
 DTYPE_INT32: DType.ValueType  # 2
+"""32-bit integer."""
 DTYPE_INT64: DType.ValueType  # 3
+"""64-bit integer."""
 DTYPE_FLOAT32: DType.ValueType  # 4
+"""IEEE 754 single."""
 DTYPE_FLOAT64: DType.ValueType  # 5
+"""IEEE 754 double."""
 DTYPE_STRING: DType.ValueType  # 6
 """UTF-8 text."""
 DTYPE_TIMESTAMP: DType.ValueType  # 7
@@ -55,11 +65,15 @@ Global___DType: _TypeAlias = DType  # noqa: Y015
 
 @_typing.final
 class Doubles(_message.Message):
+    """Numbers."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The values, one element a row."""
+
     def __init__(
         self,
         *,
@@ -75,11 +89,15 @@ Global___Doubles: _TypeAlias = Doubles  # noqa: Y015
 
 @_typing.final
 class Int64s(_message.Message):
+    """Whole numbers."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The values, one element a row."""
+
     def __init__(
         self,
         *,
@@ -95,11 +113,15 @@ Global___Int64s: _TypeAlias = Int64s  # noqa: Y015
 
 @_typing.final
 class Bools(_message.Message):
+    """Truth values."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]: ...
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """The values, one element a row."""
+
     def __init__(
         self,
         *,
@@ -115,11 +137,15 @@ Global___Bools: _TypeAlias = Bools  # noqa: Y015
 
 @_typing.final
 class Strings(_message.Message):
+    """Texts."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The values, one element a row."""
+
     def __init__(
         self,
         *,
@@ -156,11 +182,17 @@ class Values(_message.Message):
     nulls: _builtins.bytes
     """One byte a row, 1 where the value is null (its element is then 0 or empty); empty when none is."""
     @_builtins.property
-    def doubles(self) -> Global___Doubles: ...
+    def doubles(self) -> Global___Doubles:
+        """Numbers."""
+
     @_builtins.property
-    def ints(self) -> Global___Int64s: ...
+    def ints(self) -> Global___Int64s:
+        """Whole numbers, or microseconds UTC for DTYPE_TIMESTAMP."""
+
     @_builtins.property
-    def bools(self) -> Global___Bools: ...
+    def bools(self) -> Global___Bools:
+        """Truth values."""
+
     @_builtins.property
     def strings(self) -> Global___Strings:
         """Text, or RFC 3339 instants for DTYPE_TIMESTAMP."""

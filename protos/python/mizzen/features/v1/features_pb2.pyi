@@ -29,6 +29,7 @@ class _FieldStatus:
 class _FieldStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FieldStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FIELD_STATUS_UNSPECIFIED: _FieldStatus.ValueType  # 0
+    """Not given."""
     FIELD_STATUS_PRESENT: _FieldStatus.ValueType  # 1
     """A value, fresh enough."""
     FIELD_STATUS_NULL_VALUE: _FieldStatus.ValueType  # 2
@@ -44,6 +45,7 @@ class FieldStatus(_FieldStatus, metaclass=_FieldStatusEnumTypeWrapper):
     """Why a value is what it is, one byte a row in `FeatureColumn.statuses`."""
 
 FIELD_STATUS_UNSPECIFIED: FieldStatus.ValueType  # 0
+"""Not given."""
 FIELD_STATUS_PRESENT: FieldStatus.ValueType  # 1
 """A value, fresh enough."""
 FIELD_STATUS_NULL_VALUE: FieldStatus.ValueType  # 2
@@ -58,11 +60,15 @@ Global___FieldStatus: _TypeAlias = FieldStatus  # noqa: Y015
 
 @_typing.final
 class ReadRequest(_message.Message):
+    """Asks to read."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReadItem]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReadItem]:
+        """This page."""
+
     def __init__(
         self,
         *,
@@ -78,6 +84,8 @@ Global___ReadRequest: _TypeAlias = ReadRequest  # noqa: Y015
 
 @_typing.final
 class ReadItem(_message.Message):
+    """One caller's read."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -136,7 +144,9 @@ class ReadItem(_message.Message):
     default_when_down: _builtins.bool
     """Answer declared defaults with FIELD_STATUS_UNAVAILABLE instead of failing when the online store is down."""
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     @_builtins.property
     def refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Feature references `view:name`, answered in this order."""
@@ -170,6 +180,8 @@ Global___ReadItem: _TypeAlias = ReadItem  # noqa: Y015
 
 @_typing.final
 class ReadResponse(_message.Message):
+    """Answers read."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: _builtins.int
@@ -192,6 +204,8 @@ Global___ReadResponse: _TypeAlias = ReadResponse  # noqa: Y015
 
 @_typing.final
 class ReadResult(_message.Message):
+    """The answer to one ReadItem."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STATUS_FIELD_NUMBER: _builtins.int
@@ -230,6 +244,8 @@ Global___ReadResult: _TypeAlias = ReadResult  # noqa: Y015
 
 @_typing.final
 class FeatureColumn(_message.Message):
+    """One feature of every row."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REF_FIELD_NUMBER: _builtins.int
@@ -237,12 +253,15 @@ class FeatureColumn(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     TIMESTAMPS_INDEX_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
+    """The column: `view:feature`, `entity:NAME` or `input:NAME`."""
     statuses: _builtins.bytes
     """One FieldStatus a row; empty when every row is PRESENT."""
     timestamps_index: _builtins.int
     """Index into ReadResult.timestamps_us plus 1; 0 for on-demand features, which have none of their own."""
     @_builtins.property
-    def values(self) -> _values_pb2.Values: ...
+    def values(self) -> _values_pb2.Values:
+        """The values, one element a row."""
+
     def __init__(
         self,
         *,
@@ -261,11 +280,15 @@ Global___FeatureColumn: _TypeAlias = FeatureColumn  # noqa: Y015
 
 @_typing.final
 class WriteRequest(_message.Message):
+    """Asks to write."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___WriteItem]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___WriteItem]:
+        """This page."""
+
     def __init__(
         self,
         *,
@@ -281,6 +304,8 @@ Global___WriteRequest: _TypeAlias = WriteRequest  # noqa: Y015
 
 @_typing.final
 class WriteItem(_message.Message):
+    """One caller's write."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -335,7 +360,9 @@ class WriteItem(_message.Message):
     event_timestamps_us: _builtins.bytes
     """Microseconds UTC as little-endian int64, one a row."""
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     @_builtins.property
     def entities(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]:
         """Join key → one element a row."""
@@ -363,6 +390,8 @@ Global___WriteItem: _TypeAlias = WriteItem  # noqa: Y015
 
 @_typing.final
 class WriteResponse(_message.Message):
+    """Answers write."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: _builtins.int
@@ -385,6 +414,8 @@ Global___WriteResponse: _TypeAlias = WriteResponse  # noqa: Y015
 
 @_typing.final
 class WriteResult(_message.Message):
+    """The answer to one WriteItem."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STATUS_FIELD_NUMBER: _builtins.int
@@ -395,7 +426,9 @@ class WriteResult(_message.Message):
     older: _builtins.int
     """Rows left out because the store holds a newer event timestamp for that entity."""
     @_builtins.property
-    def status(self) -> _status_pb2.Status: ...
+    def status(self) -> _status_pb2.Status:
+        """Code 0 (OK) or the failure of this item."""
+
     def __init__(
         self,
         *,
@@ -413,11 +446,15 @@ Global___WriteResult: _TypeAlias = WriteResult  # noqa: Y015
 
 @_typing.final
 class ListFeatureViewsRequest(_message.Message):
+    """Asks to list feature views."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     def __init__(
         self,
         *,
@@ -433,11 +470,15 @@ Global___ListFeatureViewsRequest: _TypeAlias = ListFeatureViewsRequest  # noqa: 
 
 @_typing.final
 class ListFeatureViewsResponse(_message.Message):
+    """Answers list feature views."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VIEWS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def views(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureView]: ...
+    def views(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureView]:
+        """Loaded feature views."""
+
     def __init__(
         self,
         *,
@@ -465,16 +506,25 @@ class FeatureView(_message.Message):
     TTL_S_FIELD_NUMBER: _builtins.int
     SCHEMA_HASH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Name."""
     description: _builtins.str
+    """One sentence for its users."""
     ttl_s: _builtins.int
     """Seconds; 0 = never stale."""
     schema_hash: _builtins.str
+    """Ties feature views and model tensors."""
     @_builtins.property
-    def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]: ...
+    def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]:
+        """Entity keys."""
+
     @_builtins.property
-    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]: ...
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]:
+        """Features."""
+
     @_builtins.property
-    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]: ...
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]:
+        """Request values."""
+
     def __init__(
         self,
         *,
@@ -496,6 +546,8 @@ Global___FeatureView: _TypeAlias = FeatureView  # noqa: Y015
 
 @_typing.final
 class Field(_message.Message):
+    """A named column."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -504,9 +556,13 @@ class Field(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     ON_DEMAND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Name."""
     dtype: _values_pb2.DType.ValueType
+    """Element type."""
     unit: _builtins.str
+    """Unit in words; empty for a pure number."""
     description: _builtins.str
+    """One sentence for its users."""
     on_demand: _builtins.bool
     """True for a feature computed on demand."""
     def __init__(

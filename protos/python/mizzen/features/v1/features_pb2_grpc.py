@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class FeaturesServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Online features.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -52,7 +53,8 @@ class FeaturesServiceStub:
 
 
 class FeaturesServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Online features.
+    """
 
     def Read(self, request, context):
         """Reads feature rows of many callers in one message.
@@ -102,7 +104,8 @@ def add_FeaturesServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FeaturesService:
-    """Missing associated documentation comment in .proto file."""
+    """Online features.
+    """
 
     @staticmethod
     def Read(request,

@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FeaturesServiceStub:
+    """Online features."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -40,6 +42,8 @@ class FeaturesServiceStub:
 
 @_typing.type_check_only
 class FeaturesServiceAsyncStub(FeaturesServiceStub):
+    """Online features."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Read: _aio.UnaryUnaryMultiCallable[_features_pb2.ReadRequest, _features_pb2.ReadResponse]  # type: ignore[assignment]
     """Reads feature rows of many callers in one message."""
@@ -49,6 +53,8 @@ class FeaturesServiceAsyncStub(FeaturesServiceStub):
     """The feature views this server has loaded."""
 
 class FeaturesServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Online features."""
+
     @_abc_1.abstractmethod
     def Read(
         self,

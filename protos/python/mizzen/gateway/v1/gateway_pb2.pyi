@@ -48,12 +48,16 @@ Global___Encoding: _TypeAlias = Encoding  # noqa: Y015
 
 @_typing.final
 class ListEndpointsRequest(_message.Message):
+    """Asks to list endpoints."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
+    """Most items wanted, 1 to 1,000; 0 = 100."""
     page_token: _builtins.str
+    """The next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
@@ -70,13 +74,18 @@ Global___ListEndpointsRequest: _TypeAlias = ListEndpointsRequest  # noqa: Y015
 
 @_typing.final
 class ListEndpointsResponse(_message.Message):
+    """Answers list endpoints."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Give it as page_token for what follows; empty on the last page."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Endpoint]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Endpoint]:
+        """This page."""
+
     def __init__(
         self,
         *,
@@ -93,10 +102,13 @@ Global___ListEndpointsResponse: _TypeAlias = ListEndpointsResponse  # noqa: Y015
 
 @_typing.final
 class GetEndpointRequest(_message.Message):
+    """Asks to get endpoint."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Name."""
     def __init__(
         self,
         *,
@@ -112,6 +124,8 @@ Global___GetEndpointRequest: _TypeAlias = GetEndpointRequest  # noqa: Y015
 
 @_typing.final
 class Endpoint(_message.Message):
+    """An endpoint."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -125,20 +139,33 @@ class Endpoint(_message.Message):
     EXAMPLE_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Name."""
     description: _builtins.str
+    """One sentence for its users."""
     schema_hash: _builtins.str
+    """Ties feature views and model tensors."""
     ready: _builtins.bool
     """True while every route's model answers."""
     @_builtins.property
-    def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]: ...
+    def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]:
+        """Entity keys."""
+
     @_builtins.property
-    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]: ...
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]:
+        """Request values."""
+
     @_builtins.property
-    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]: ...
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Field]:
+        """Output → values."""
+
     @_builtins.property
-    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Features."""
+
     @_builtins.property
-    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Route]: ...
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Route]:
+        """InferenceServices."""
+
     @_builtins.property
     def example(self) -> _struct_pb2.Struct:
         """A request body that works as it stands."""
@@ -167,6 +194,8 @@ Global___Endpoint: _TypeAlias = Endpoint  # noqa: Y015
 
 @_typing.final
 class Field(_message.Message):
+    """A named column."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -174,9 +203,13 @@ class Field(_message.Message):
     UNIT_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Name."""
     dtype: _values_pb2.DType.ValueType
+    """Element type."""
     unit: _builtins.str
+    """Unit in words; empty for a pure number."""
     description: _builtins.str
+    """One sentence for its users."""
     def __init__(
         self,
         *,
@@ -195,6 +228,8 @@ Global___Field: _TypeAlias = Field  # noqa: Y015
 
 @_typing.final
 class Route(_message.Message):
+    """A model that can answer."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     INFERENCE_SERVICE_FIELD_NUMBER: _builtins.int
@@ -202,9 +237,13 @@ class Route(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     SHADOW_FIELD_NUMBER: _builtins.int
     inference_service: _builtins.str
+    """InferenceService."""
     model: _builtins.str
+    """Model name."""
     weight: _builtins.int
+    """Share of rows in percent."""
     shadow: _builtins.bool
+    """Gets a copy; its answer is only recorded."""
     def __init__(
         self,
         *,
@@ -223,6 +262,8 @@ Global___Route: _TypeAlias = Route  # noqa: Y015
 
 @_typing.final
 class PredictOptions(_message.Message):
+    """Options of a predict."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     AS_OF_FIELD_NUMBER: _builtins.int
@@ -234,6 +275,7 @@ class PredictOptions(_message.Message):
     explain: _builtins.bool
     """Answer how much each feature moved each output."""
     encoding: Global___Encoding.ValueType
+    """How numbers come back."""
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
         """Only where the endpoint says `clock: request`."""
@@ -256,6 +298,8 @@ Global___PredictOptions: _TypeAlias = PredictOptions  # noqa: Y015
 
 @_typing.final
 class PredictRequest(_message.Message):
+    """Asks to predict."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -305,6 +349,7 @@ class PredictRequest(_message.Message):
     INPUTS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
+    """Endpoint name."""
     @_builtins.property
     def entities(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]:
         """Entity → one element a row."""
@@ -314,7 +359,9 @@ class PredictRequest(_message.Message):
         """Request input → one element a row."""
 
     @_builtins.property
-    def options(self) -> Global___PredictOptions: ...
+    def options(self) -> Global___PredictOptions:
+        """Options."""
+
     def __init__(
         self,
         *,
@@ -333,6 +380,8 @@ Global___PredictRequest: _TypeAlias = PredictRequest  # noqa: Y015
 
 @_typing.final
 class PredictResponse(_message.Message):
+    """Answers predict."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -386,17 +435,23 @@ class PredictResponse(_message.Message):
     EXPLANATIONS_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """The server-made UUIDv7 of this request."""
     endpoint: _builtins.str
+    """Endpoint name."""
     degraded: _builtins.bool
     """A dependency was down and declared defaults were used."""
     @_builtins.property
-    def outputs(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]: ...
+    def outputs(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]:
+        """Output → values."""
+
     @_builtins.property
     def routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """InferenceService that served each row."""
 
     @_builtins.property
-    def model_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def model_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Model version of each route."""
+
     @_builtins.property
     def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___Feature]:
         """Present when asked for."""
@@ -432,13 +487,18 @@ Global___PredictResponse: _TypeAlias = PredictResponse  # noqa: Y015
 
 @_typing.final
 class Explanation(_message.Message):
+    """How much one feature moved the first output."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REF_FIELD_NUMBER: _builtins.int
     CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
+    """The column: `view:feature`, `entity:NAME` or `input:NAME`."""
     @_builtins.property
-    def contributions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def contributions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """One a row."""
+
     def __init__(
         self,
         *,
@@ -455,6 +515,8 @@ Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
 
 @_typing.final
 class Feature(_message.Message):
+    """One feature of every row."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REF_FIELD_NUMBER: _builtins.int
@@ -462,12 +524,15 @@ class Feature(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     EVENT_TIMESTAMPS_US_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
+    """The column: `view:feature`, `entity:NAME` or `input:NAME`."""
     statuses: _builtins.bytes
     """PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE or UNAVAILABLE, one mizzen.features.v1.FieldStatus byte a row."""
     event_timestamps_us: _builtins.bytes
     """Microseconds UTC as little-endian int64, one a row, 0 where there is none."""
     @_builtins.property
-    def values(self) -> _values_pb2.Values: ...
+    def values(self) -> _values_pb2.Values:
+        """The values, one element a row."""
+
     def __init__(
         self,
         *,
@@ -486,6 +551,8 @@ Global___Feature: _TypeAlias = Feature  # noqa: Y015
 
 @_typing.final
 class ReadFeaturesRequest(_message.Message):
+    """Asks to read features."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -535,14 +602,19 @@ class ReadFeaturesRequest(_message.Message):
     INPUTS_FIELD_NUMBER: _builtins.int
     ENCODING_FIELD_NUMBER: _builtins.int
     encoding: Global___Encoding.ValueType
+    """How numbers come back."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Feature references `view:name`."""
 
     @_builtins.property
-    def entities(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]: ...
+    def entities(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]:
+        """Entity keys."""
+
     @_builtins.property
-    def inputs(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]: ...
+    def inputs(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]:
+        """Request values."""
+
     def __init__(
         self,
         *,
@@ -561,13 +633,18 @@ Global___ReadFeaturesRequest: _TypeAlias = ReadFeaturesRequest  # noqa: Y015
 
 @_typing.final
 class ReadFeaturesResponse(_message.Message):
+    """Answers read features."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """The server-made UUIDv7 of this request."""
     @_builtins.property
-    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___Feature]: ...
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___Feature]:
+        """Features."""
+
     def __init__(
         self,
         *,
@@ -584,12 +661,16 @@ Global___ReadFeaturesResponse: _TypeAlias = ReadFeaturesResponse  # noqa: Y015
 
 @_typing.final
 class ListCollectionsRequest(_message.Message):
+    """Asks to list collections."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
+    """Most items wanted, 1 to 1,000; 0 = 100."""
     page_token: _builtins.str
+    """The next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
@@ -606,13 +687,18 @@ Global___ListCollectionsRequest: _TypeAlias = ListCollectionsRequest  # noqa: Y0
 
 @_typing.final
 class ListCollectionsResponse(_message.Message):
+    """Answers list collections."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Give it as page_token for what follows; empty on the last page."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Collection]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Collection]:
+        """This page."""
+
     def __init__(
         self,
         *,
@@ -629,6 +715,8 @@ Global___ListCollectionsResponse: _TypeAlias = ListCollectionsResponse  # noqa: 
 
 @_typing.final
 class SearchRequest(_message.Message):
+    """Asks to search."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -657,11 +745,17 @@ class SearchRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     FILTERS_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     query: _builtins.str
+    """The question, at most 4,096 characters."""
     top_k: _builtins.int
+    """Passages wanted; 0 = the default."""
     mode: _retrieval_pb2.SearchMode.ValueType
+    """How to search."""
     @_builtins.property
-    def filters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def filters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Metadata key → value that a document must carry."""
+
     def __init__(
         self,
         *,
@@ -681,6 +775,8 @@ Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
 
 @_typing.final
 class SearchResponse(_message.Message):
+    """Answers search."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -709,12 +805,19 @@ class SearchResponse(_message.Message):
     DEGRADED_REASON_FIELD_NUMBER: _builtins.int
     TIMINGS_MS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """The server-made UUIDv7 of this request."""
     degraded: _builtins.bool
+    """True when a declared part was left out because a dependency was down."""
     degraded_reason: _builtins.str
+    """Which part was left out and why; empty otherwise."""
     @_builtins.property
-    def passages(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Passage]: ...
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Passage]:
+        """Passages, best first."""
+
     @_builtins.property
-    def timings_ms(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    def timings_ms(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Stage → milliseconds."""
+
     def __init__(
         self,
         *,
@@ -734,6 +837,8 @@ Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
 
 @_typing.final
 class AskRequest(_message.Message):
+    """Asks to ask."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -761,10 +866,15 @@ class AskRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _builtins.int
     FILTERS_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     question: _builtins.str
+    """The question, at most 4,096 characters."""
     top_k: _builtins.int
+    """Passages wanted; 0 = the default."""
     @_builtins.property
-    def filters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def filters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Metadata key → value that a document must carry."""
+
     def __init__(
         self,
         *,
@@ -783,16 +893,21 @@ Global___AskRequest: _TypeAlias = AskRequest  # noqa: Y015
 
 @_typing.final
 class UpsertDocumentsRequest(_message.Message):
+    """Asks to upsert documents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COLLECTION_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     idempotency_key: _builtins.str
     """The same key within 24 h answers the first answer again."""
     @_builtins.property
-    def documents(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.DocumentInput]: ...
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.DocumentInput]:
+        """Documents."""
+
     def __init__(
         self,
         *,
@@ -810,11 +925,15 @@ Global___UpsertDocumentsRequest: _TypeAlias = UpsertDocumentsRequest  # noqa: Y0
 
 @_typing.final
 class UpsertDocumentsResponse(_message.Message):
+    """Answers upsert documents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Document]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Document]:
+        """This page."""
+
     def __init__(
         self,
         *,
@@ -830,12 +949,16 @@ Global___UpsertDocumentsResponse: _TypeAlias = UpsertDocumentsResponse  # noqa: 
 
 @_typing.final
 class GetDocumentRequest(_message.Message):
+    """Asks to get document."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COLLECTION_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     id: _builtins.str
+    """Document id."""
     def __init__(
         self,
         *,
@@ -852,14 +975,19 @@ Global___GetDocumentRequest: _TypeAlias = GetDocumentRequest  # noqa: Y015
 
 @_typing.final
 class ListDocumentsRequest(_message.Message):
+    """Asks to list documents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COLLECTION_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     page_size: _builtins.int
+    """Most items wanted, 1 to 1,000; 0 = 100."""
     page_token: _builtins.str
+    """The next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
@@ -877,13 +1005,18 @@ Global___ListDocumentsRequest: _TypeAlias = ListDocumentsRequest  # noqa: Y015
 
 @_typing.final
 class ListDocumentsResponse(_message.Message):
+    """Answers list documents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Give it as page_token for what follows; empty on the last page."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Document]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Document]:
+        """This page."""
+
     def __init__(
         self,
         *,
@@ -900,14 +1033,19 @@ Global___ListDocumentsResponse: _TypeAlias = ListDocumentsResponse  # noqa: Y015
 
 @_typing.final
 class DeleteDocumentRequest(_message.Message):
+    """Asks to delete document."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COLLECTION_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     id: _builtins.str
+    """Document id."""
     idempotency_key: _builtins.str
+    """The same key within 24 h answers the first answer again."""
     def __init__(
         self,
         *,
@@ -925,10 +1063,13 @@ Global___DeleteDocumentRequest: _TypeAlias = DeleteDocumentRequest  # noqa: Y015
 
 @_typing.final
 class DeleteDocumentResponse(_message.Message):
+    """Answers delete document."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DELETED_FIELD_NUMBER: _builtins.int
     deleted: _builtins.bool
+    """False when there was no such document."""
     def __init__(
         self,
         *,
@@ -944,13 +1085,18 @@ Global___DeleteDocumentResponse: _TypeAlias = DeleteDocumentResponse  # noqa: Y0
 
 @_typing.final
 class PutLabelsRequest(_message.Message):
+    """Asks to put labels."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     LABELS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
+    """The same key within 24 h answers the first answer again."""
     @_builtins.property
-    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]: ...
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
+        """At most 10,000."""
+
     def __init__(
         self,
         *,
@@ -967,6 +1113,8 @@ Global___PutLabelsRequest: _TypeAlias = PutLabelsRequest  # noqa: Y015
 
 @_typing.final
 class Label(_message.Message):
+    """Ground truth of one output of one row."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
@@ -975,11 +1123,17 @@ class Label(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     EVENT_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """The server-made UUIDv7 of this request."""
     row: _builtins.int
+    """Row of the prediction, from 0."""
     output: _builtins.str
+    """Name of the endpoint's output this is the truth of."""
     value: _builtins.float
+    """The truth."""
     @_builtins.property
-    def event_time(self) -> _timestamp_pb2.Timestamp: ...
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When the truth became known."""
+
     def __init__(
         self,
         *,
@@ -999,13 +1153,17 @@ Global___Label: _TypeAlias = Label  # noqa: Y015
 
 @_typing.final
 class PutLabelsResponse(_message.Message):
+    """Answers put labels."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STORED_FIELD_NUMBER: _builtins.int
     OLDER_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
     stored: _builtins.int
+    """Stored now."""
     older: _builtins.int
+    """Left out: older than what is stored."""
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[_status_pb2.Status]:
         """Per label, only where one failed."""
@@ -1027,16 +1185,23 @@ Global___PutLabelsResponse: _TypeAlias = PutLabelsResponse  # noqa: Y015
 
 @_typing.final
 class GetReportRequest(_message.Message):
+    """Asks to get report."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENDPOINT_FIELD_NUMBER: _builtins.int
     FROM_TIME_FIELD_NUMBER: _builtins.int
     TO_TIME_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
+    """Endpoint name."""
     @_builtins.property
-    def from_time(self) -> _timestamp_pb2.Timestamp: ...
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Event time from, inclusive; absent = all there is."""
+
     @_builtins.property
-    def to_time(self) -> _timestamp_pb2.Timestamp: ...
+    def to_time(self) -> _timestamp_pb2.Timestamp:
+        """Event time to, exclusive."""
+
     def __init__(
         self,
         *,
@@ -1054,11 +1219,15 @@ Global___GetReportRequest: _TypeAlias = GetReportRequest  # noqa: Y015
 
 @_typing.final
 class GetReportResponse(_message.Message):
+    """Answers get report."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def report(self) -> _struct_pb2.Struct: ...
+    def report(self) -> _struct_pb2.Struct:
+        """The report as JSON."""
+
     def __init__(
         self,
         *,

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class EndpointServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """What an application calls.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -53,16 +54,19 @@ class EndpointServiceStub:
 
 
 class EndpointServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What an application calls.
+    """
 
     def ListEndpoints(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Endpoints this tenant may call.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetEndpoint(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One endpoint with an example request.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -101,7 +105,8 @@ def add_EndpointServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EndpointService:
-    """Missing associated documentation comment in .proto file."""
+    """What an application calls.
+    """
 
     @staticmethod
     def ListEndpoints(request,
@@ -186,7 +191,8 @@ class EndpointService:
 
 
 class FeatureServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Online features without a model.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -202,10 +208,12 @@ class FeatureServiceStub:
 
 
 class FeatureServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Online features without a model.
+    """
 
     def ReadFeatures(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Reads features of many rows.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -227,7 +235,8 @@ def add_FeatureServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FeatureService:
-    """Missing associated documentation comment in .proto file."""
+    """Online features without a model.
+    """
 
     @staticmethod
     def ReadFeatures(request,
@@ -258,7 +267,8 @@ class FeatureService:
 
 
 class CollectionServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Documents, search and cited answers.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -304,46 +314,54 @@ class CollectionServiceStub:
 
 
 class CollectionServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Documents, search and cited answers.
+    """
 
     def ListCollections(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Collections this tenant may use.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Search(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Finds passages.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Ask(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Answers one question with citations, piece by piece.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpsertDocuments(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Stores and indexes documents; each is visible whole or not at all.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDocument(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One document and how far it is.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDocuments(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Documents of a collection.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDocument(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Deletes a document with its chunks.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -395,7 +413,8 @@ def add_CollectionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CollectionService:
-    """Missing associated documentation comment in .proto file."""
+    """Documents, search and cited answers.
+    """
 
     @staticmethod
     def ListCollections(request,
@@ -588,7 +607,8 @@ class CollectionService:
 
 
 class LabelServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Ground truth in, reports out.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -609,16 +629,19 @@ class LabelServiceStub:
 
 
 class LabelServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Ground truth in, reports out.
+    """
 
     def PutLabels(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Stores ground truth for predictions.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReport(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Drift, quality and volumes of one endpoint.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -645,7 +668,8 @@ def add_LabelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LabelService:
-    """Missing associated documentation comment in .proto file."""
+    """Ground truth in, reports out.
+    """
 
     @staticmethod
     def PutLabels(request,

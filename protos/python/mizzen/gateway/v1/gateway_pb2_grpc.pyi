@@ -30,37 +30,49 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EndpointServiceStub:
+    """What an application calls."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EndpointServiceAsyncStub: ...
     ListEndpoints: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListEndpointsRequest, _gateway_pb2.ListEndpointsResponse]
+    """Endpoints this tenant may call."""
     GetEndpoint: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetEndpointRequest, _gateway_pb2.Endpoint]
+    """One endpoint with an example request."""
     Predict: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.PredictRequest, _gateway_pb2.PredictResponse]
     """Entities → features → model → outputs; all rows or an error, never a part."""
 
 @_typing.type_check_only
 class EndpointServiceAsyncStub(EndpointServiceStub):
+    """What an application calls."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListEndpoints: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListEndpointsRequest, _gateway_pb2.ListEndpointsResponse]  # type: ignore[assignment]
+    """Endpoints this tenant may call."""
     GetEndpoint: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetEndpointRequest, _gateway_pb2.Endpoint]  # type: ignore[assignment]
+    """One endpoint with an example request."""
     Predict: _aio.UnaryUnaryMultiCallable[_gateway_pb2.PredictRequest, _gateway_pb2.PredictResponse]  # type: ignore[assignment]
     """Entities → features → model → outputs; all rows or an error, never a part."""
 
 class EndpointServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What an application calls."""
+
     @_abc_1.abstractmethod
     def ListEndpoints(
         self,
         request: _gateway_pb2.ListEndpointsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.ListEndpointsResponse, _abc.Awaitable[_gateway_pb2.ListEndpointsResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.ListEndpointsResponse, _abc.Awaitable[_gateway_pb2.ListEndpointsResponse]]:
+        """Endpoints this tenant may call."""
 
     @_abc_1.abstractmethod
     def GetEndpoint(
         self,
         request: _gateway_pb2.GetEndpointRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.Endpoint, _abc.Awaitable[_gateway_pb2.Endpoint]]: ...
+    ) -> _typing.Union[_gateway_pb2.Endpoint, _abc.Awaitable[_gateway_pb2.Endpoint]]:
+        """One endpoint with an example request."""
 
     @_abc_1.abstractmethod
     def Predict(
@@ -73,130 +85,178 @@ class EndpointServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_EndpointServiceServicer_to_server(servicer: EndpointServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class FeatureServiceStub:
+    """Online features without a model."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FeatureServiceAsyncStub: ...
     ReadFeatures: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ReadFeaturesRequest, _gateway_pb2.ReadFeaturesResponse]
+    """Reads features of many rows."""
 
 @_typing.type_check_only
 class FeatureServiceAsyncStub(FeatureServiceStub):
+    """Online features without a model."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadFeatures: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ReadFeaturesRequest, _gateway_pb2.ReadFeaturesResponse]  # type: ignore[assignment]
+    """Reads features of many rows."""
 
 class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Online features without a model."""
+
     @_abc_1.abstractmethod
     def ReadFeatures(
         self,
         request: _gateway_pb2.ReadFeaturesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.ReadFeaturesResponse, _abc.Awaitable[_gateway_pb2.ReadFeaturesResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.ReadFeaturesResponse, _abc.Awaitable[_gateway_pb2.ReadFeaturesResponse]]:
+        """Reads features of many rows."""
 
 def add_FeatureServiceServicer_to_server(servicer: FeatureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class CollectionServiceStub:
+    """Documents, search and cited answers."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CollectionServiceAsyncStub: ...
     ListCollections: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListCollectionsRequest, _gateway_pb2.ListCollectionsResponse]
+    """Collections this tenant may use."""
     Search: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]
+    """Finds passages."""
     Ask: _grpc.UnaryStreamMultiCallable[_gateway_pb2.AskRequest, _retrieval_pb2.AskEvent]
+    """Answers one question with citations, piece by piece."""
     UpsertDocuments: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.UpsertDocumentsRequest, _gateway_pb2.UpsertDocumentsResponse]
+    """Stores and indexes documents; each is visible whole or not at all."""
     GetDocument: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetDocumentRequest, _retrieval_pb2.Document]
+    """One document and how far it is."""
     ListDocuments: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListDocumentsRequest, _gateway_pb2.ListDocumentsResponse]
+    """Documents of a collection."""
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteDocumentRequest, _gateway_pb2.DeleteDocumentResponse]
+    """Deletes a document with its chunks."""
 
 @_typing.type_check_only
 class CollectionServiceAsyncStub(CollectionServiceStub):
+    """Documents, search and cited answers."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCollections: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListCollectionsRequest, _gateway_pb2.ListCollectionsResponse]  # type: ignore[assignment]
+    """Collections this tenant may use."""
     Search: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]  # type: ignore[assignment]
+    """Finds passages."""
     Ask: _aio.UnaryStreamMultiCallable[_gateway_pb2.AskRequest, _retrieval_pb2.AskEvent]  # type: ignore[assignment]
+    """Answers one question with citations, piece by piece."""
     UpsertDocuments: _aio.UnaryUnaryMultiCallable[_gateway_pb2.UpsertDocumentsRequest, _gateway_pb2.UpsertDocumentsResponse]  # type: ignore[assignment]
+    """Stores and indexes documents; each is visible whole or not at all."""
     GetDocument: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetDocumentRequest, _retrieval_pb2.Document]  # type: ignore[assignment]
+    """One document and how far it is."""
     ListDocuments: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListDocumentsRequest, _gateway_pb2.ListDocumentsResponse]  # type: ignore[assignment]
+    """Documents of a collection."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteDocumentRequest, _gateway_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
+    """Deletes a document with its chunks."""
 
 class CollectionServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Documents, search and cited answers."""
+
     @_abc_1.abstractmethod
     def ListCollections(
         self,
         request: _gateway_pb2.ListCollectionsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.ListCollectionsResponse, _abc.Awaitable[_gateway_pb2.ListCollectionsResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.ListCollectionsResponse, _abc.Awaitable[_gateway_pb2.ListCollectionsResponse]]:
+        """Collections this tenant may use."""
 
     @_abc_1.abstractmethod
     def Search(
         self,
         request: _gateway_pb2.SearchRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.SearchResponse, _abc.Awaitable[_gateway_pb2.SearchResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.SearchResponse, _abc.Awaitable[_gateway_pb2.SearchResponse]]:
+        """Finds passages."""
 
     @_abc_1.abstractmethod
     def Ask(
         self,
         request: _gateway_pb2.AskRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_retrieval_pb2.AskEvent], _abc.AsyncIterator[_retrieval_pb2.AskEvent]]: ...
+    ) -> _typing.Union[_abc.Iterator[_retrieval_pb2.AskEvent], _abc.AsyncIterator[_retrieval_pb2.AskEvent]]:
+        """Answers one question with citations, piece by piece."""
 
     @_abc_1.abstractmethod
     def UpsertDocuments(
         self,
         request: _gateway_pb2.UpsertDocumentsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.UpsertDocumentsResponse, _abc.Awaitable[_gateway_pb2.UpsertDocumentsResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.UpsertDocumentsResponse, _abc.Awaitable[_gateway_pb2.UpsertDocumentsResponse]]:
+        """Stores and indexes documents; each is visible whole or not at all."""
 
     @_abc_1.abstractmethod
     def GetDocument(
         self,
         request: _gateway_pb2.GetDocumentRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_retrieval_pb2.Document, _abc.Awaitable[_retrieval_pb2.Document]]: ...
+    ) -> _typing.Union[_retrieval_pb2.Document, _abc.Awaitable[_retrieval_pb2.Document]]:
+        """One document and how far it is."""
 
     @_abc_1.abstractmethod
     def ListDocuments(
         self,
         request: _gateway_pb2.ListDocumentsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.ListDocumentsResponse, _abc.Awaitable[_gateway_pb2.ListDocumentsResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.ListDocumentsResponse, _abc.Awaitable[_gateway_pb2.ListDocumentsResponse]]:
+        """Documents of a collection."""
 
     @_abc_1.abstractmethod
     def DeleteDocument(
         self,
         request: _gateway_pb2.DeleteDocumentRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.DeleteDocumentResponse, _abc.Awaitable[_gateway_pb2.DeleteDocumentResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.DeleteDocumentResponse, _abc.Awaitable[_gateway_pb2.DeleteDocumentResponse]]:
+        """Deletes a document with its chunks."""
 
 def add_CollectionServiceServicer_to_server(servicer: CollectionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class LabelServiceStub:
+    """Ground truth in, reports out."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LabelServiceAsyncStub: ...
     PutLabels: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.PutLabelsRequest, _gateway_pb2.PutLabelsResponse]
+    """Stores ground truth for predictions."""
     GetReport: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetReportRequest, _gateway_pb2.GetReportResponse]
+    """Drift, quality and volumes of one endpoint."""
 
 @_typing.type_check_only
 class LabelServiceAsyncStub(LabelServiceStub):
+    """Ground truth in, reports out."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     PutLabels: _aio.UnaryUnaryMultiCallable[_gateway_pb2.PutLabelsRequest, _gateway_pb2.PutLabelsResponse]  # type: ignore[assignment]
+    """Stores ground truth for predictions."""
     GetReport: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetReportRequest, _gateway_pb2.GetReportResponse]  # type: ignore[assignment]
+    """Drift, quality and volumes of one endpoint."""
 
 class LabelServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Ground truth in, reports out."""
+
     @_abc_1.abstractmethod
     def PutLabels(
         self,
         request: _gateway_pb2.PutLabelsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.PutLabelsResponse, _abc.Awaitable[_gateway_pb2.PutLabelsResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.PutLabelsResponse, _abc.Awaitable[_gateway_pb2.PutLabelsResponse]]:
+        """Stores ground truth for predictions."""
 
     @_abc_1.abstractmethod
     def GetReport(
         self,
         request: _gateway_pb2.GetReportRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.GetReportResponse, _abc.Awaitable[_gateway_pb2.GetReportResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.GetReportResponse, _abc.Awaitable[_gateway_pb2.GetReportResponse]]:
+        """Drift, quality and volumes of one endpoint."""
 
 def add_LabelServiceServicer_to_server(servicer: LabelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

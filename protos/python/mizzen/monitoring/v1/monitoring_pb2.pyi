@@ -28,24 +28,35 @@ class _ReportFormat:
 class _ReportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportFormat.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     REPORT_FORMAT_UNSPECIFIED: _ReportFormat.ValueType  # 0
+    """Not given."""
     REPORT_FORMAT_JSON: _ReportFormat.ValueType  # 1
+    """application/json."""
     REPORT_FORMAT_HTML: _ReportFormat.ValueType  # 2
+    """text/html, self-contained."""
 
-class ReportFormat(_ReportFormat, metaclass=_ReportFormatEnumTypeWrapper): ...
+class ReportFormat(_ReportFormat, metaclass=_ReportFormatEnumTypeWrapper):
+    """Form of a report."""
 
 REPORT_FORMAT_UNSPECIFIED: ReportFormat.ValueType  # 0
+"""Not given."""
 REPORT_FORMAT_JSON: ReportFormat.ValueType  # 1
+"""application/json."""
 REPORT_FORMAT_HTML: ReportFormat.ValueType  # 2
+"""text/html, self-contained."""
 Global___ReportFormat: _TypeAlias = ReportFormat  # noqa: Y015
 
 @_typing.final
 class PutLabelsRequest(_message.Message):
+    """Asks to put labels."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
         """At most 10,000."""
@@ -66,6 +77,8 @@ Global___PutLabelsRequest: _TypeAlias = PutLabelsRequest  # noqa: Y015
 
 @_typing.final
 class Label(_message.Message):
+    """Ground truth of one output of one row."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
@@ -74,10 +87,13 @@ class Label(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     EVENT_TIME_US_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """The server-made UUIDv7 of this request."""
     row: _builtins.int
+    """Row of the prediction, from 0."""
     output: _builtins.str
     """Name of the endpoint's output this is the truth of."""
     value: _builtins.float
+    """The truth."""
     event_time_us: _builtins.int
     """When the truth became known, microseconds UTC."""
     def __init__(
@@ -99,12 +115,15 @@ Global___Label: _TypeAlias = Label  # noqa: Y015
 
 @_typing.final
 class PutLabelsResponse(_message.Message):
+    """Answers put labels."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STATUSES_FIELD_NUMBER: _builtins.int
     STORED_FIELD_NUMBER: _builtins.int
     OLDER_FIELD_NUMBER: _builtins.int
     stored: _builtins.int
+    """Stored now."""
     older: _builtins.int
     """Older than what is stored already."""
     @_builtins.property
@@ -128,6 +147,8 @@ Global___PutLabelsResponse: _TypeAlias = PutLabelsResponse  # noqa: Y015
 
 @_typing.final
 class GetReportRequest(_message.Message):
+    """Asks to get report."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
@@ -136,12 +157,17 @@ class GetReportRequest(_message.Message):
     TO_US_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
+    """Endpoint name."""
     from_us: _builtins.int
     """Event time from (inclusive) and to (exclusive), microseconds UTC; 0 = all there is."""
     to_us: _builtins.int
+    """See from_us."""
     format: Global___ReportFormat.ValueType
+    """Wanted form."""
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     def __init__(
         self,
         *,
@@ -161,6 +187,8 @@ Global___GetReportRequest: _TypeAlias = GetReportRequest  # noqa: Y015
 
 @_typing.final
 class GetReportResponse(_message.Message):
+    """Answers get report."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
@@ -168,6 +196,7 @@ class GetReportResponse(_message.Message):
     media_type: _builtins.str
     """application/json or text/html."""
     body: _builtins.bytes
+    """The report."""
     def __init__(
         self,
         *,

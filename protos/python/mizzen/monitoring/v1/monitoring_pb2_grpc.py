@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class MonitoringServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Labels and reports.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,7 +48,8 @@ class MonitoringServiceStub:
 
 
 class MonitoringServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Labels and reports.
+    """
 
     def PutLabels(self, request, context):
         """Stores ground truth for predictions; re-sending is idempotent, the latest event_time wins.
@@ -85,7 +87,8 @@ def add_MonitoringServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MonitoringService:
-    """Missing associated documentation comment in .proto file."""
+    """Labels and reports.
+    """
 
     @staticmethod
     def PutLabels(request,

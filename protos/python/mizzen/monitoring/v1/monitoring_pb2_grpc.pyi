@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MonitoringServiceStub:
+    """Labels and reports."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -38,6 +40,8 @@ class MonitoringServiceStub:
 
 @_typing.type_check_only
 class MonitoringServiceAsyncStub(MonitoringServiceStub):
+    """Labels and reports."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     PutLabels: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.PutLabelsRequest, _monitoring_pb2.PutLabelsResponse]  # type: ignore[assignment]
     """Stores ground truth for predictions; re-sending is idempotent, the latest event_time wins."""
@@ -45,6 +49,8 @@ class MonitoringServiceAsyncStub(MonitoringServiceStub):
     """Drift, quality and volumes of one endpoint."""
 
 class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Labels and reports."""
+
     @_abc_1.abstractmethod
     def PutLabels(
         self,

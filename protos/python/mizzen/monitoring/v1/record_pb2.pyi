@@ -27,18 +27,29 @@ class _RecordKind:
 class _RecordKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RECORD_KIND_UNSPECIFIED: _RecordKind.ValueType  # 0
+    """Not given."""
     RECORD_KIND_PREDICT: _RecordKind.ValueType  # 1
+    """A call of an endpoint."""
     RECORD_KIND_INFER: _RecordKind.ValueType  # 2
+    """A bare model call."""
     RECORD_KIND_SEARCH: _RecordKind.ValueType  # 3
+    """A search."""
     RECORD_KIND_ASK: _RecordKind.ValueType  # 4
+    """A question."""
 
-class RecordKind(_RecordKind, metaclass=_RecordKindEnumTypeWrapper): ...
+class RecordKind(_RecordKind, metaclass=_RecordKindEnumTypeWrapper):
+    """What was asked."""
 
 RECORD_KIND_UNSPECIFIED: RecordKind.ValueType  # 0
+"""Not given."""
 RECORD_KIND_PREDICT: RecordKind.ValueType  # 1
+"""A call of an endpoint."""
 RECORD_KIND_INFER: RecordKind.ValueType  # 2
+"""A bare model call."""
 RECORD_KIND_SEARCH: RecordKind.ValueType  # 3
+"""A search."""
 RECORD_KIND_ASK: RecordKind.ValueType  # 4
+"""A question."""
 Global___RecordKind: _TypeAlias = RecordKind  # noqa: Y015
 
 @_typing.final
@@ -55,7 +66,9 @@ class RecordBatch(_message.Message):
     first_sequence: _builtins.int
     """Sequence number of the first record; the rest follow without gaps, so readers count every loss."""
     @_builtins.property
-    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___Record]: ...
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___Record]:
+        """In order of their sequence numbers."""
+
     def __init__(
         self,
         *,
@@ -73,6 +86,8 @@ Global___RecordBatch: _TypeAlias = RecordBatch  # noqa: Y015
 
 @_typing.final
 class Record(_message.Message):
+    """What one request asked, saw and answered."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -190,14 +205,19 @@ class Record(_message.Message):
     client_request_id: _builtins.str
     """The client's x-request-id, kept and never a key."""
     kind: Global___RecordKind.ValueType
+    """What was asked."""
     tenant: _builtins.str
+    """Tenant."""
     subject: _builtins.str
+    """Who asked."""
     endpoint: _builtins.str
     """Endpoint, collection or (for a bare infer) model."""
     event_time_us: _builtins.int
     """The as_of instant, microseconds UTC."""
     received_at_us: _builtins.int
+    """When the gateway took the request, microseconds UTC."""
     rows: _builtins.int
+    """Rows."""
     route_index: _builtins.bytes
     """One byte a row."""
     schema_hash: _builtins.str
@@ -205,6 +225,7 @@ class Record(_message.Message):
     error_code: _builtins.str
     """Empty on success."""
     error_reason: _builtins.str
+    """Reason of the failure; empty on success."""
     degraded: _builtins.bool
     """Answered with declared defaults because a dependency was down."""
     shadow: _builtins.bool
@@ -214,25 +235,37 @@ class Record(_message.Message):
         """InferenceService and model version that served each row: index into these by route_index, or 0 when that is empty."""
 
     @_builtins.property
-    def model_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def model_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Model version of each route."""
+
     @_builtins.property
-    def entities(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]: ...
+    def entities(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]:
+        """Entity keys."""
+
     @_builtins.property
-    def inputs(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]: ...
+    def inputs(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]:
+        """Request values."""
+
     @_builtins.property
-    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedFeature]: ...
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedFeature]:
+        """Features."""
+
     @_builtins.property
     def timestamps_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Event timestamps shared by the columns of one view, little-endian int64 microseconds, one a row."""
 
     @_builtins.property
-    def outputs(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]: ...
+    def outputs(self) -> _containers.MessageMap[_builtins.str, _values_pb2.Values]:
+        """Output → values."""
+
     @_builtins.property
     def timings_ms(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Stage → milliseconds."""
 
     @_builtins.property
-    def retrieved(self) -> Global___Retrieved: ...
+    def retrieved(self) -> Global___Retrieved:
+        """For a search or an ask: what was found."""
+
     def __init__(
         self,
         *,
@@ -272,6 +305,8 @@ Global___Record: _TypeAlias = Record  # noqa: Y015
 
 @_typing.final
 class RecordedFeature(_message.Message):
+    """One feature of every row, as the model saw it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REF_FIELD_NUMBER: _builtins.int
@@ -279,12 +314,15 @@ class RecordedFeature(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     TIMESTAMPS_INDEX_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
+    """The column: `view:feature`, `entity:NAME` or `input:NAME`."""
     statuses: _builtins.bytes
     """One mizzen.features.v1.FieldStatus a row; empty when every row is PRESENT."""
     timestamps_index: _builtins.int
     """Index into Record.timestamps_us plus 1; 0 = on demand."""
     @_builtins.property
-    def values(self) -> _values_pb2.Values: ...
+    def values(self) -> _values_pb2.Values:
+        """The values, one element a row."""
+
     def __init__(
         self,
         *,
@@ -303,6 +341,8 @@ Global___RecordedFeature: _TypeAlias = RecordedFeature  # noqa: Y015
 
 @_typing.final
 class Retrieved(_message.Message):
+    """What a search or an ask found."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     QUERY_FIELD_NUMBER: _builtins.int
@@ -312,16 +352,25 @@ class Retrieved(_message.Message):
     ANSWERABLE_FIELD_NUMBER: _builtins.int
     CITED_FIELD_NUMBER: _builtins.int
     query: _builtins.str
+    """The question, at most 4,096 characters."""
     answerable: _builtins.bool
     """For an ask."""
     @_builtins.property
-    def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Per passage."""
+
     @_builtins.property
-    def chunks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def chunks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Chunks."""
+
     @_builtins.property
-    def scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Per passage."""
+
     @_builtins.property
-    def cited(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def cited(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Indexes of the passages cited."""
+
     def __init__(
         self,
         *,

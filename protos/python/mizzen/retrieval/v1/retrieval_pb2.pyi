@@ -31,16 +31,23 @@ class _SearchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchMode
     SEARCH_MODE_UNSPECIFIED: _SearchMode.ValueType  # 0
     """As the collection declares; hybrid by default."""
     SEARCH_MODE_HYBRID: _SearchMode.ValueType  # 1
+    """Dense and lexical, fused."""
     SEARCH_MODE_DENSE: _SearchMode.ValueType  # 2
+    """By vectors."""
     SEARCH_MODE_LEXICAL: _SearchMode.ValueType  # 3
+    """By words."""
 
-class SearchMode(_SearchMode, metaclass=_SearchModeEnumTypeWrapper): ...
+class SearchMode(_SearchMode, metaclass=_SearchModeEnumTypeWrapper):
+    """How to search."""
 
 SEARCH_MODE_UNSPECIFIED: SearchMode.ValueType  # 0
 """As the collection declares; hybrid by default."""
 SEARCH_MODE_HYBRID: SearchMode.ValueType  # 1
+"""Dense and lexical, fused."""
 SEARCH_MODE_DENSE: SearchMode.ValueType  # 2
+"""By vectors."""
 SEARCH_MODE_LEXICAL: SearchMode.ValueType  # 3
+"""By words."""
 Global___SearchMode: _TypeAlias = SearchMode  # noqa: Y015
 
 class _DocumentState:
@@ -50,27 +57,38 @@ class _DocumentState:
 class _DocumentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DocumentState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DOCUMENT_STATE_UNSPECIFIED: _DocumentState.ValueType  # 0
+    """Not given."""
     DOCUMENT_STATE_PENDING: _DocumentState.ValueType  # 1
     """Stored; not searchable yet."""
     DOCUMENT_STATE_READY: _DocumentState.ValueType  # 2
+    """Searchable."""
     DOCUMENT_STATE_FAILED: _DocumentState.ValueType  # 3
+    """Refused; reason says why."""
 
-class DocumentState(_DocumentState, metaclass=_DocumentStateEnumTypeWrapper): ...
+class DocumentState(_DocumentState, metaclass=_DocumentStateEnumTypeWrapper):
+    """How far a document is."""
 
 DOCUMENT_STATE_UNSPECIFIED: DocumentState.ValueType  # 0
+"""Not given."""
 DOCUMENT_STATE_PENDING: DocumentState.ValueType  # 1
 """Stored; not searchable yet."""
 DOCUMENT_STATE_READY: DocumentState.ValueType  # 2
+"""Searchable."""
 DOCUMENT_STATE_FAILED: DocumentState.ValueType  # 3
+"""Refused; reason says why."""
 Global___DocumentState: _TypeAlias = DocumentState  # noqa: Y015
 
 @_typing.final
 class ListCollectionsRequest(_message.Message):
+    """Asks to list collections."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     def __init__(
         self,
         *,
@@ -86,11 +104,15 @@ Global___ListCollectionsRequest: _TypeAlias = ListCollectionsRequest  # noqa: Y0
 
 @_typing.final
 class ListCollectionsResponse(_message.Message):
+    """Answers list collections."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COLLECTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Collection]: ...
+    def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Collection]:
+        """Loaded collections."""
+
     def __init__(
         self,
         *,
@@ -106,6 +128,8 @@ Global___ListCollectionsResponse: _TypeAlias = ListCollectionsResponse  # noqa: 
 
 @_typing.final
 class Collection(_message.Message):
+    """A loaded collection."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -114,11 +138,15 @@ class Collection(_message.Message):
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     CHUNKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Name."""
     description: _builtins.str
+    """One sentence for its users."""
     embedding_model: _builtins.str
     """InferenceService and model that embed this collection's text."""
     documents: _builtins.int
+    """Documents."""
     chunks: _builtins.int
+    """Chunks."""
     def __init__(
         self,
         *,
@@ -138,11 +166,15 @@ Global___Collection: _TypeAlias = Collection  # noqa: Y015
 
 @_typing.final
 class SearchRequest(_message.Message):
+    """Asks to search."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchItem]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchItem]:
+        """This page."""
+
     def __init__(
         self,
         *,
@@ -158,6 +190,8 @@ Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
 
 @_typing.final
 class SearchItem(_message.Message):
+    """One caller's search."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -187,13 +221,17 @@ class SearchItem(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     FILTERS_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     query: _builtins.str
     """The question, at most 4,096 characters."""
     top_k: _builtins.int
     """Passages wanted, 1 to 100; 0 = 10."""
     mode: Global___SearchMode.ValueType
+    """How to search."""
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     @_builtins.property
     def filters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Metadata key → value that a document must carry."""
@@ -218,11 +256,15 @@ Global___SearchItem: _TypeAlias = SearchItem  # noqa: Y015
 
 @_typing.final
 class SearchResponse(_message.Message):
+    """Answers search."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]: ...
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]:
+        """One per item, in order."""
+
     def __init__(
         self,
         *,
@@ -238,6 +280,8 @@ Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
 
 @_typing.final
 class SearchResult(_message.Message):
+    """The answer to one SearchItem."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -268,8 +312,11 @@ class SearchResult(_message.Message):
     degraded: _builtins.bool
     """True when a declared part was left out (embedder down → lexical only), named in degraded_reason."""
     degraded_reason: _builtins.str
+    """Which part was left out and why; empty otherwise."""
     @_builtins.property
-    def status(self) -> _status_pb2.Status: ...
+    def status(self) -> _status_pb2.Status:
+        """Code 0 (OK) or the failure of this item."""
+
     @_builtins.property
     def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
         """Best first."""
@@ -333,21 +380,29 @@ class Passage(_message.Message):
     LINE_END_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     document_id: _builtins.str
+    """Document id."""
     chunk: _builtins.int
     """Position of the chunk in its document, from 0."""
     text: _builtins.str
+    """Text."""
     score: _builtins.float
     """Fused score, 0 to 1."""
     dense_score: _builtins.float
+    """Similarity of the vectors, before fusing."""
     lexical_score: _builtins.float
+    """BM25 score, before fusing."""
     source: _builtins.str
     """Where the document came from, e.g. docs/runbooks/x.md."""
     title: _builtins.str
+    """Title, for people."""
     line_start: _builtins.int
     """First and last line of the chunk in the source, from 1."""
     line_end: _builtins.int
+    """Last line in the source."""
     @_builtins.property
-    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Key → value, for filters."""
+
     def __init__(
         self,
         *,
@@ -373,6 +428,8 @@ Global___Passage: _TypeAlias = Passage  # noqa: Y015
 
 @_typing.final
 class AskRequest(_message.Message):
+    """Asks to ask."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -401,13 +458,19 @@ class AskRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _builtins.int
     FILTERS_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     question: _builtins.str
+    """The question, at most 4,096 characters."""
     top_k: _builtins.int
     """Passages to answer from, 1 to 20; 0 = 5."""
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     @_builtins.property
-    def filters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def filters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Metadata key → value that a document must carry."""
+
     def __init__(
         self,
         *,
@@ -427,6 +490,8 @@ Global___AskRequest: _TypeAlias = AskRequest  # noqa: Y015
 
 @_typing.final
 class AskEvent(_message.Message):
+    """One piece of an answer."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PASSAGES_FIELD_NUMBER: _builtins.int
@@ -461,11 +526,15 @@ Global___AskEvent: _TypeAlias = AskEvent  # noqa: Y015
 
 @_typing.final
 class Passages(_message.Message):
+    """What the answer is drawn from."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PASSAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]: ...
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
+        """Passages, best first."""
+
     def __init__(
         self,
         *,
@@ -481,6 +550,8 @@ Global___Passages: _TypeAlias = Passages  # noqa: Y015
 
 @_typing.final
 class Answer(_message.Message):
+    """The whole answer."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -517,11 +588,17 @@ class Answer(_message.Message):
     generator: _builtins.str
     """`extractive`, or the model that wrote the text."""
     degraded: _builtins.bool
+    """True when a declared part was left out because a dependency was down."""
     degraded_reason: _builtins.str
+    """Which part was left out and why; empty otherwise."""
     @_builtins.property
-    def citations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Citation]: ...
+    def citations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Citation]:
+        """What the text relies on."""
+
     @_builtins.property
-    def timings_ms(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    def timings_ms(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Stage → milliseconds."""
+
     def __init__(
         self,
         *,
@@ -543,6 +620,8 @@ Global___Answer: _TypeAlias = Answer  # noqa: Y015
 
 @_typing.final
 class Citation(_message.Message):
+    """Words of a passage that the answer relies on."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PASSAGE_FIELD_NUMBER: _builtins.int
@@ -554,9 +633,13 @@ class Citation(_message.Message):
     passage: _builtins.int
     """Index into the passages."""
     document_id: _builtins.str
+    """Document id."""
     source: _builtins.str
+    """Where the document came from."""
     line_start: _builtins.int
+    """First line in the source, from 1."""
     line_end: _builtins.int
+    """Last line in the source."""
     quote: _builtins.str
     """The words relied on."""
     def __init__(
@@ -579,16 +662,23 @@ Global___Citation: _TypeAlias = Citation  # noqa: Y015
 
 @_typing.final
 class UpsertDocumentsRequest(_message.Message):
+    """Asks to upsert documents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     COLLECTION_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     @_builtins.property
-    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___DocumentInput]: ...
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___DocumentInput]:
+        """Documents."""
+
     def __init__(
         self,
         *,
@@ -606,6 +696,8 @@ Global___UpsertDocumentsRequest: _TypeAlias = UpsertDocumentsRequest  # noqa: Y0
 
 @_typing.final
 class DocumentInput(_message.Message):
+    """A document to store."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -637,12 +729,17 @@ class DocumentInput(_message.Message):
     id: _builtins.str
     """Chosen by the caller, ≤ 256 characters; the same id replaces the document."""
     text: _builtins.str
+    """Text."""
     media_type: _builtins.str
     """text/plain or text/markdown."""
     title: _builtins.str
+    """Title, for people."""
     source: _builtins.str
+    """Where the document came from."""
     @_builtins.property
-    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Key → value, for filters."""
+
     def __init__(
         self,
         *,
@@ -663,6 +760,8 @@ Global___DocumentInput: _TypeAlias = DocumentInput  # noqa: Y015
 
 @_typing.final
 class UpsertDocumentsResponse(_message.Message):
+    """Answers upsert documents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DOCUMENTS_FIELD_NUMBER: _builtins.int
@@ -685,6 +784,8 @@ Global___UpsertDocumentsResponse: _TypeAlias = UpsertDocumentsResponse  # noqa: 
 
 @_typing.final
 class Document(_message.Message):
+    """A stored document."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -718,19 +819,29 @@ class Document(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Document id."""
     collection: _builtins.str
+    """Collection name."""
     title: _builtins.str
+    """Title, for people."""
     source: _builtins.str
+    """Where the document came from."""
     state: Global___DocumentState.ValueType
+    """How far it is."""
     reason: _builtins.str
     """Why it failed, in words safe to show."""
     chunks: _builtins.int
+    """Chunks."""
     digest: _builtins.str
     """SHA-256 of the text, hex: an unchanged document is not embedded again."""
     @_builtins.property
-    def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Last change."""
+
     @_builtins.property
-    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Key → value, for filters."""
+
     def __init__(
         self,
         *,
@@ -755,15 +866,21 @@ Global___Document: _TypeAlias = Document  # noqa: Y015
 
 @_typing.final
 class GetDocumentRequest(_message.Message):
+    """Asks to get document."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     COLLECTION_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     id: _builtins.str
+    """Document id."""
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     def __init__(
         self,
         *,
@@ -781,6 +898,8 @@ Global___GetDocumentRequest: _TypeAlias = GetDocumentRequest  # noqa: Y015
 
 @_typing.final
 class ListDocumentsRequest(_message.Message):
+    """Asks to list documents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
@@ -788,10 +907,15 @@ class ListDocumentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     page_size: _builtins.int
+    """Most items wanted, 1 to 1,000; 0 = 100."""
     page_token: _builtins.str
+    """The next_page_token of the page before; empty for the first."""
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     def __init__(
         self,
         *,
@@ -810,13 +934,18 @@ Global___ListDocumentsRequest: _TypeAlias = ListDocumentsRequest  # noqa: Y015
 
 @_typing.final
 class ListDocumentsResponse(_message.Message):
+    """Answers list documents."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Give it as page_token for what follows; empty on the last page."""
     @_builtins.property
-    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]: ...
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
+        """Documents."""
+
     def __init__(
         self,
         *,
@@ -833,15 +962,21 @@ Global___ListDocumentsResponse: _TypeAlias = ListDocumentsResponse  # noqa: Y015
 
 @_typing.final
 class DeleteDocumentRequest(_message.Message):
+    """Asks to delete document."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     COLLECTION_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    """Collection name."""
     id: _builtins.str
+    """Document id."""
     @_builtins.property
-    def envelope(self) -> _envelope_pb2.Envelope: ...
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """The caller's context."""
+
     def __init__(
         self,
         *,
@@ -859,6 +994,8 @@ Global___DeleteDocumentRequest: _TypeAlias = DeleteDocumentRequest  # noqa: Y015
 
 @_typing.final
 class DeleteDocumentResponse(_message.Message):
+    """Answers delete document."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DELETED_FIELD_NUMBER: _builtins.int

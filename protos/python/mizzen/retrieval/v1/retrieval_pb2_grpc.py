@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RetrievalServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Documents and search.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -72,7 +73,8 @@ class RetrievalServiceStub:
 
 
 class RetrievalServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Documents and search.
+    """
 
     def ListCollections(self, request, context):
         """Collections this server has loaded, with their counts.
@@ -103,19 +105,22 @@ class RetrievalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetDocument(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One document and how far it is.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDocuments(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Documents of a collection.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDocument(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Deletes a document with its chunks.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -167,7 +172,8 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RetrievalService:
-    """Missing associated documentation comment in .proto file."""
+    """Documents and search.
+    """
 
     @staticmethod
     def ListCollections(request,

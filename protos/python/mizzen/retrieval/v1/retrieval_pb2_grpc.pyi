@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RetrievalServiceStub:
+    """Documents and search."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -40,11 +42,16 @@ class RetrievalServiceStub:
     UpsertDocuments: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.UpsertDocumentsRequest, _retrieval_pb2.UpsertDocumentsResponse]
     """Stores documents and chunks, embeds and indexes them. A document is visible whole or not at all."""
     GetDocument: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.GetDocumentRequest, _retrieval_pb2.Document]
+    """One document and how far it is."""
     ListDocuments: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.ListDocumentsRequest, _retrieval_pb2.ListDocumentsResponse]
+    """Documents of a collection."""
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.DeleteDocumentRequest, _retrieval_pb2.DeleteDocumentResponse]
+    """Deletes a document with its chunks."""
 
 @_typing.type_check_only
 class RetrievalServiceAsyncStub(RetrievalServiceStub):
+    """Documents and search."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCollections: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.ListCollectionsRequest, _retrieval_pb2.ListCollectionsResponse]  # type: ignore[assignment]
     """Collections this server has loaded, with their counts."""
@@ -55,10 +62,15 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
     UpsertDocuments: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.UpsertDocumentsRequest, _retrieval_pb2.UpsertDocumentsResponse]  # type: ignore[assignment]
     """Stores documents and chunks, embeds and indexes them. A document is visible whole or not at all."""
     GetDocument: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.GetDocumentRequest, _retrieval_pb2.Document]  # type: ignore[assignment]
+    """One document and how far it is."""
     ListDocuments: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.ListDocumentsRequest, _retrieval_pb2.ListDocumentsResponse]  # type: ignore[assignment]
+    """Documents of a collection."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.DeleteDocumentRequest, _retrieval_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
+    """Deletes a document with its chunks."""
 
 class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Documents and search."""
+
     @_abc_1.abstractmethod
     def ListCollections(
         self,
@@ -96,20 +108,23 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _retrieval_pb2.GetDocumentRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_retrieval_pb2.Document, _abc.Awaitable[_retrieval_pb2.Document]]: ...
+    ) -> _typing.Union[_retrieval_pb2.Document, _abc.Awaitable[_retrieval_pb2.Document]]:
+        """One document and how far it is."""
 
     @_abc_1.abstractmethod
     def ListDocuments(
         self,
         request: _retrieval_pb2.ListDocumentsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_retrieval_pb2.ListDocumentsResponse, _abc.Awaitable[_retrieval_pb2.ListDocumentsResponse]]: ...
+    ) -> _typing.Union[_retrieval_pb2.ListDocumentsResponse, _abc.Awaitable[_retrieval_pb2.ListDocumentsResponse]]:
+        """Documents of a collection."""
 
     @_abc_1.abstractmethod
     def DeleteDocument(
         self,
         request: _retrieval_pb2.DeleteDocumentRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_retrieval_pb2.DeleteDocumentResponse, _abc.Awaitable[_retrieval_pb2.DeleteDocumentResponse]]: ...
+    ) -> _typing.Union[_retrieval_pb2.DeleteDocumentResponse, _abc.Awaitable[_retrieval_pb2.DeleteDocumentResponse]]:
+        """Deletes a document with its chunks."""
 
 def add_RetrievalServiceServicer_to_server(servicer: RetrievalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
