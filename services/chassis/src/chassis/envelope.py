@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from mizzen.chassis.v1.envelope_pb2 import Envelope
-
 from chassis.clock import Clock
 from chassis.errors import DeadlineExceeded
 from chassis.identity import Identity, Verifier
+from mizzen.chassis.v1.envelope_pb2 import Envelope
 
 
 @dataclass(frozen=True, slots=True)

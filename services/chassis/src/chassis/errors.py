@@ -21,6 +21,7 @@
 
 This module imports the standard library only, so that every domain may use it.
 """
+# ruff: noqa: N818 - the classes carry the names of the codes
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,13 +1,15 @@
 """MizzenError ↔ google.rpc.Status ↔ gRPC: the only place where errors meet the wire."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from chassis.errors import BY_CODE, Code, Internal, MizzenError
+
+Metadata = Sequence[tuple[str, str | bytes]]
 
 DOMAIN = "mizzen.dev"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -18,6 +20,8 @@ _CODES: dict[int, Code] = {number: code for code, number in _NUMBERS.items()}
 GRPC_CODES: dict[Code, grpc.StatusCode] = {code: grpc.StatusCode[code.value] for code in Code}
 _FROM_GRPC: dict[grpc.StatusCode, Code] = {status: code for code, status in GRPC_CODES.items()}
 OK_STATUS = status_pb2.Status()
+_ERROR_INFO = "/google.rpc.ErrorInfo"
+_RETRY_INFO = "/google.rpc.RetryInfo"
 
 
 def to_status(error: BaseException, request_id: str | None = None) -> status_pb2.Status:
@@ -58,12 +62,12 @@ def from_status(status: status_pb2.Status) -> MizzenError | None:
     ids: dict[str, str] = {}
     retry_after_s: float | None = None
     for detail in status.details:
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+        if detail.type_url.endswith(_ERROR_INFO):
             info = error_details_pb2.ErrorInfo.FromString(detail.value)
             reason = info.reason or None
             ids = dict(info.metadata)
             field = ids.pop("field", None)
-        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+        elif detail.type_url.endswith(_RETRY_INFO):
             retry_after_s = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay.ToNanoseconds() / 1e9
     return kind(status.message, reason=reason, field=field, ids=ids, retry_after_s=retry_after_s)
 
@@ -79,7 +83,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> MizzenError:
     A foreign server's status keeps its code; its text is kept out of the message (it may name hosts) and stays
     readable through ``__cause__`` where the caller raises ``from`` it.
     """
-    details = _find(error.trailing_metadata() or ())
+    details = _find(cast(Metadata, error.trailing_metadata() or ()))
     if details is not None:
         known = from_status(details)
         if known is not None:
@@ -89,7 +93,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> MizzenError:
     return kind(f"the call failed with {code.value}", reason=f"UPSTREAM_{code.value}")
 
 
-def _find(metadata: Sequence[tuple[str, str | bytes]]) -> status_pb2.Status | None:
+def _find(metadata: Metadata) -> status_pb2.Status | None:
     for key, value in metadata:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:

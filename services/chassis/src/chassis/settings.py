@@ -1,0 +1,182 @@
+"""Settings are environment variables and files, nothing else.
+
+Common ones are read as ``MIZZEN_<NAME>``; a room's own, including its ports, as ``MIZZEN_<ROOM>_<NAME>``: a room sets
+``env_prefix``, and every shared field below carries its full name. A room mixes in only what it uses.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _file(*parts: str) -> Any:
+    """Default of a path below the state directory."""
+    return lambda data: data["state"].joinpath(*parts)
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads."""
+
+    model_config = SettingsConfigDict(env_prefix="MIZZEN_", populate_by_name=True, extra="ignore", frozen=True)
+    room: ClassVar[str] = "chassis"
+
+    state: Path = Field(
+        default_factory=lambda: Path.cwd() / ".mizzen",
+        validation_alias="MIZZEN_STATE",
+        description="Directory that everything written lies under.",
+    )
+    host: str = Field("127.0.0.1", validation_alias="MIZZEN_HOST", description="Address that all ports are bound to.")
+    port: int = Field(0, description="gRPC port; 0 takes a free one.")
+    ops_port: int = Field(0, description="HTTP port of healthz, readyz and metrics; 0 takes a free one.")
+    identity_public_key_file: Path = Field(
+        default_factory=_file("keys", "identity.pub"),
+        validation_alias="MIZZEN_IDENTITY_PUBLIC_KEY_FILE",
+        description="PEM with the Ed25519 public keys whose identities are believed.",
+    )
+    service_secret_file: Path = Field(
+        default_factory=_file("keys", "service.secret"),
+        validation_alias="MIZZEN_SERVICE_SECRET_FILE",
+        description="Hex secret by which services of one installation know each other.",
+    )
+    server: Literal["native", "grpcio"] = Field(
+        "native",
+        validation_alias="MIZZEN_SERVER",
+        description="gRPC server implementation: native (pygrpc-native, least CPU) or grpcio.",
+    )
+    max_message_bytes: int = Field(
+        64 * 1024 * 1024,
+        validation_alias="MIZZEN_MAX_MESSAGE_BYTES",
+        description="Largest gRPC message accepted, bytes; a larger one is refused with RESOURCE_EXHAUSTED.",
+    )
+    drain_s: float = Field(
+        1.0,
+        validation_alias="MIZZEN_DRAIN_S",
+        description="Seconds between not-ready and refusing new work at shutdown.",
+    )
+    grace_s: float = Field(
+        20.0,
+        validation_alias="MIZZEN_GRACE_S",
+        description="Seconds that work in flight may take at shutdown before it is cut.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", validation_alias="MIZZEN_LOG_LEVEL", description="Least severe level that is logged."
+    )
+    otlp_endpoint: str = Field(
+        "",
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="OTLP gRPC endpoint that spans go to; empty turns tracing off.",
+    )
+    tenant_labels: str = Field(
+        "default",
+        validation_alias="MIZZEN_TENANT_LABELS",
+        description="Comma-separated tenants named in metric labels; all others are counted as `other`.",
+    )
+
+
+class Definitions(BaseSettings):
+    """For rooms that load definitions."""
+
+    definitions: Path = Field(
+        default_factory=_file("definitions"),
+        validation_alias="MIZZEN_DEFINITIONS",
+        description="Directory of YAML definitions, watched for changes.",
+    )
+
+
+class Volumes(BaseSettings):
+    """For rooms that read or write volumes."""
+
+    volumes: Path = Field(
+        default_factory=_file("volumes"),
+        validation_alias="MIZZEN_VOLUMES",
+        description="Directory that pvc://CLAIM/PATH is resolved in, as CLAIM/PATH.",
+    )
+
+
+class OnlineStore(BaseSettings):
+    """For rooms that use the online store."""
+
+    online_url: str = Field(
+        "redis://127.0.0.1:6391/0",
+        validation_alias="MIZZEN_ONLINE_URL",
+        description="Redis or Valkey that holds feature rows and quotas.",
+    )
+
+
+class Stream(BaseSettings):
+    """For rooms at either end of the record stream."""
+
+    stream_url: str = Field(
+        "redis://127.0.0.1:6391/0",
+        validation_alias="MIZZEN_STREAM_URL",
+        description="Redis or Valkey that holds the record stream.",
+    )
+
+
+class Postgres(BaseSettings):
+    """For rooms that use PostgreSQL."""
+
+    postgres_url: str = Field(
+        "postgresql://mizzen@127.0.0.1:5433/mizzen",
+        validation_alias="MIZZEN_POSTGRES_URL",
+        description="PostgreSQL with pgvector, without the password.",
+    )
+    postgres_password_file: Path | None = Field(
+        None,
+        validation_alias="MIZZEN_POSTGRES_PASSWORD_FILE",
+        description="File with the password of the user in the URL; unset connects without one.",
+    )
+
+    def postgres_password(self) -> str | None:
+        """The password, read now so that a rotated one is taken at the next connection. OSError when unreadable."""
+        if self.postgres_password_file is None:
+            return None
+        return self.postgres_password_file.read_text(encoding="utf-8").strip()
+
+
+class FeaturesUpstream(BaseSettings):
+    """For rooms that call features."""
+
+    features_addresses: str = Field(
+        "static:127.0.0.1:8101",
+        validation_alias="MIZZEN_FEATURES_ADDRESSES",
+        description="Where features is served (chassis.channel.parse_addresses).",
+    )
+
+
+class RetrievalUpstream(BaseSettings):
+    """For rooms that call retrieval."""
+
+    retrieval_addresses: str = Field(
+        "static:127.0.0.1:8102",
+        validation_alias="MIZZEN_RETRIEVAL_ADDRESSES",
+        description="Where retrieval is served (chassis.channel.parse_addresses).",
+    )
+
+
+class MonitoringUpstream(BaseSettings):
+    """For rooms that call monitoring."""
+
+    monitoring_addresses: str = Field(
+        "static:127.0.0.1:8103",
+        validation_alias="MIZZEN_MONITORING_ADDRESSES",
+        description="Where monitoring is served (chassis.channel.parse_addresses).",
+    )
+
+
+class Inference(BaseSettings):
+    """For rooms that call Triton."""
+
+    inference_addresses: str = Field(
+        "static:127.0.0.1:9000",
+        validation_alias="MIZZEN_INFERENCE_ADDRESSES",
+        description="Where InferenceServices are served; {name} stands for the InferenceService's name.",
+    )
+
+
+def without_password(url: str) -> str:
+    """`url` fit for a log line."""
+    return re.sub(r"(?<=:)[^:@/]*(?=@)", "***", url)
