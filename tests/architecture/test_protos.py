@@ -10,7 +10,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_committed_package_is_what_the_protos_generate(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     subprocess.run(
-        [sys.executable, "protos/generate.py", str(tmp_path)], cwd=ROOT, check=True, capture_output=True, env={"PATH": path}
+        [sys.executable, "protos/generate.py", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        env={"PATH": path},
     )
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.py*")}
     committed = ROOT / "protos" / "python"

@@ -1,0 +1,45 @@
+"""Documents say what is so: links lead somewhere, line links to the line they name, one owner a path."""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_links_are_true() -> None:
+    done = subprocess.run([sys.executable, "docs/relink.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_journey_links_to_code() -> None:
+    assert (ROOT / "docs/journey-of-a-request.md").read_text().count("#L") >= 10
+
+
+def api_map() -> list[tuple[str, str, str]]:
+    """(method, path, owner) of each row of the table in docs/api-map.md."""
+    rows = []
+    for line in (ROOT / "docs/api-map.md").read_text().splitlines():
+        cells = [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")]
+        if len(cells) == 4 and re.fullmatch(r"[A-Z]+", cells[0]):
+            rows.append((cells[0], cells[1], cells[3]))
+    return rows
+
+
+def test_every_path_has_one_owner() -> None:
+    rows = api_map()
+    assert len(rows) >= 20
+    # Parameters' names don't make a path another one.
+    shapes = Counter((method, re.sub(r"\{[^}]*\}", "{}", path)) for method, path, _ in rows)
+    assert [shape for shape, count in shapes.items() if count > 1] == []
+    assert all(owner for _, _, owner in rows)
+
+
+def test_adrs_are_numbered_and_whole() -> None:
+    adrs = sorted((ROOT / "docs/adr").glob("*.md"))
+    assert [path.name[:4] for path in adrs] == [f"{number:04}" for number in range(1, len(adrs) + 1)]
+    for path in adrs:
+        for heading in ("## Context", "## Decision", "## Consequences"):
+            assert heading in path.read_text(), path.name
