@@ -17,17 +17,23 @@ def _file(*parts: str) -> Any:
     return lambda data: data["state"].joinpath(*parts)
 
 
-class ServiceSettings(BaseSettings):
-    """What every service reads."""
+class State(BaseSettings):
+    """Where things are; mixed in by everything that has files."""
 
     model_config = SettingsConfigDict(env_prefix="MIZZEN_", populate_by_name=True, extra="ignore", frozen=True)
-    room: ClassVar[str] = "chassis"
 
     state: Path = Field(
         default_factory=lambda: Path.cwd() / ".mizzen",
         validation_alias="MIZZEN_STATE",
         description="Directory that everything written lies under.",
     )
+
+
+class ServiceSettings(State):
+    """What every service reads."""
+
+    room: ClassVar[str] = "chassis"
+
     host: str = Field("127.0.0.1", validation_alias="MIZZEN_HOST", description="Address that all ports are bound to.")
     port: int = Field(0, description="gRPC port; 0 takes a free one.")
     ops_port: int = Field(0, description="HTTP port of healthz, readyz and metrics; 0 takes a free one.")
@@ -76,7 +82,7 @@ class ServiceSettings(BaseSettings):
     )
 
 
-class Definitions(BaseSettings):
+class Definitions(State):
     """For rooms that load definitions."""
 
     definitions: Path = Field(
@@ -86,7 +92,7 @@ class Definitions(BaseSettings):
     )
 
 
-class Volumes(BaseSettings):
+class Volumes(State):
     """For rooms that read or write volumes."""
 
     volumes: Path = Field(

@@ -4,6 +4,8 @@ Dtype names are those of the definitions: bool, int32, int64, float32, float64, 
 Strings live in object arrays of ``str``; everything else in little-endian arrays of the element's own type.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +29,7 @@ _NUMPY: dict[str, np.dtype[Any]] = {
     "timestamp": np.dtype("<i8"),
 }
 DTYPES: tuple[str, ...] = tuple(_NUMPY)
-_WIRE: dict[str, pb.DType] = {name: pb.DType.Value(f"DTYPE_{name.upper()}") for name in _NUMPY}
+_WIRE: dict[str, pb.DType.ValueType] = {name: pb.DType.Value(f"DTYPE_{name.upper()}") for name in _NUMPY}
 _NAMES: dict[int, str] = {number: name for name, number in _WIRE.items()}
 
 
@@ -36,7 +38,7 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
     return _NUMPY[dtype]
 
 
-def wire_dtype(dtype: str) -> pb.DType:
+def wire_dtype(dtype: str) -> pb.DType.ValueType:
     """The proto enum value of a dtype name. KeyError for an unknown name."""
     return _WIRE[dtype]
 
