@@ -1,6 +1,6 @@
 """NumPy arrays ↔ ``mizzen.chassis.v1.Values``: columns as bytes, so that no value passes through a Python loop.
 
-Dtype names are those of the definitions: bool, int32, int64, float32, float64, string, timestamp (int64 microseconds UTC).
+Dtype names are those of the definitions: BOOL, INT32, INT64, FLOAT32, FLOAT64, STRING, TIMESTAMP (int64 microseconds UTC).
 Strings live in object arrays of ``str``; everything else in little-endian arrays of the element's own type.
 """
 
@@ -20,16 +20,16 @@ Array = npt.NDArray[Any]
 Nulls = npt.NDArray[np.bool_]
 
 _NUMPY: dict[str, np.dtype[Any]] = {
-    "bool": np.dtype(np.bool_),
-    "int32": np.dtype("<i4"),
-    "int64": np.dtype("<i8"),
-    "float32": np.dtype("<f4"),
-    "float64": np.dtype("<f8"),
-    "string": np.dtype(object),
-    "timestamp": np.dtype("<i8"),
+    "BOOL": np.dtype(np.bool_),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FLOAT32": np.dtype("<f4"),
+    "FLOAT64": np.dtype("<f8"),
+    "STRING": np.dtype(object),
+    "TIMESTAMP": np.dtype("<i8"),
 }
 DTYPES: tuple[str, ...] = tuple(_NUMPY)
-_WIRE: dict[str, pb.DType.ValueType] = {name: pb.DType.Value(f"DTYPE_{name.upper()}") for name in _NUMPY}
+_WIRE: dict[str, pb.DType.ValueType] = {name: pb.DType.Value(f"DTYPE_{name}") for name in _NUMPY}
 _NAMES: dict[int, str] = {number: name for name, number in _WIRE.items()}
 
 
@@ -64,7 +64,7 @@ def encode(
     if mask is not None and not mask.any():
         mask = None
     message = pb.Values(dtype=_WIRE[dtype], nulls=b"" if mask is None else mask.tobytes())
-    if dtype == "string":
+    if dtype == "STRING":
         _encode_strings(message, values, mask)
         return message
     array = np.ascontiguousarray(values, dtype=_NUMPY[dtype])
@@ -74,9 +74,9 @@ def encode(
         array = np.where(mask if array.ndim == 1 else mask[:, None], array.dtype.type(0), array)
     if raw:
         message.raw = array.tobytes()
-    elif dtype == "bool":
+    elif dtype == "BOOL":
         message.bools.values.extend(array.ravel().tolist())
-    elif dtype in ("float32", "float64"):
+    elif dtype in ("FLOAT32", "FLOAT64"):
         message.doubles.values.extend(array.ravel().tolist())
     else:
         message.ints.values.extend(array.ravel().tolist())
@@ -129,12 +129,12 @@ def _shape(array: Array, values: pb.Values, rows: int | None, field: str) -> tup
 
 
 def _from_raw(data: bytes, dtype: str, field: str) -> Array:
-    if dtype == "string":
+    if dtype == "STRING":
         raise InvalidArgument(f"{field} has text as raw bytes", reason="DTYPE_MISMATCH", field=field)
     target = _NUMPY[dtype]
     if len(data) % target.itemsize:
         raise InvalidArgument(f"{field} is no whole number of {dtype} elements", reason="COLUMN_LENGTH", field=field)
-    if dtype == "bool":
+    if dtype == "BOOL":
         array = np.frombuffer(data, dtype=np.uint8)
         _refuse(array > 1, field, dtype)
         return array.view(np.bool_)
@@ -144,7 +144,7 @@ def _from_raw(data: bytes, dtype: str, field: str) -> Array:
 def _from_list(items: Sequence[Any], kind: str, dtype: str, field: str) -> Array:
     if kind == "strings":
         return _from_strings(items, dtype, field)
-    if dtype == "string" or (kind == "bools") != (dtype == "bool") or (dtype == "timestamp" and kind != "ints"):
+    if dtype == "STRING" or (kind == "bools") != (dtype == "BOOL") or (dtype == "TIMESTAMP" and kind != "ints"):
         raise InvalidArgument(f"{field} has {kind} where {dtype} is wanted", reason="DTYPE_MISMATCH", field=field)
     if kind == "bools":
         return np.fromiter(items, dtype=np.bool_, count=len(items))
@@ -174,11 +174,11 @@ def convert(source: Array, dtype: str, field: str) -> Array:
 
 
 def _from_strings(items: Sequence[str], dtype: str, field: str) -> Array:
-    if dtype == "string":
+    if dtype == "STRING":
         array = np.empty(len(items), dtype=object)
         array[:] = items
         return array
-    if dtype != "timestamp":
+    if dtype != "TIMESTAMP":
         raise InvalidArgument(f"{field} has text where {dtype} is wanted", reason="DTYPE_MISMATCH", field=field)
     return np.array([instant_us(item, f"{field}[{index}]") for index, item in enumerate(items)], dtype="<i8")
 

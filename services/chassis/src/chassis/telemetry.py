@@ -1,0 +1,106 @@
+"""Names and constructors of everything that is measured, logged or traced.
+
+Every metric of every room is declared here, once, as a constant; a room asks `Metrics` for the live object. Names are
+``mizzen_<room>_<what>_<unit>``; counters end in ``_total``. Label sets are fixed here; a tenant label goes through
+`TenantLabels`, so that tenants cannot grow the series without end.
+"""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class CounterSpec:
+    """A metric that only grows. The name ends in ``_total``."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeSpec:
+    """A metric that is at a level."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramSpec:
+    """A metric of a distribution, counted into `buckets` (upper bounds, in the unit of the name)."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+COUNTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+# chassis: every service has these
+SERVER_SECONDS = HistogramSpec(
+    "mizzen_chassis_server_seconds", "Time to answer an RPC, by method and status code.", ("method", "code")
+)
+SERVER_IN_FLIGHT = GaugeSpec("mizzen_chassis_server_in_flight", "RPCs being answered now.")
+CHANNEL_SECONDS = HistogramSpec(
+    "mizzen_chassis_channel_seconds", "Time of an RPC to another service.", ("upstream", "method", "code")
+)
+CHANNEL_IN_FLIGHT = GaugeSpec("mizzen_chassis_channel_in_flight", "RPCs to another service under way.", ("upstream",))
+CHANNEL_CONNECTIONS = GaugeSpec(
+    "mizzen_chassis_channel_connections", "Addresses of another service that are connected to.", ("upstream",)
+)
+COALESCED_ITEMS = HistogramSpec(
+    "mizzen_chassis_coalesced_items", "Items that travelled in one message.", ("name",), COUNTS
+)
+BACKGROUND_RESTARTS = CounterSpec(
+    "mizzen_chassis_background_restarts_total", "Background work that failed and was started again.", ("name",)
+)
+READY = GaugeSpec("mizzen_chassis_ready", "1 while this process takes work, else 0.")
+BUILD = GaugeSpec("mizzen_chassis_build_info", "Always 1; the labels say what runs.", ("service", "version"))
+
+
+class Metrics:
+    """The live metrics of one process, made when first asked for."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._made: dict[str, Counter | Gauge | Histogram] = {}
+
+    def counter(self, spec: CounterSpec) -> Counter:
+        """The counter of `spec`; the same object each time."""
+        made = self._made.get(spec.name)
+        if not isinstance(made, Counter):
+            made = self._made[spec.name] = Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+        return made
+
+    def gauge(self, spec: GaugeSpec) -> Gauge:
+        """The gauge of `spec`; the same object each time."""
+        made = self._made.get(spec.name)
+        if not isinstance(made, Gauge):
+            made = self._made[spec.name] = Gauge(spec.name, spec.help, spec.labels, registry=self.registry)
+        return made
+
+    def histogram(self, spec: HistogramSpec) -> Histogram:
+        """The histogram of `spec`; the same object each time."""
+        made = self._made.get(spec.name)
+        if not isinstance(made, Histogram):
+            made = Histogram(spec.name, spec.help, spec.labels, buckets=spec.buckets, registry=self.registry)
+            self._made[spec.name] = made
+        return made
+
+
+class TenantLabels:
+    """Which tenants metrics name."""
+
+    def __init__(self, allowed: str) -> None:
+        """allowed: comma-separated tenants (setting MIZZEN_TENANT_LABELS)."""
+        self._allowed = frozenset(name.strip() for name in allowed.split(",") if name.strip())
+
+    def label(self, tenant: str) -> str:
+        """`tenant` when it is on the list, else "other"."""
+        return tenant if tenant in self._allowed else OTHER
