@@ -19,7 +19,7 @@ from pathlib import Path
 from chassis.errors import FailedPrecondition
 
 SUPPORTED_PYTHONS = ("3.11", "3.12")
-SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 EXIT_TIMEOUT_S = 15
 _ASK_INTERPRETER = (
     "import json,sys,sysconfig;v=sysconfig.get_config_var;"
@@ -40,7 +40,7 @@ def python_requirements() -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def tritonserver_command(
+def tritonserver_command(  # noqa: PLR0917 - Triton's flags, in the order everybody names them
     venv: Path,
     repositories: list[Path],
     grpc_port: int,
@@ -98,7 +98,9 @@ def prepare_backends(venv: Path, state_dir: Path) -> Path:
     wheel = site_packages(venv) / "pytriton" / "tritonserver"
     version = _interpreter(venv)[3]
     sources = {
-        path.relative_to(wheel / "backends"): path for path in (wheel / "backends" / "python").iterdir() if path.is_file()
+        path.relative_to(wheel / "backends"): path
+        for path in (wheel / "backends" / "python").iterdir()
+        if path.is_file()
     }
     stub = Path("python") / "triton_python_backend_stub"
     sources[stub] = wheel / "python_backend_stubs" / version / stub.name
@@ -163,7 +165,9 @@ def _interpreter(venv: Path) -> tuple[str, str, str, str]:
 
 @lru_cache(maxsize=8)
 def _ask_interpreter(python: Path) -> tuple[str, str, str, str]:
-    answer = subprocess.run([str(python), "-I", "-c", _ASK_INTERPRETER], capture_output=True, text=True, check=True, timeout=30)
+    answer = subprocess.run(  # noqa: S603 - the venv's own interpreter
+        [str(python), "-I", "-c", _ASK_INTERPRETER], capture_output=True, text=True, check=True, timeout=30
+    )
     directory, name, purelib, version = json.loads(answer.stdout)
     return directory, name, purelib, version
 

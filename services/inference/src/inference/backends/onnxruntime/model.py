@@ -129,7 +129,9 @@ class TritonPythonModel:
             error: Exception = answer or Refusal("the request was not run")
         except Exception as failure:
             error = failure
-        return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(str(error) or type(error).__name__))
+        return pb_utils.InferenceResponse(
+            output_tensors=[], error=pb_utils.TritonError(str(error) or type(error).__name__)
+        )
 
     def _tensor(self, name: str, array: np.ndarray) -> Any:
         config = self.outputs[name]
