@@ -7,8 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
+from cli.kernel import group_members
 from cli.readiness import is_ready
 from cli.spec import ChildSpec
 
@@ -54,16 +53,6 @@ def stop(spec: ChildSpec, child: subprocess.Popen[bytes]) -> int:
     end_group(child.pid)
     sweep_shared_memory(spec.shm_prefix)
     return status
-
-
-def group_members(group: int) -> list[psutil.Process]:
-    """The living processes of a group, zombies left out."""
-    members = []
-    for process in psutil.process_iter(["status"]):  # type: ignore[no-untyped-call]
-        with suppress(ProcessLookupError, psutil.NoSuchProcess):
-            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
-                members.append(process)
-    return members
 
 
 def end_group(group: int, timeout_s: float = 5.0) -> None:

@@ -37,6 +37,8 @@ class ChildSpec:
     uid: int | None = None
     shm_prefix: str = ""
     ports: tuple[int, ...] = ()
+    stage: int = 0
+    """Draining goes from the highest stage (the gateway) to the lowest (engines); starting needs no order."""
     fingerprint: str = ""
     """Changes when something outside of command and env (a binary, a folder's contents) asks for a restart."""
 
