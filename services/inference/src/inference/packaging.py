@@ -101,7 +101,7 @@ def verify(root: Path) -> Manifest:
 
 def digest(root: Path) -> str:
     """The digest of the package at ``root`` (16 hex digits); the manifest is not part of it."""
-    return _digest(_file_digests(root))
+    return _digest(_file_digests(root, root))
 
 
 def publish(root: Path, models: Path, name: str | None = None) -> Path:
@@ -130,6 +130,24 @@ def publish(root: Path, models: Path, name: str | None = None) -> Path:
     return destination
 
 
+def check_repository(root: Path) -> tuple[str, ...]:
+    """The names of the models in the Triton repository at ``root``, once all of it is safe to serve.
+
+    A sealed package is verified against its manifest; another repository, of any number of models, has its names and
+    formats checked. Raises as :func:`verify` does, NotFound when there is no model.
+    """
+    folders = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    if len(folders) == 1 and (folders[0] / "package" / MANIFEST).exists():
+        return (verify(root).model,)
+    if not folders:
+        raise NotFound(f"{root} holds no model.", reason="PACKAGE_MISSING")
+    for folder in folders:
+        if folder.is_symlink() or not (folder / "config.pbtxt").is_file():
+            raise InvalidArgument(f"{folder} is not a model: it has no config.pbtxt.", reason="PACKAGE_INVALID")
+        _describe(root, folder)
+    return tuple(checked_name(folder.name) for folder in folders)
+
+
 def checked_name(name: str) -> str:
     """``name`` itself if it may name a model or a folder of models; raises InvalidArgument otherwise."""
     if not MODEL_NAME.fullmatch(name):
@@ -148,10 +166,10 @@ def read_config(path: Path) -> Any:
         raise InvalidArgument(f"{path} is not a model configuration: {error}.", reason="CONFIG_INVALID") from None
 
 
-def _describe(root: Path) -> Manifest:
-    """The manifest that the content of ``root`` deserves, everything checked."""
-    folder = _model_folder(root)
-    files = _file_digests(root)
+def _describe(root: Path, folder: Path | None = None) -> Manifest:
+    """The manifest that the model in ``folder`` of ``root`` (its only one by default) deserves, everything checked."""
+    folder = folder or _model_folder(root)
+    files = _file_digests(root, folder)
     config = read_config(folder / "config.pbtxt")
     if config.name not in ("", folder.name):
         raise InvalidArgument(
@@ -196,9 +214,9 @@ def _model_folder(root: Path) -> Path:
     return inside[0]
 
 
-def _file_digests(root: Path) -> dict[str, str]:
-    """Path in the package -> sha256 of each file but the manifest, sorted."""
-    paths = sorted(_files(root, root))
+def _file_digests(root: Path, folder: Path) -> dict[str, str]:
+    """Path in the package -> sha256 of each file under ``folder`` but the manifest, sorted."""
+    paths = sorted(_files(root, folder))
     return {
         path: _sha256(root / path) for path in paths if not re.fullmatch(rf"[^/]+/package/{re.escape(MANIFEST)}", path)
     }
