@@ -222,9 +222,8 @@ def minilm_package(engine_directory: Path) -> Path:
     """A Triton repository root that holds the model `minilm`."""
     from inference import minilm
 
-    root = engine_directory / "minilm"
-    minilm.build_package(triton_venv(), root)
-    return root
+    models = engine_directory / "models"
+    return models / minilm.NAME / minilm.write_minilm_package(triton_venv(), models)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,14 @@
 """The engines that every other integration test stands on."""
 
 import subprocess
+from pathlib import Path
 
+import numpy as np
 import pytest
 import redis
+import tritonclient.grpc as grpcclient
 
-from tests.engines import RunningEngine, RunningPostgres
+from tests.engines import RunningEngine, RunningPostgres, RunningTriton
 
 pytestmark = pytest.mark.engines
 
@@ -46,3 +49,21 @@ def test_postgres_refuses_a_wrong_password(postgres: str, postgres_server: Runni
     done = subprocess.run([psql, "-X", "-c", "select 1", wrong], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "password authentication failed" in done.stderr
+
+
+def test_triton_embeds_and_comes_back_after_a_kill(triton: RunningTriton) -> None:
+    before = _embed(triton)
+    assert np.linalg.norm(before, axis=1) == pytest.approx([1, 1], abs=1e-5)
+    prefix = triton.spec.shm_prefix
+    assert list(Path("/dev/shm").glob(f"{prefix}*"))
+    triton.kill()
+    assert not list(Path("/dev/shm").glob(f"{prefix}*"))
+    triton.start()
+    assert _embed(triton) == pytest.approx(before, abs=1e-6)
+
+
+def _embed(triton: RunningTriton) -> np.ndarray:
+    with grpcclient.InferenceServerClient(triton.grpc_address) as client:
+        text = grpcclient.InferInput("text", [2, 1], "BYTES")
+        text.set_data_from_numpy(np.array([[b"a late plane"], [b"bread"]], dtype=object))
+        return client.infer("minilm", [text], client_timeout=30).as_numpy("embedding")
