@@ -1,0 +1,47 @@
+"""Settings of the command. Ports carry the names that the services themselves read, so one variable moves both."""
+
+import sys
+from pathlib import Path
+
+from pydantic import Field
+
+from chassis.settings import State
+
+
+def _port(name: str, default: int, what: str) -> int:
+    field: int = Field(default, validation_alias=f"MIZZEN_{name}_PORT", ge=1, le=65535, description=f"{what}.")
+    return field
+
+
+class Settings(State):
+    """What `mizzen` reads: where its files are, the Triton venv, and all ports of a Mizzen on one machine."""
+
+    triton_venv: Path = Field(
+        default_factory=lambda: Path(sys.prefix).parent / ".venv-triton",
+        validation_alias="MIZZEN_TRITON_VENV",
+        description="Virtual environment with tritonserver, which cannot share one with numpy 2.",
+    )
+    start_timeout_s: float = Field(
+        120.0,
+        validation_alias="MIZZEN_CLI_START_TIMEOUT_S",
+        description="Seconds that `mizzen up` waits for everything to become ready before it gives up.",
+    )
+    gateway_rest_port: int = _port("GATEWAY_REST", 8080, "Public REST API")
+    gateway_port: int = _port("GATEWAY", 8081, "Public gRPC API")
+    gateway_ops_port: int = _port("GATEWAY_OPS", 8180, "Health and metrics of gateway")
+    features_port: int = _port("FEATURES", 8101, "gRPC of features")
+    features_ops_port: int = _port("FEATURES_OPS", 8181, "Health and metrics of features")
+    retrieval_port: int = _port("RETRIEVAL", 8102, "gRPC of retrieval")
+    retrieval_ops_port: int = _port("RETRIEVAL_OPS", 8182, "Health and metrics of retrieval")
+    monitoring_port: int = _port("MONITORING", 8103, "gRPC of monitoring")
+    monitoring_ops_port: int = _port("MONITORING_OPS", 8183, "Health and metrics of monitoring")
+    triton_grpc_port: int = _port("TRITON_GRPC", 9000, "gRPC of tritonserver")
+    triton_http_port: int = _port("TRITON_HTTP", 8090, "HTTP of tritonserver")
+    triton_metrics_port: int = _port("TRITON_METRICS", 8002, "Metrics of tritonserver")
+    valkey_port: int = _port("VALKEY", 6391, "Valkey")
+    postgres_port: int = _port("POSTGRES", 5433, "PostgreSQL")
+
+    def ports(self) -> dict[str, int]:
+        """Every port by its setting's name without `_port`, e.g. {"gateway_rest": 8080, …}."""
+        fields = (name for name in type(self).model_fields if name.endswith("_port"))
+        return {name.removesuffix("_port"): getattr(self, name) for name in fields}
