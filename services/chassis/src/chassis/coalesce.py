@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from chassis.clock import Clock, SystemClock
-from chassis.errors import DeadlineExceeded, Internal, MizzenError
+from chassis.errors import DeadlineExceeded, Internal, MizzenError, Unavailable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,7 +73,10 @@ class Coalescer(Generic[T, R]):
         try:
             return await future
         except asyncio.CancelledError:
-            batch.abandon()
+            if future.done() and not future.cancelled():
+                future.exception()  # looked at, or the loop reports it as never retrieved
+            else:
+                batch.abandon()
             raise
         finally:
             expiry.cancel()
@@ -110,7 +113,7 @@ class Coalescer(Generic[T, R]):
                 _settle(future, result)
         except asyncio.CancelledError:
             for future in batch.futures:
-                future.cancel()
+                _settle(future, Unavailable("the call was cancelled on its way", reason="BATCH_CANCELLED"))
             raise
         except Exception as error:
             for future in batch.futures:

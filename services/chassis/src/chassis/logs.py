@@ -22,9 +22,11 @@ def setup(service: str, level: str) -> None:
 
     def name_service(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
         event["service"] = service
+        if "source" in event:
+            event["logger"] = event.pop("source")  # get_logger itself takes no value of that name
         return event
 
-    render = [name_service, structlog.processors.JSONRenderer()]
+    render: list[Any] = [name_service, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*_SHARED, *render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -46,5 +48,5 @@ def setup(service: str, level: str) -> None:
 
 def logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger whose lines carry ``logger=name``. Values go in keyword arguments, never into the event's text."""
-    made: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    made: structlog.typing.FilteringBoundLogger = structlog.get_logger(source=name)
     return made

@@ -1,0 +1,64 @@
+"""Where another service is reached: one adapter a kind of address book."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from chassis.errors import FailedPrecondition
+
+Watcher = Callable[[tuple[str, ...]], None]
+
+
+class Addresses(Protocol):
+    """The ``host:port`` of each replica that takes work now."""
+
+    def current(self) -> tuple[str, ...]:
+        """Those known now, without duplicates; may be empty."""
+        ...
+
+    def watch(self, callback: Watcher) -> None:
+        """Calls `callback` on the event loop with all addresses after each change."""
+        ...
+
+
+class StaticAddresses:
+    """A list that changes only when told to."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = tuple(dict.fromkeys(addresses))
+        self._watchers: list[Watcher] = []
+
+    def current(self) -> tuple[str, ...]:
+        return self._addresses
+
+    def watch(self, callback: Watcher) -> None:
+        self._watchers.append(callback)
+
+    def replace(self, *addresses: str) -> None:
+        """Takes other addresses from now on and tells the watchers."""
+        self._addresses = tuple(dict.fromkeys(addresses))
+        for watcher in self._watchers:
+            watcher(self._addresses)
+
+
+def parse_addresses(setting: str, name: str = "") -> Addresses:
+    """The address book that `setting` describes; ``{name}`` in it stands for `name`.
+
+    ``static:host:port[,host:port…]`` lists addresses; ``endpointslice:…`` needs a cluster. Raises FailedPrecondition
+    naming the setting's text when it is neither.
+    """
+    kind, _, rest = setting.replace("{name}", name).partition(":")
+    if kind == "static":
+        addresses = tuple(part.strip() for part in rest.split(",") if part.strip())
+        if addresses and all(_is_address(address) for address in addresses):
+            return StaticAddresses(*addresses)
+    if kind == "endpointslice":
+        raise FailedPrecondition(
+            "endpointslice addresses are for a cluster; this build reads static:host:port only",
+            reason="ADDRESSES_UNSUPPORTED",
+        )
+    raise FailedPrecondition(f"{setting!r} is not of the form static:host:port[,host:port]", reason="ADDRESSES_INVALID")
+
+
+def _is_address(text: str) -> bool:
+    host, separator, port = text.rpartition(":")
+    return bool(host and separator and port.isascii() and port.isdecimal() and 0 < int(port) < 65536)

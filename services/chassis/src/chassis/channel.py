@@ -1,0 +1,251 @@
+"""Calls to another service: one connection an address, least in flight of two random ones, a deadline on every call."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import grpc
+from grpc import aio
+
+from chassis import telemetry
+from chassis.addresses import Addresses, StaticAddresses, parse_addresses
+from chassis.errors import Code, DeadlineExceeded, MizzenError, Unavailable
+from chassis.identity import CallerTokens
+from chassis.status import from_rpc_error
+from chassis.telemetry import Metrics
+
+__all__ = ["Addresses", "Channel", "StaticAddresses", "parse_addresses"]
+
+R = TypeVar("R")
+Metadata = tuple[tuple[str, str], ...]
+
+_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.enable_retries", 0),  # retries are the gateway's, inside the deadline
+    ("grpc.use_local_subchannel_pool", 1),  # one connection an address of one channel, shared with nobody
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 1000),  # also the time that one attempt may take
+    ("grpc.max_reconnect_backoff_ms", 250),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+_READY = grpc.ChannelConnectivity.READY
+
+
+class _Connection:
+    """One HTTP/2 connection, with what is needed to choose it."""
+
+    __slots__ = ("address", "channel", "down", "in_flight", "methods", "retired")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.channel = aio.insecure_channel(address, options=_OPTIONS)
+        self.methods: dict[tuple[str, Any, Any], Any] = {}
+        self.in_flight = 0
+        self.down = False
+        self.retired = False
+
+    def usable(self) -> bool:
+        """False after a failed call until the connection stands again; asking makes it try."""
+        if self.down and self.channel.get_state(try_to_connect=True) is _READY:
+            self.down = False
+        return not self.down
+
+
+class Channel:
+    """Calls to the replicas of one service. Raises MizzenError only.
+
+    name: the upstream's name, for metrics and messages; callers: proves who we are (None for foreign servers).
+    Requests are proto messages or bytes; ``response_type`` is a message class or ``bytes``, which passes raw bytes.
+    """
+
+    def __init__(
+        self, name: str, addresses: Addresses, *, callers: CallerTokens | None = None, metrics: Metrics | None = None
+    ) -> None:
+        self._name = name
+        self._callers = callers
+        metrics = metrics or Metrics()
+        self._seconds = metrics.histogram(telemetry.CHANNEL_SECONDS)
+        self._in_flight = metrics.gauge(telemetry.CHANNEL_IN_FLIGHT).labels(name)
+        self._known = metrics.gauge(telemetry.CHANNEL_CONNECTIONS).labels(name)
+        self._children: dict[tuple[str, Code], Any] = {}
+        self._connections: list[_Connection] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._addresses = addresses
+        self._started = False
+
+    async def unary(
+        self, method: str, request: Any, response_type: type[R], timeout_s: float, metadata: Metadata = ()
+    ) -> R:
+        """One answer to one request. method: ``/service/Method``. Raises a MizzenError, DeadlineExceeded after `timeout_s`."""
+        connection = self._choose(timeout_s)
+        code, started = Code.OK, time.perf_counter()
+        self._enter(connection)
+        try:
+            call = _callable(connection, "unary_unary", method, type(request), response_type)
+            answer: R = await call(request, timeout=timeout_s, metadata=self._metadata(metadata))
+            return answer
+        except aio.AioRpcError as error:
+            failure = self._failure(error, connection)
+            code = failure.code
+            raise failure from error
+        except asyncio.CancelledError:
+            code = Code.CANCELLED
+            raise
+        finally:
+            self._leave(connection, method, code, started)
+
+    def stream(
+        self, method: str, request: Any, response_type: type[R], timeout_s: float, metadata: Metadata = ()
+    ) -> AsyncIterator[R]:
+        """Answers as they come. Leaving the iteration early (close it, or cancel the task) cancels the call."""
+        return self._iterate(("unary_stream", method, type(request), response_type), request, timeout_s, metadata)
+
+    def stream_stream(
+        self,
+        method: str,
+        requests: AsyncIterator[Any],
+        types: tuple[type[Any], type[R]],
+        timeout_s: float,
+        metadata: Metadata = (),
+    ) -> AsyncIterator[R]:
+        """Answers as they come while `requests` are sent as they come; leaving early cancels the call.
+
+        types: the request's and the response's type.
+        """
+        return self._iterate(("stream_stream", method, *types), requests, timeout_s, metadata)
+
+    async def _iterate(
+        self, what: tuple[str, str, type[Any], type[R]], request: Any, timeout_s: float, metadata: Metadata
+    ) -> AsyncIterator[R]:
+        connection = self._choose(timeout_s)
+        code, started = Code.OK, time.perf_counter()
+        self._enter(connection)
+        call: Any = None
+        try:
+            call = _callable(connection, *what)(request, timeout=timeout_s, metadata=self._metadata(metadata))
+            async for answer in call:
+                yield answer
+        except aio.AioRpcError as error:
+            failure = self._failure(error, connection)
+            code = failure.code
+            raise failure from error
+        except (asyncio.CancelledError, GeneratorExit):
+            code = Code.CANCELLED
+            raise
+        finally:
+            if call is not None:
+                call.cancel()
+            self._leave(connection, what[1], code, started)
+
+    async def ready(self, timeout_s: float) -> None:
+        """Waits until one address is connected. Raises Unavailable after `timeout_s`."""
+        self._start()
+        deadline = time.monotonic() + timeout_s
+        while not any(one.channel.get_state(try_to_connect=True) is _READY for one in self._connections):
+            if time.monotonic() >= deadline:
+                raise self._unreachable()
+            await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """Closes all connections; calls in flight are cancelled."""
+        self._closed = True
+        connections, self._connections = self._connections, []
+        await asyncio.gather(*(one.channel.close() for one in connections), *self._closing)
+
+    def _metadata(self, metadata: Metadata) -> Metadata | None:
+        if self._callers is None:
+            return metadata or None
+        return self._callers.metadata() + metadata
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._addresses.watch(self._replace)
+            self._replace(self._addresses.current())
+
+    def _replace(self, addresses: tuple[str, ...]) -> None:
+        """Keeps the connections of addresses that stay, opens new ones, lets the others finish what they carry."""
+        if self._closed:
+            return
+        kept = {one.address: one for one in self._connections if one.address in addresses}
+        for connection in self._connections:
+            if connection.address not in kept:
+                connection.retired = True
+                self._release(connection)
+        self._connections = [kept.get(address) or _Connection(address) for address in addresses]
+        self._known.set(len(self._connections))
+
+    def _release(self, connection: _Connection) -> None:
+        if connection.retired and connection.in_flight == 0:
+            task = asyncio.ensure_future(connection.channel.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _choose(self, timeout_s: float) -> _Connection:
+        if timeout_s <= 0:
+            raise DeadlineExceeded("the deadline has passed")
+        self._start()
+        connections = self._connections
+        if len(connections) == 1:
+            return connections[0]
+        usable = [one for one in connections if one.usable()] or connections
+        if not usable:
+            raise self._unreachable()
+        if len(usable) == 1:
+            return usable[0]
+        first, second = random.sample(usable, 2)
+        return first if first.in_flight <= second.in_flight else second
+
+    def _enter(self, connection: _Connection) -> None:
+        connection.in_flight += 1
+        self._in_flight.inc()
+
+    def _leave(self, connection: _Connection, method: str, code: Code, started: float) -> None:
+        connection.in_flight -= 1
+        self._in_flight.dec()
+        if connection.retired:
+            self._release(connection)
+        child = self._children.get((method, code))
+        if child is None:
+            child = self._children[method, code] = self._seconds.labels(self._name, method, code.value)
+        child.observe(time.perf_counter() - started)
+
+    def _failure(self, error: aio.AioRpcError, connection: _Connection) -> MizzenError:
+        failure = from_rpc_error(error)
+        if not failure.reason.startswith("UPSTREAM_"):
+            return failure  # the service's own words
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            connection.down = True
+            return self._unreachable()
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return DeadlineExceeded(f"{self._name} did not answer in time", ids={"upstream": self._name})
+        if error.code() is grpc.StatusCode.CANCELLED:
+            return Unavailable(
+                f"{self._name} ended the call", reason="UPSTREAM_CANCELLED", ids={"upstream": self._name}
+            )
+        return type(failure)(
+            f"{self._name} answered {failure.code.value}", reason=failure.reason, ids={"upstream": self._name}
+        )
+
+    def _unreachable(self) -> Unavailable:
+        return Unavailable(
+            f"{self._name} cannot be reached", reason="UPSTREAM_UNAVAILABLE", ids={"upstream": self._name}
+        )
+
+
+def _callable(connection: _Connection, kind: str, method: str, request: type[Any], response: type[Any]) -> Any:
+    """grpc.aio's callable for one method, made once a connection."""
+    key = (method, request, response)
+    made = connection.methods.get(key)
+    if made is None:
+        serialize = None if request is bytes else request.SerializeToString
+        parse = None if response is bytes else response.FromString
+        made = getattr(connection.channel, kind)(method, serialize, parse)
+        connection.methods[key] = made
+    return made
