@@ -1,0 +1,1 @@
+"""Outbound edge: Valkey, DuckDB, the catalog."""

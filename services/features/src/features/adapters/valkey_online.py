@@ -1,0 +1,199 @@
+"""OnlineStore on Redis or Valkey, standalone or cluster (asked from the server, not configured).
+
+Standalone: one MGET a read. Cluster: one MGET per slot, all of a node in one write, all nodes in the same loop tick.
+"""
+
+import asyncio
+import logging
+from binascii import crc_hqx
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+
+from chassis.errors import MizzenError
+from features.adapters.valkey_node import Address, Node, NodeOptions, parse_url
+from features.adapters.valkey_wire import Command, unavailable
+from features.domain.rows import HEADER, TIMESTAMP_AT
+
+_log = logging.getLogger(__name__)
+SLOTS = 16_384
+# Rows a script call: long enough to be cheap, short enough not to hold up readers (Valkey runs one command at a time).
+ROWS_PER_CALL = 256
+CALLS_AT_ONCE = 32
+# Sets each row unless the stored one has a later event timestamp; answers how many were set.
+WRITE_SCRIPT = f"""
+local written = 0
+for i = 1, #KEYS do
+  local stored = redis.call('GETRANGE', KEYS[i], {TIMESTAMP_AT}, {HEADER.size - 1})
+  if #stored < 8 or struct.unpack('<i8', stored) <= struct.unpack('<i8', string.sub(ARGV[i], {TIMESTAMP_AT + 1}, {HEADER.size})) then
+    redis.call('SET', KEYS[i], ARGV[i])
+    written = written + 1
+  end
+end
+return written
+"""
+
+
+def slot_of(key: bytes) -> int:
+    """Cluster slot of a key: CRC16 of its hash tag."""
+    start = key.find(b"{")
+    if start >= 0:
+        end = key.find(b"}", start + 1)
+        if end > start + 1:
+            key = key[start + 1 : end]
+    return crc_hqx(key, 0) % SLOTS
+
+
+class ValkeyOnlineStore:
+    """See domain.ports.OnlineStore. `start` before use, `close` after."""
+
+    def __init__(self, url: str, *, max_in_flight: int = 20_000, stalled_s: float = 2.0) -> None:
+        """ValueError when `url` is no redis:// or rediss:// URL."""
+        self._seed, self._options = parse_url(url, max_in_flight, stalled_s)
+        self._nodes: dict[Address, Node] = {}
+        self._slots: list[Node] | None = None
+        self._is_cluster: bool | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Starts connecting; never waits for the store."""
+        self._node(self._seed)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+        await asyncio.gather(*(node.close() for node in self._nodes.values()))
+
+    async def ping(self, timeout_s: float) -> None:
+        """Returns once the store answers and, in a cluster, its slots are known. Unavailable otherwise."""
+        await self._topology(timeout_s)
+
+    async def read(self, keys: Sequence[bytes], timeout_s: float) -> list[bytes | None]:
+        """See domain.ports.OnlineStore."""
+        if self._is_cluster is None:
+            await self._topology(timeout_s)
+        if not self._is_cluster:
+            rows: list[bytes | None] = _checked((await self._nodes[self._seed].call([(b"MGET", *keys)], timeout_s))[0])
+            return rows
+        return await self._read_cluster(keys, timeout_s)
+
+    async def _read_cluster(self, keys: Sequence[bytes], timeout_s: float) -> list[bytes | None]:
+        by_slot: dict[int, list[int]] = {}
+        for place, key in enumerate(keys):
+            by_slot.setdefault(slot_of(key), []).append(place)
+        groups = list(by_slot.items())
+        commands: list[tuple[int, Command]] = [
+            (slot, (b"MGET", *[keys[place] for place in places])) for slot, places in groups
+        ]
+        rows: list[bytes | None] = [None] * len(keys)
+        for (_, places), reply in zip(groups, await self._route(commands, timeout_s), strict=True):
+            for place, row in zip(places, reply, strict=True):
+                rows[place] = row
+        return rows
+
+    async def write(self, keys: Sequence[bytes], rows: Sequence[bytes], timeout_s: float) -> int:
+        """See domain.ports.OnlineStore."""
+        if self._is_cluster is None:
+            await self._topology(timeout_s)
+        batches: dict[int, list[int]] = {}
+        for place, key in enumerate(keys):
+            batches.setdefault(slot_of(key) if self._is_cluster else 0, []).append(place)
+        commands: list[tuple[int, Command]] = []
+        for slot, places in batches.items():
+            for at in range(0, len(places), ROWS_PER_CALL):
+                some = places[at : at + ROWS_PER_CALL]
+                arguments = [keys[place] for place in some] + [rows[place] for place in some]
+                commands.append((slot, (b"EVAL", WRITE_SCRIPT, len(some), *arguments)))
+        written = 0
+        size = CALLS_AT_ONCE * (ROWS_PER_CALL if self._is_cluster else 1)
+        for at in range(0, len(commands), size):
+            written += sum(await self._route(commands[at : at + size], timeout_s))
+        return written
+
+    async def read_note(self, key: bytes, timeout_s: float) -> bytes | None:
+        """See domain.ports.OnlineStore."""
+        return (await self.read([key], timeout_s))[0]
+
+    async def write_note(self, key: bytes, note: bytes, timeout_s: float) -> None:
+        """See domain.ports.OnlineStore."""
+        if self._is_cluster is None:
+            await self._topology(timeout_s)
+        await self._route([(slot_of(key), (b"SET", key, note))], timeout_s)
+
+    async def _route(self, commands: Sequence[tuple[int, Command]], timeout_s: float) -> list[Any]:
+        """Each command to its slot's node, all in this loop tick; moved slots are followed once."""
+        by_node: dict[Node, list[int]] = {}
+        for place, (slot, _) in enumerate(commands):
+            by_node.setdefault(self._owner(slot), []).append(place)
+        calls = [node.call([commands[place][1] for place in places], timeout_s) for node, places in by_node.items()]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        replies: list[Any] = [None] * len(commands)
+        for places, outcome in zip(by_node.values(), outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                self._refresh_soon()
+                raise outcome
+            for place, reply in zip(places, outcome, strict=True):
+                replies[place] = reply
+        for place, reply in enumerate(replies):
+            if isinstance(reply, hiredis.ReplyError):
+                replies[place] = await self._follow(reply, commands[place][1], timeout_s)
+        return replies
+
+    async def _follow(self, error: Exception, command: Command, timeout_s: float) -> Any:
+        kind, _, rest = str(error).partition(" ")
+        if kind not in ("MOVED", "ASK"):
+            return _checked(error)
+        host, _, port = rest.split(" ")[-1].rpartition(":")
+        node = self._node(Address(host or self._seed.host, int(port)))
+        if kind == "MOVED":
+            self._refresh_soon()
+            return _checked((await node.call([command], timeout_s))[0])
+        return _checked((await node.call([(b"ASKING",), command], timeout_s))[1])
+
+    def _owner(self, slot: int) -> Node:
+        return self._nodes[self._seed] if self._slots is None else self._slots[slot]
+
+    def _node(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            node = self._nodes[address] = Node(address, self._options)
+            node.start()
+        return node
+
+    def _refresh_soon(self) -> None:
+        if self._is_cluster and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = asyncio.create_task(self._refresh())
+
+    async def _refresh(self) -> None:
+        try:
+            await self._topology(1.0)
+        except MizzenError as error:
+            _log.warning("online store: the cluster's slots are not known: %s", error.message)
+
+    async def _topology(self, timeout_s: float) -> None:
+        """Asks any node that answers whether this is a cluster, and who owns which slot."""
+        nodes = sorted(self._nodes.values(), key=lambda node: not node.is_open)
+        info, slots = await nodes[0].call([(b"INFO", b"cluster"), (b"CLUSTER", b"SLOTS")], timeout_s)
+        if b"cluster_enabled:1" not in _checked(info):
+            self._is_cluster = False
+            return
+        owners: list[Node | None] = [None] * SLOTS
+        for first, last, primary, *_ in _checked(slots):
+            host = primary[0].decode() or nodes[0].address.host
+            owners[first : last + 1] = [self._node(Address(host, primary[1]))] * (last - first + 1)
+        if any(owner is None for owner in owners):
+            raise unavailable("the online store's cluster does not cover all slots")
+        self._slots = [owner for owner in owners if owner is not None]
+        self._is_cluster = True
+
+
+def _checked(reply: Any) -> Any:
+    if isinstance(reply, hiredis.ReplyError):
+        raise unavailable(f"the online store refused: {str(reply).split(' ')[0]}", "ONLINE_STORE_REFUSED")
+    return reply
+
+
+__all__ = ["NodeOptions", "ValkeyOnlineStore", "slot_of"]

@@ -1,0 +1,1 @@
+"""Inbound edge: gRPC."""

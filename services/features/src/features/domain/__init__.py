@@ -1,0 +1,1 @@
+"""What a feature read and write mean; knows no transport and no store."""

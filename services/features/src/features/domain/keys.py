@@ -1,0 +1,30 @@
+"""Store keys of packed rows: `{f1|TENANT|KEY=VALUE…}VIEW`.
+
+Every part that comes from outside carries its length in characters, so no value can pass for another. The braces are the hash
+tag: a `}` inside a value only ends the tag earlier, at the same place for all views of that entity, which is all that counts.
+"""
+
+from collections.abc import Sequence
+
+
+def entity_tags(tenant: str, names: Sequence[str], columns: Sequence[Sequence[str | int]]) -> list[str]:
+    """One tag a row: names and columns of the join keys, each column one value a row (text or int, never null)."""
+    head = f"{{f1|{len(tenant)}:{tenant}"
+    order = sorted(range(len(names)), key=lambda i: names[i])
+    if len(order) == 1:
+        start = f"{head}|{names[0]}="
+        return [f"{start}{_part(value)}}}" for value in columns[0]]
+    starts = [f"|{names[i]}=" for i in order]
+    tags: list[str] = []
+    for values in zip(*(columns[i] for i in order), strict=True):
+        tags.append(head + "".join(f"{start}{_part(value)}" for start, value in zip(starts, values, strict=True)) + "}")
+    return tags
+
+
+def _part(value: str | int) -> str:
+    return f"{len(value)}:{value}" if isinstance(value, str) else f"#{value}"
+
+
+def row_keys(tags: Sequence[str], view: str) -> list[bytes]:
+    """The rows' keys in one view."""
+    return [f"{tag}{view}".encode() for tag in tags]
