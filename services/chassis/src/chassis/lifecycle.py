@@ -1,0 +1,298 @@
+"""From nothing to serving and back, the same for every service.
+
+start: logs → ops port → ``build`` → data ports (NOT_SERVING) → background work → warm → ready.
+SIGTERM: not ready, NOT_SERVING → drain seconds, still accepting → stop with grace → close → flush. A second one exits at once.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from chassis import logs, telemetry, tracing
+from chassis.addresses import parse_addresses
+from chassis.channel import Channel
+from chassis.clock import Clock, RequestIds, SystemClock, SystemIds
+from chassis.errors import MizzenError
+from chassis.identity import CallerTokens, Verifier
+from chassis.ops import OpsServer
+from chassis.server import Registration, Server, Surroundings, make_server
+from chassis.settings import ServiceSettings
+from chassis.telemetry import Metrics, TenantLabels
+
+S = TypeVar("S", bound=ServiceSettings)
+Step = Callable[[], Awaitable[Any]]
+
+_PORT_TRIES = 20  # a predecessor may need its drain to let go of the port
+_CLOSE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a room hands over to be run.
+
+    registrations: gRPC services of the data port.
+    background: (name, coroutine function) that run for ever; one that fails is logged, counted and started again.
+    warm: awaited again and again until each returns once; only then is the service ready.
+    close: awaited in order after the last request, each for 5 s at most.
+    public_asgi: an ASGI app and its port, served in the same loop.
+    public: the gRPC port is for clients, who are not services: no caller check.
+    """
+
+    registrations: Sequence[Registration] = ()
+    background: Sequence[tuple[str, Step]] = ()
+    warm: Sequence[Step] = ()
+    close: Sequence[Step] = ()
+    public_asgi: tuple[Any, int] | None = None
+    public: bool = False
+
+
+@dataclass
+class Runtime(Generic[S]):
+    """What ``build`` gets: everything that is not the room's own."""
+
+    settings: S
+    clock: Clock
+    ids: RequestIds
+    metrics: Metrics
+    tracing: tracing.Tracing
+    log: Any
+    verifier: Verifier
+    callers: CallerTokens
+    tenants: TenantLabels
+    channels: list[Channel] = field(default_factory=list)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where the metrics of this process are collected."""
+        return self.metrics.registry
+
+    def channel(self, name: str, setting: str, *, foreign: bool = False) -> Channel:
+        """A channel to the addresses of `setting`, closed with the service.
+
+        foreign: the upstream is no Mizzen service (Triton), so it is not told who calls.
+        """
+        callers = None if foreign else self.callers
+        made = Channel(name, parse_addresses(setting, name), callers=callers, metrics=self.metrics)
+        self.channels.append(made)
+        return made
+
+
+Build = Callable[[Runtime[S]], Awaitable[Service]]
+
+
+def make_runtime(settings: S, clock: Clock | None = None, ids: RequestIds | None = None) -> Runtime[S]:
+    """The runtime of `settings`; tests may decide time and ids."""
+    clock = clock or SystemClock()
+    return Runtime(
+        settings=settings,
+        clock=clock,
+        ids=ids or SystemIds(clock),
+        metrics=Metrics(),
+        tracing=tracing.setup(settings.room, settings.otlp_endpoint),
+        log=logs.logger(settings.room),
+        verifier=Verifier(settings.identity_public_key_file, clock),
+        callers=CallerTokens(settings.service_secret_file, settings.room, clock),
+        tenants=TenantLabels(settings.tenant_labels),
+    )
+
+
+def run(settings: S, build: Build[S]) -> int:
+    """Runs a service until SIGTERM; answers the exit status: 0 after a full drain, 1 when it could not start."""
+    logs.setup(settings.room, settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_main(settings, build))
+
+
+async def _main(settings: S, build: Build[S]) -> int:
+    runtime = make_runtime(settings)
+    lifecycle = Lifecycle(runtime, build)
+    stop = asyncio.Event()
+    _catch_signals(stop, runtime.log)
+    try:
+        await lifecycle.start(stop)
+        await stop.wait()
+    except OSError as error:
+        runtime.log.error("cannot start", error=str(error))
+        return 1
+    finally:
+        await lifecycle.stop()
+    return 0
+
+
+def _catch_signals(stop: asyncio.Event, log: Any) -> None:
+    received: set[signal.Signals] = set()
+
+    def on(number: signal.Signals) -> None:
+        if number in received:
+            log.warning("exiting at once", signal=number.name)
+            sys.stdout.flush()
+            os._exit(128 + number)
+        received.add(number)
+        log.info("draining", signal=number.name)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on, number)
+
+
+class Lifecycle(Generic[S]):
+    """One service's way up and down; `run` puts a process around it, tests may drive it themselves."""
+
+    def __init__(self, runtime: Runtime[S], build: Build[S]) -> None:
+        self._runtime = runtime
+        self._settings = runtime.settings
+        self._build = build
+        self._state = "starting"
+        self._service = Service()
+        self._server: Server | None = None
+        self._public: Any = None
+        self._background: list[asyncio.Task[None]] = []
+        self._ready_gauge = runtime.metrics.gauge(telemetry.READY)
+        self.ops = OpsServer(self._settings.host, self._settings.ops_port, runtime.registry, lambda: self._state)
+
+    @property
+    def port(self) -> int:
+        """The gRPC port in use, 0 before start."""
+        return self._server.port if self._server else 0
+
+    @property
+    def public_port(self) -> int:
+        """The HTTP port in use, 0 without one."""
+        return int(self._public.port) if self._public else 0
+
+    async def start(self, stop: asyncio.Event | None = None) -> None:
+        """Up to ready, or until `stop` is set. Raises OSError when a port stays taken."""
+        await _bound(self.ops.start)
+        self._service = await self._build(self._runtime)
+        await self._open_ports()
+        for name, work in self._service.background:
+            self._background.append(asyncio.create_task(self._keep(name, work), name=name))
+        warming = asyncio.gather(*(self._retry(step) for step in self._service.warm))
+        if not await _unless(stop, warming):
+            return
+        self._state = "ready"
+        self._ready_gauge.set(1)
+        if self._server is not None:
+            self._server.set_serving(True)
+        ports = {"grpc": self.port, "http": self.public_port, "ops": self.ops.port}
+        self._runtime.log.info("ready", **{name: port for name, port in ports.items() if port})
+
+    async def stop(self) -> None:
+        """Down again: drain, stop, close, flush."""
+        was_ready, self._state = self._state == "ready", "draining"
+        self._ready_gauge.set(0)
+        if self._server is not None:
+            self._server.set_serving(False)
+        if self._public is not None:
+            self._public.drain()
+        if was_ready:
+            await asyncio.sleep(self._settings.drain_s)
+        stops = [self._server.stop(self._settings.grace_s)] if self._server is not None else []
+        if self._public is not None:
+            stops.append(self._public.stop())
+        await asyncio.gather(*stops, return_exceptions=True)
+        await self._close()
+
+    async def _open_ports(self) -> None:
+        settings, runtime, service = self._settings, self._runtime, self._service
+        callers = None if service.public else runtime.callers
+        around = Surroundings(runtime.metrics, callers, runtime.tracing)
+        address = f"[{settings.host}]" if ":" in settings.host else settings.host
+
+        async def open_grpc() -> None:
+            self._server = make_server(
+                settings.server, f"{address}:{settings.port}", service.registrations, around, settings.max_message_bytes
+            )
+            await self._server.start()
+
+        await _bound(open_grpc)
+        if service.public_asgi is not None:
+            from chassis.public_http import PublicHttp  # noqa: PLC0415 - only the gateway installs uvicorn
+
+            app, port = service.public_asgi
+            self._public = PublicHttp(app, settings.host, port, settings.grace_s)
+            await _bound(self._public.start)
+
+    async def _close(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        steps: list[Step] = [*self._service.close, *(channel.close for channel in self._runtime.channels)]
+        for step in steps:
+            try:
+                async with asyncio.timeout(_CLOSE_S):
+                    await step()
+            except Exception as error:  # the others still want to be closed
+                self._runtime.log.warning("close failed", step=_name(step), error=repr(error))
+        self.ops.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._runtime.tracing.flush)
+        self._runtime.log.info("stopped")
+
+    async def _keep(self, name: str, work: Step) -> None:
+        """Runs background work for ever."""
+        wait_s = 0.2
+        restarts = self._runtime.metrics.counter(telemetry.BACKGROUND_RESTARTS).labels(name)
+        while True:
+            started = self._runtime.clock.monotonic_s()
+            try:
+                await work()
+                return
+            except Exception as error:
+                self._runtime.log.error("background work failed", work=name, exc_info=error)
+            restarts.inc()
+            wait_s = 0.2 if self._runtime.clock.monotonic_s() - started > 30 else min(wait_s * 2, 5.0)
+            await asyncio.sleep(wait_s)
+
+    async def _retry(self, step: Step) -> None:
+        """Awaits `step` until it returns: a dependency that is not there yet is waited for."""
+        tries = 0
+        while True:
+            try:
+                await step()
+                return
+            except Exception as error:
+                if tries % 20 == 0:
+                    shown = error.message if isinstance(error, MizzenError) else repr(error)
+                    self._runtime.log.warning("waiting for a dependency", step=_name(step), error=shown)
+            tries += 1
+            await asyncio.sleep(min(0.05 * 2**tries, 0.5))
+
+
+async def _unless(stop: asyncio.Event | None, work: asyncio.Future[Any]) -> bool:
+    """Awaits `work`; False when `stop` was set before it ended."""
+    if stop is None:
+        await work
+        return True
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((stopped, work), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not work.done():
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        return False
+    await work
+    return True
+
+
+async def _bound(start: Step) -> None:
+    """Tries to bind for a second: the port's last owner may just be leaving."""
+    for left in reversed(range(_PORT_TRIES)):
+        try:
+            await start()
+            return
+        except OSError:
+            if not left:
+                raise
+            await asyncio.sleep(0.05)
+
+
+def _name(step: Step) -> str:
+    return getattr(step, "__qualname__", type(step).__name__)

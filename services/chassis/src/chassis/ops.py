@@ -1,0 +1,77 @@
+"""The ops port: healthz, readyz and metrics over plain HTTP/1.1, apart from the data ports.
+
+Written on asyncio streams: three fixed answers to a probe or a scraper need no framework in every service.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+_REQUEST_BYTES = 16 * 1024
+_IDLE_S = 75.0
+_TEXT = "text/plain; charset=utf-8"
+_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+
+
+class OpsServer:
+    """Answers /healthz (the process lives), /readyz (it takes work) and /metrics."""
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, state: Callable[[], str]) -> None:
+        """state: answers "ready" when work is taken, else a word that says why not, such as "starting"."""
+        self._host = host
+        self.port = port
+        self._registry = registry
+        self._state = state
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Binds. Raises OSError when the port is taken."""
+        self._server = await asyncio.start_server(self._serve, self._host, self.port, limit=_REQUEST_BYTES)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Accepts no more; connections end with the process."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+            pass  # a client that stopped talking, or never spoke HTTP
+        finally:
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request and its answer; says whether the connection goes on."""
+        async with asyncio.timeout(_IDLE_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        method, _, rest = lines[0].partition(" ")
+        path, _, version = rest.partition(" ")
+        headers = {
+            name.strip().lower(): value.strip().lower() for name, _, value in (x.partition(":") for x in lines[1:])
+        }
+        keep = version == "HTTP/1.1" and headers.get("connection") != "close" and "content-length" not in headers
+        status, kind, body = self._answer(method, path.partition("?")[0])
+        lead = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        writer.write(f"{lead}Connection: {'keep-alive' if keep else 'close'}\r\n\r\n".encode())
+        if method != "HEAD":
+            writer.write(body)
+        await writer.drain()
+        return keep
+
+    def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
+        if method not in ("GET", "HEAD"):
+            return 405, _TEXT, b"only GET is answered here\n"
+        if path == "/healthz":
+            return 200, _TEXT, b"live\n"
+        if path == "/readyz":
+            state = self._state()
+            return (200 if state == "ready" else 503), _TEXT, f"{state}\n".encode()
+        if path == "/metrics":
+            return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
+        return 404, _TEXT, b"see /healthz, /readyz and /metrics\n"
