@@ -17,7 +17,7 @@ from inference.config import ModelConfig, Tensor, config_text
 NAME = "minilm"
 DIMENSIONS = 384
 MAX_TOKENS = 256
-_CODE = Path(__file__).parent / "models" / NAME
+_CARD = Path(__file__).parent / "cards" / "minilm.md"
 # file in the package -> (file in site-packages, sha256)
 _SOURCES = {
     "model.onnx": (
@@ -31,11 +31,11 @@ _SOURCES = {
 }
 CONFIG = ModelConfig(
     name=NAME,
-    backend="python",
+    backend="sentence_embedding",
     inputs=(Tensor("text", "BYTES", (1,)),),
     outputs=(Tensor("embedding", "FP32", (DIMENSIONS,)),),
     max_batch_size=256,
-    parameters={"mizzen.version": _SOURCES["model.onnx"][1][:12]},
+    parameters={"max_tokens": str(MAX_TOKENS), "mizzen.version": _SOURCES["model.onnx"][1][:12]},
 )
 
 
@@ -50,10 +50,9 @@ def build_package(venv: Path, root: Path) -> packaging.Manifest:
     version.mkdir(parents=True)
     for name, (source, expected) in _SOURCES.items():
         _copy_checked(installed / source, version / name, expected)
-    shutil.copyfile(_CODE / "model.py", version / "model.py")
     (version.parent / "config.pbtxt").write_text(config_text(CONFIG))
     (version.parent / "package").mkdir()
-    shutil.copyfile(_CODE / "card.md", version.parent / "package" / "card.md")
+    shutil.copyfile(_CARD, version.parent / "package" / "card.md")
     return packaging.seal(root)
 
 

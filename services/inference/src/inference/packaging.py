@@ -29,14 +29,13 @@ from chassis.errors import DataLoss, InvalidArgument, NotFound
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-# The backends that run data and no code of the package. Triton's own python backend is only for code we ship ourselves.
-BACKENDS = frozenset({"onnxruntime", "tensorrt", "openvino"})
+# The backends that run data and never code of the package: Triton's `python` is not among them.
+BACKENDS = frozenset({"onnxruntime", "sentence_embedding", "tensorrt", "openvino"})
 SUFFIXES = frozenset(
     {".onnx", ".data", ".plan", ".xml", ".bin", ".pbtxt", ".json", ".txt", ".md", ".svg", ".png", ".csv"}
 )
 MANIFEST = "manifest.json"
 DIGEST_LENGTH = 16
-_OWN_MODELS = Path(__file__).parent / "models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,19 +237,13 @@ def _files(root: Path, folder: Path) -> Iterator[str]:
 
 
 def _check_format(root: Path, backend: str, files: Mapping[str, str]) -> None:
-    """Raises InvalidArgument unless everything in the package is data of a known format, or code shipped with Mizzen."""
-    shipped = {_sha256(path) for path in _OWN_MODELS.rglob("*.py")}
-    foreign = [
-        path
-        for path, value in files.items()
-        if Path(path).suffix not in SUFFIXES and not (Path(path).suffix == ".py" and value in shipped)
-    ]
+    """Raises InvalidArgument unless everything in the package is data of a known format."""
+    foreign = [path for path in files if Path(path).suffix not in SUFFIXES]
     if foreign:
         raise InvalidArgument(
             f"{foreign[0]} is of no format that is served.", reason="FORMAT_REFUSED", field=foreign[0]
         )
-    has_code = any(Path(path).suffix == ".py" for path in files)
-    if not (backend in BACKENDS and not has_code) and not (backend == "python" and has_code):
+    if backend not in BACKENDS:
         raise InvalidArgument(
             f"Backend {backend!r} is not served; these are: {', '.join(sorted(BACKENDS))}.", reason="FORMAT_REFUSED"
         )

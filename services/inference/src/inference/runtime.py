@@ -85,14 +85,13 @@ def tritonserver_environment(venv: Path, base_env: Mapping[str, str]) -> dict[st
     environment["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
     environment["PATH"] = os.pathsep.join([str(venv / "bin"), base_env.get("PATH", os.defpath)])
     environment["VIRTUAL_ENV"] = str(venv)
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # a published package is immutable: no __pycache__ beside its model.py
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
 
 
 def prepare_backends(venv: Path, state_dir: Path) -> Path:
     """Lays out Triton's backend directory under ``state_dir`` and returns it: the wheel's ``python`` with the stub of the
-    venv's Python, and our ``onnxruntime`` written in Python. Each content has its own directory, so a running server's
+    venv's Python, and ours that are written in Python. Each content has its own directory, so a running server's
     files never change.
     """
     wheel = site_packages(venv) / "pytriton" / "tritonserver"

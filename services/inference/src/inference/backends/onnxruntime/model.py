@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 # Triton's name -> (ONNX Runtime's name, NumPy dtype). BF16 has no NumPy dtype and is refused at load.
 DATATYPES: dict[str, tuple[str, Any]] = {
@@ -38,6 +39,10 @@ Arrays = dict[str, np.ndarray]
 
 class Refusal(Exception):
     """A request's own fault; its text is what the caller reads."""
+
+
+# ONNX Runtime says INVALID_ARGUMENT for ranks and shapes that its graph doesn't take.
+CALLER_FAULTS = (Refusal, InvalidArgument)
 
 
 class TritonPythonModel:
@@ -129,9 +134,9 @@ class TritonPythonModel:
             error: Exception = answer or Refusal("the request was not run")
         except Exception as failure:
             error = failure
-        return pb_utils.InferenceResponse(
-            output_tensors=[], error=pb_utils.TritonError(str(error) or type(error).__name__)
-        )
+        code = pb_utils.TritonError.INVALID_ARG if isinstance(error, CALLER_FAULTS) else pb_utils.TritonError.INTERNAL
+        text = str(error) or type(error).__name__
+        return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(text, code))
 
     def _tensor(self, name: str, array: np.ndarray) -> Any:
         config = self.outputs[name]

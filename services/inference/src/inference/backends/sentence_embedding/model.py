@@ -1,7 +1,9 @@
-"""MiniLM on Triton: text in, L2-normalised sentence embedding out; the tokenizing happens here.
+"""Triton's backend ``sentence_embedding``, on CPU: text in, L2-normalised embedding out; the tokenizing happens here.
 
-Shapes: ``text`` BYTES [rows, 1] -> ``embedding`` FP32 [rows, 384], mean-pooled over the tokens. Texts are cut at 256 tokens.
-The requests of one execute call are embedded together, sorted by length so that little is spent on padding.
+A package holds data only: ``model.onnx`` (input_ids, attention_mask, token_type_ids -> last_hidden_state) and
+``tokenizer.json``. Shapes: BYTES [rows, 1] -> FP32 [rows, n], mean-pooled over the tokens. Parameters: ``max_tokens`` (256),
+after which a text is cut, and ``intra_op_thread_count``. The requests of one execute call are embedded together, sorted by
+length so that little is spent on padding.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from tokenizers import Tokenizer
 
 MAX_TOKENS = 256
 ROWS_AT_ONCE = 16
-DIMENSIONS = 384
 
 
 class TritonPythonModel:
@@ -28,10 +29,16 @@ class TritonPythonModel:
     def initialize(self, args: Mapping[str, str]) -> None:
         """Loads model.onnx and tokenizer.json from the version's folder."""
         folder = Path(args["model_repository"]) / args["model_version"]
-        parameters = json.loads(args["model_config"]).get("parameters", {})
+        config = json.loads(args["model_config"])
+        if len(config["input"]) != 1 or len(config["output"]) != 1:
+            raise pb_utils.TritonModelException("a sentence embedding has one input (text) and one output (embedding)")
+        self.input, self.output = config["input"][0]["name"], config["output"][0]["name"]
+        self.dimensions = int(config["output"][0]["dims"][-1])
+        parameters = config.get("parameters", {})
         options = onnxruntime.SessionOptions()
-        threads = parameters.get("intra_op_thread_count", {}).get("string_value", "")
-        options.intra_op_num_threads = int(threads or max(1, min(4, len(os.sched_getaffinity(0)))))
+        # An encoder is all arithmetic: it gets every core it may run on, four at most; waiting threads sleep.
+        cores = max(1, min(4, len(os.sched_getaffinity(0))))
+        options.intra_op_num_threads = number(parameters, "intra_op_thread_count", cores)
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
@@ -40,7 +47,7 @@ class TritonPythonModel:
         )
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(MAX_TOKENS)
+        self.tokenizer.enable_truncation(number(parameters, "max_tokens", MAX_TOKENS))
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers each request in order, with its embeddings or with an error of its own."""
@@ -48,7 +55,7 @@ class TritonPythonModel:
         slices: list[slice | Exception] = []
         for request in requests:
             try:
-                own = read(request)
+                own = read(request, self.input)
                 slices.append(slice(len(texts), len(texts) + len(own)))
                 texts += own
             except Exception as error:
@@ -57,15 +64,15 @@ class TritonPythonModel:
             embeddings = self._embed(texts)
         except Exception as error:
             slices = [error for _ in requests]
-            embeddings = np.empty((0, DIMENSIONS), dtype=np.float32)
-        return [respond(part, embeddings) for part in slices]
+            embeddings = np.empty((0, self.dimensions), dtype=np.float32)
+        return [respond(part, embeddings, self.output) for part in slices]
 
     def finalize(self) -> None:
         """Frees the session."""
         del self.session
 
     def _embed(self, texts: list[str]) -> np.ndarray:
-        embeddings = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
+        embeddings = np.empty((len(texts), self.dimensions), dtype=np.float32)
         tokens = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)] if texts else []
         by_length = sorted(range(len(tokens)), key=lambda index: len(tokens[index]))
         for start in range(0, len(by_length), ROWS_AT_ONCE):
@@ -88,20 +95,29 @@ class TritonPythonModel:
         return np.asarray(pooled / norms, dtype=np.float32)
 
 
-def read(request: Any) -> list[str]:
+def number(parameters: Mapping[str, Mapping[str, str]], name: str, default: int) -> int:
+    """A number above zero among the configuration's parameters."""
+    text = parameters.get(name, {}).get("string_value", str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise pb_utils.TritonModelException(f"parameter {name} must be a number above zero, not '{text}'")
+    return int(text)
+
+
+def read(request: Any, name: str) -> list[str]:
     """The texts of one request. Raises ValueError that names the first one that is not UTF-8."""
-    values = pb_utils.get_input_tensor_by_name(request, "text").as_numpy().ravel()
+    values = pb_utils.get_input_tensor_by_name(request, name).as_numpy().ravel()
     texts = []
     for index, value in enumerate(values):
         try:
             texts.append(value.decode())
         except UnicodeDecodeError:
-            raise ValueError(f"input 'text' is not UTF-8 at position {index}") from None
+            raise ValueError(f"input '{name}' is not UTF-8 at position {index}") from None
     return texts
 
 
-def respond(part: slice | Exception, embeddings: np.ndarray) -> Any:
+def respond(part: slice | Exception, embeddings: np.ndarray, name: str) -> Any:
     """A request's own rows of the embeddings, or its error."""
     if isinstance(part, Exception):
-        return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(str(part)))
-    return pb_utils.InferenceResponse([pb_utils.Tensor("embedding", np.ascontiguousarray(embeddings[part]))])
+        code = pb_utils.TritonError.INVALID_ARG if isinstance(part, ValueError) else pb_utils.TritonError.INTERNAL
+        return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(str(part), code))
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, np.ascontiguousarray(embeddings[part]))])
