@@ -1,0 +1,133 @@
+"""Load over loopback, run as a script on its own core: HTTP/1.1 or gRPC, closed loop, fixed request bytes.
+
+    python bench/load.py '{"kind": "http", "port": 8080, "path": "/v1/features:read", "body": "<base64>",
+                           "connections": 16, "requests": 4000}'
+
+prints one JSON line: requests, failed, wall_s, p50_us, p99_us (latency as this client saw it) and bytes of one answer.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from typing import Any
+
+import grpc
+
+
+class Http(asyncio.Protocol):
+    """One keep-alive connection that sends the next request when the answer before is whole."""
+
+    def __init__(self, request: bytes, tally: "Tally") -> None:
+        self._request, self._tally = request, tally
+        self._buffer = bytearray()
+        self._sent = 0.0
+        self._transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        if self._tally.take():
+            self._sent = time.perf_counter()
+            self._transport.write(self._request)
+        else:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = bytes(self._buffer[:end]).lower()
+        at = head.find(b"content-length:")
+        if at < 0:
+            raise SystemExit(f"no content-length in {head!r}")
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0])
+        if len(self._buffer) < end + 4 + length:
+            return
+        self._tally.done(time.perf_counter() - self._sent, head.split(b" ", 2)[1] == b"200", end + 4 + length)
+        self._buffer.clear()
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tally.closed(exc)
+
+
+class Tally:
+    """Counts what is left to send and what came back."""
+
+    def __init__(self, requests: int, connections: int) -> None:
+        self._left, self._open = requests, connections
+        self.latencies: list[float] = []
+        self.failed = 0
+        self.answer_bytes = 0
+        self.finished = asyncio.Event()
+
+    def take(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+    def done(self, seconds: float, ok: bool, size: int) -> None:
+        self.latencies.append(seconds)
+        self.failed += not ok
+        self.answer_bytes = size
+
+    def closed(self, error: Exception | None = None) -> None:
+        self.failed += error is not None
+        self._open -= 1
+        if self._open == 0:
+            self.finished.set()
+
+
+async def http(plan: dict[str, Any], tally: Tally) -> None:
+    body = base64.b64decode(plan["body"])
+    head = f"POST {plan['path']} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    loop = asyncio.get_running_loop()
+    for _ in range(plan["connections"]):
+        await loop.create_connection(lambda: Http(head.encode() + body, tally), "127.0.0.1", plan["port"])
+    await tally.finished.wait()
+
+
+async def grpc_calls(plan: dict[str, Any], tally: Tally) -> None:
+    body = base64.b64decode(plan["body"])
+
+    async def one() -> None:
+        # A pool of its own: otherwise all channels of a process share one connection.
+        async with grpc.aio.insecure_channel(
+            f"127.0.0.1:{plan['port']}", [("grpc.use_local_subchannel_pool", 1)]
+        ) as channel:
+            call = channel.unary_unary(plan["path"])
+            while tally.take():
+                started = time.perf_counter()
+                try:
+                    answer = await call(body, timeout=30)
+                    tally.done(time.perf_counter() - started, True, len(answer))
+                except grpc.aio.AioRpcError as error:
+                    tally.done(time.perf_counter() - started, False, 0)
+                    sys.stderr.write(f"{error.code()}: {error.details()}\n")
+        tally.closed()
+
+    await asyncio.gather(*(one() for _ in range(plan["connections"])))
+
+
+async def run(plan: dict[str, Any]) -> dict[str, float]:
+    """Sends `requests` over `connections`, each with one in flight."""
+    tally = Tally(plan["requests"], plan["connections"])
+    started = time.perf_counter()
+    await (http if plan["kind"] == "http" else grpc_calls)(plan, tally)
+    ordered = sorted(tally.latencies)
+    return {
+        "requests": len(ordered),
+        "failed": tally.failed,
+        "wall_s": time.perf_counter() - started,
+        "p50_us": ordered[len(ordered) // 2] * 1e6,
+        "p99_us": ordered[len(ordered) * 99 // 100] * 1e6,
+        "answer_bytes": tally.answer_bytes,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(run(json.loads(sys.argv[1])))))
