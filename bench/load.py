@@ -84,7 +84,13 @@ class Tally:
 
 async def http(plan: dict[str, Any], tally: Tally) -> None:
     body = base64.b64decode(plan["body"])
-    head = f"POST {plan['path']} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    lines = (
+        f"POST {plan['path']} HTTP/1.1",
+        "host: 127.0.0.1",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+    )
+    head = "\r\n".join(lines) + "\r\n\r\n"
     loop = asyncio.get_running_loop()
     for _ in range(plan["connections"]):
         await loop.create_connection(lambda: Http(head.encode() + body, tally), "127.0.0.1", plan["port"])

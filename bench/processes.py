@@ -46,7 +46,7 @@ class Processes(ExitStack):
                 env={**os.environ, **(env or {})},
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+                preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509  # this program has one thread
             )
         self.callback(_end, child)
         return psutil.Process(child.pid)
