@@ -63,6 +63,20 @@ BACKGROUND_RESTARTS = CounterSpec(
 READY = GaugeSpec("mizzen_chassis_ready", "1 while this process takes work, else 0.")
 BUILD = GaugeSpec("mizzen_chassis_build_info", "Always 1; the labels say what runs.", ("service", "version"))
 
+# retrieval
+RETRIEVAL_STAGE_SECONDS = HistogramSpec(
+    "mizzen_retrieval_stage_seconds", "Time of a stage of a search or an answer.", ("stage",)
+)
+RETRIEVAL_DEGRADED = CounterSpec(
+    "mizzen_retrieval_degraded_total", "Answers given without a declared part, by verb.", ("verb",)
+)
+RETRIEVAL_ANSWERS = CounterSpec(
+    "mizzen_retrieval_answers_total", "Questions, by whether the documents hold an answer.", ("result",)
+)
+RETRIEVAL_DOCUMENTS_UPSERTED = CounterSpec(
+    "mizzen_retrieval_documents_upserted_total", "Documents that an upsert was acknowledged for."
+)
+
 
 class Metrics:
     """The live metrics of one process, made when first asked for."""
