@@ -33,27 +33,27 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
 ]
+_AVOID_S = 0.5  # a draining server refuses calls on a connection that still stands
 _READY = grpc.ChannelConnectivity.READY
 
 
 class _Connection:
     """One HTTP/2 connection, with what is needed to choose it."""
 
-    __slots__ = ("address", "channel", "down", "in_flight", "methods", "retired")
+    __slots__ = ("address", "avoid_until", "channel", "in_flight", "methods", "retired")
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.channel = aio.insecure_channel(address, options=_OPTIONS)
         self.methods: dict[tuple[str, Any, Any], Any] = {}
         self.in_flight = 0
-        self.down = False
+        self.avoid_until = 0.0
         self.retired = False
 
     def usable(self) -> bool:
-        """False after a failed call until the connection stands again; asking makes it try."""
-        if self.down and self.channel.get_state(try_to_connect=True) is _READY:
-            self.down = False
-        return not self.down
+        """Whether it stands and did not just refuse a call; asking makes it try to connect."""
+        ready = self.channel.get_state(try_to_connect=True) is _READY
+        return ready and (self.avoid_until == 0.0 or time.monotonic() >= self.avoid_until)
 
 
 class Channel:
@@ -194,12 +194,12 @@ class Channel:
         connections = self._connections
         if len(connections) == 1:
             return connections[0]
-        usable = [one for one in connections if one.usable()] or connections
-        if not usable:
+        if not connections:
             raise self._unreachable()
-        if len(usable) == 1:
-            return usable[0]
-        first, second = random.sample(usable, 2)
+        first, second = random.sample(connections, 2)
+        if not (first.usable() and second.usable()):
+            usable = [one for one in connections if one.usable()] or connections
+            first, second = random.sample(usable, 2) if len(usable) > 1 else (usable[0], usable[0])
         return first if first.in_flight <= second.in_flight else second
 
     def _enter(self, connection: _Connection) -> None:
@@ -221,7 +221,7 @@ class Channel:
         if not failure.reason.startswith("UPSTREAM_"):
             return failure  # the service's own words
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            connection.down = True
+            connection.avoid_until = time.monotonic() + _AVOID_S
             return self._unreachable()
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded(f"{self._name} did not answer in time", ids={"upstream": self._name})

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc import aio
 
 from chassis import telemetry
-from chassis.errors import Code, MizzenError
+from chassis.errors import Code, InvalidArgument, MizzenError, Unimplemented
 from chassis.identity import CALLER_KEY, CallerTokens
 from chassis.logs import logger
 from chassis.status import GRPC_CODES, to_status, trailing_metadata
@@ -132,9 +133,9 @@ def wrap(handler: Handler, path: str, around: Surroundings) -> Handler:
     behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     method = _Method(path, around)
     if inspect.isasyncgenfunction(behaviour) and handler.response_streaming:
-        made = _streaming(behaviour, method)
+        made = _streaming(_parsing(handler, behaviour), method)
     elif inspect.iscoroutinefunction(behaviour):
-        made = _single(behaviour, method)
+        made = _single(_parsing(handler, behaviour), method)
     else:
         made = _unimplemented(method, handler.response_streaming)
     factory: Any = {
@@ -143,7 +144,25 @@ def wrap(handler: Handler, path: str, around: Surroundings) -> Handler:
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }[(handler.request_streaming, handler.response_streaming)]
-    return factory(made, handler.request_deserializer, handler.response_serializer)
+    # a single request is parsed inside the wrapping, so that garbage is the caller's fault and not INTERNAL
+    parse = handler.request_deserializer if handler.request_streaming else None
+    return factory(made, parse, handler.response_serializer)
+
+
+def _parsing(handler: Handler, behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`behaviour` on the request's bytes."""
+    parse = handler.request_deserializer
+    if handler.request_streaming or parse is None:
+        return behaviour
+
+    def parsed(data: bytes, context: Any) -> Any:
+        try:
+            request = parse(data)
+        except DecodeError as error:
+            raise InvalidArgument("the request cannot be parsed", reason="REQUEST_MALFORMED") from error
+        return behaviour(request, context)
+
+    return parsed
 
 
 def _single(behaviour: Callable[[Any, Any], Any], method: _Method) -> Callable[[Any, Any], Any]:
@@ -201,7 +220,6 @@ def _streaming(behaviour: Callable[[Any, Any], AsyncIterator[Any]], method: _Met
 
 def _unimplemented(method: _Method, streaming: bool) -> Callable[[Any, Any], Any]:
     """For methods that the servicer leaves to the generated class, which is not async."""
-    from chassis.errors import Unimplemented  # noqa: PLC0415
 
     async def refuse(_request: Any, context: aio.ServicerContext[Any, Any]) -> None:
         await method.fail(Unimplemented("this method is not offered here"), context)
