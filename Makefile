@@ -1,0 +1,103 @@
+# `make` shows what there is. CI only ever calls these targets.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXAMPLE ?= examples/flights
+ROOMS := protos services/chassis services/catalog services/cli services/gateway services/features services/inference \
+	services/retrieval services/monitoring
+PYPROJECTS := $(addsuffix /pyproject.toml,$(ROOMS))
+EDITABLE := $(addprefix -e ./,$(ROOMS))
+UV_PIN := $(shell sed -n 's/^uv==/uv==/p' constraints.txt)
+# On a terminal uv shows its progress; in a log it would list each package.
+QUIET := $(shell test -t 2 || echo --quiet)
+# Every install goes through this: nothing is taken at a version that no file names, build tools included.
+INSTALL := $(BIN)/uv pip install $(QUIET) --constraints constraints.txt --build-constraints constraints.txt
+
+# uv does not read pip's settings: hand on where wheels are kept on this machine.
+ifneq ($(PIP_FIND_LINKS),)
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+ifneq ($(PIP_INDEX_URL),)
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+export UV_HTTP_TIMEOUT ?= 180
+
+.PHONY: help setup up down status test check train demo-drift protos fmt lint types imports lock-check clean FORCE
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed .venv-triton/.installed ## what `make up` and `make test` need, into .venv and .venv-triton
+
+# A folder that is already a venv is kept: the stamp alone says whether its content is the wanted one.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else "Mizzen needs Python 3.11 or 3.12, and $(PYTHON) is %d.%d: try make setup PYTHON=python3.11" % v)'
+	@echo "[1/3] $(VENV): an environment of $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make environments: on Debian and Ubuntu, apt-get install -y python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(UV_PIN)
+
+$(VENV)/.installed: $(PYPROJECTS) constraints.txt requirements-dev.txt | $(BIN)/uv
+	@echo "[2/3] $(VENV): the rooms and what their tests need"
+	@$(INSTALL) --python $(BIN)/python $(EDITABLE) -r requirements-dev.txt
+	@touch $@
+
+.venv-triton/.installed: services/inference/requirements-triton.txt | $(BIN)/uv
+	@echo "[3/3] .venv-triton: tritonserver, apart because it cannot share an environment with numpy 2"
+	@test -x .venv-triton/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-triton
+	@$(BIN)/uv pip install $(QUIET) --python .venv-triton/bin/python --no-deps -r services/inference/requirements-triton.txt
+	@touch $@
+
+up: setup ## start everything, predict a flight's delay, answer from the documents
+	@$(BIN)/mizzen up --detach -f $(EXAMPLE)
+
+down: ## drain everything and leave nothing running
+	@if test -x $(BIN)/mizzen; then $(BIN)/mizzen down; else echo "nothing was set up"; fi
+
+status: setup ## what runs
+	@$(BIN)/mizzen status
+
+test: setup ## unit, contract, integration on the real engines, end to end
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types imports protos-check lock-check test ## what CI runs: everything
+
+lint: setup ## ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+fmt: setup ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy $(foreach room,$(filter-out protos,$(ROOMS)),$(room)/src)
+
+imports: setup ## the architecture of .importlinter
+	@$(BIN)/lint-imports --no-cache
+
+protos: setup ## generate protos/python anew
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
+
+protos-check: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/check.py
+
+lock-check: setup ## nothing is installed at a version that no file names
+	@$(BIN)/python -m pytest -q tests/architecture/test_pins.py
+
+.venv-train/.installed: $(PYPROJECTS) constraints.txt constraints-train.txt requirements-train.txt | $(BIN)/uv
+	@echo "[train] .venv-train: torch, for training only"
+	@test -x .venv-train/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-train
+	@$(INSTALL) --constraints constraints-train.txt --python .venv-train/bin/python $(EDITABLE) -r requirements-train.txt
+	@touch $@
+
+train: setup .venv-train/.installed ## train the flights model anew and write its package
+	@$(BIN)/mizzen train -f $(EXAMPLE) --python .venv-train/bin/python
+
+demo-drift: up ## replay the year through the API: drift and quality as time goes by
+	@$(BIN)/python $(EXAMPLE)/drift.py
+
+clean: down ## remove environments, state and caches
+	@rm -rf $(VENV) .venv-triton .venv-train .mizzen .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
