@@ -12,3 +12,4 @@ from tests.engines import (  # noqa: F401
     valkey_cluster_server,
     valkey_server,
 )
+from tests.stack import stack  # noqa: F401
