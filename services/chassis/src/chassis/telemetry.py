@@ -63,6 +63,23 @@ BACKGROUND_RESTARTS = CounterSpec(
 READY = GaugeSpec("mizzen_chassis_ready", "1 while this process takes work, else 0.")
 BUILD = GaugeSpec("mizzen_chassis_build_info", "Always 1; the labels say what runs.", ("service", "version"))
 
+# features
+FEATURES_STORE_SECONDS = HistogramSpec(
+    "mizzen_features_store_seconds", "Time of one question to the online store, by outcome.", ("outcome",)
+)
+FEATURES_STORE_KEYS = CounterSpec("mizzen_features_store_keys_total", "Row keys asked from the online store.")
+FEATURES_ROWS_READ = CounterSpec(
+    "mizzen_features_rows_read_total",
+    "Rows read, by view and what was found: present, not_found, outside_max_age or other_layout.",
+    ("view", "found"),
+)
+FEATURES_ROWS_WRITTEN = CounterSpec(
+    "mizzen_features_rows_written_total", "Rows written, or left out as older than the stored one.", ("view", "outcome")
+)
+FEATURES_DEFINITIONS = GaugeSpec(
+    "mizzen_features_definitions", "Feature views served, and definitions refused at the last load.", ("state",)
+)
+
 # retrieval
 RETRIEVAL_STAGE_SECONDS = HistogramSpec(
     "mizzen_retrieval_stage_seconds", "Time of a stage of a search or an answer.", ("stage",)
