@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import stat
@@ -222,11 +221,10 @@ def _file_digests(root: Path, folder: Path) -> dict[str, str]:
 
 
 def _files(root: Path, folder: Path) -> Iterator[str]:
-    for entry in os.scandir(folder):
-        path = Path(entry.path)
+    for path in folder.iterdir():
         relative = path.relative_to(root).as_posix()
-        mode = entry.stat(follow_symlinks=False).st_mode
-        if not FILE_NAME.fullmatch(entry.name):
+        mode = path.lstat().st_mode
+        if not FILE_NAME.fullmatch(path.name):
             raise InvalidArgument(f"{relative!r} is not a name for a file of a package.", reason="NAME_INVALID")
         if stat.S_ISDIR(mode):
             yield from _files(root, path)
