@@ -1,0 +1,1 @@
+"""Documents, hybrid search and cited answers."""

@@ -1,0 +1,5 @@
+import sys
+
+from retrieval.main import main
+
+sys.exit(main())

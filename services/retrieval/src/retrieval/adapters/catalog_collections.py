@@ -1,0 +1,50 @@
+"""The defined collections, kept up to date from the catalog."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import catalog
+from retrieval.domain.model import Collection, EmbeddingModel, Mode
+
+STORED_DIMENSIONS = 384
+"""Length of a stored vector; a collection that asks for another one is left out."""
+
+
+class CatalogCollections:
+    """Collections as of the last catalog given to `update`."""
+
+    def __init__(self, log: Any) -> None:
+        self._by_name: dict[str, Collection] = {}
+        self._log = log
+
+    def update(self, loaded: catalog.Catalog) -> None:
+        """Takes over all definitions at once; one that cannot be served is logged and left out."""
+        found = {name: _collection(definition) for name, definition in loaded.collections.items()}
+        self._by_name = {name: c for name, c in found.items() if c.embedding.dimensions == STORED_DIMENSIONS}
+        for name in sorted(found.keys() - self._by_name.keys()):
+            self._log.error(
+                "collection left out", collection=name, reason=f"vectors have {STORED_DIMENSIONS} dimensions"
+            )
+
+    def find(self, name: str) -> Collection | None:
+        """See Collections."""
+        return self._by_name.get(name)
+
+    def names(self) -> Sequence[str]:
+        """See Collections."""
+        return sorted(self._by_name)
+
+
+def _collection(definition: catalog.Collection) -> Collection:
+    spec = definition.spec
+    return Collection(
+        name=definition.name,
+        description=spec.description,
+        max_characters=spec.chunking.max_characters,
+        overlap_characters=spec.chunking.overlap_characters,
+        embedding=EmbeddingModel(spec.embedding.inference_service, spec.embedding.model, spec.embedding.dimensions),
+        mode=Mode(spec.search.mode),
+        dense_weight=spec.search.dense_weight,
+        candidates=spec.search.candidates,
+        tenants=frozenset(spec.tenants),
+    )
