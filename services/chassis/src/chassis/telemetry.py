@@ -94,6 +94,38 @@ RETRIEVAL_DOCUMENTS_UPSERTED = CounterSpec(
     "mizzen_retrieval_documents_upserted_total", "Documents that an upsert was acknowledged for."
 )
 
+# monitoring
+MONITORING_RECORDS = CounterSpec(
+    "mizzen_monitoring_records_total", "Records taken from the stream, by what became of them.", ("result",)
+)
+MONITORING_GAPS = CounterSpec(
+    "mizzen_monitoring_gap_records_total", "Records that writers numbered and that never arrived."
+)
+MONITORING_LAG = GaugeSpec(
+    "mizzen_monitoring_stream_lag_entries", "Stream entries waiting or unacknowledged.", ("state",)
+)
+MONITORING_LABELS = CounterSpec(
+    "mizzen_monitoring_labels_total", "Late labels, by what became of them.", ("tenant", "result")
+)
+MONITORING_LABELS_WAITING = GaugeSpec("mizzen_monitoring_labels_waiting", "Labels that wait for their prediction.")
+MONITORING_FAILURES = CounterSpec(
+    "mizzen_monitoring_task_failures_total", "Background steps that failed and are tried again.", ("task",)
+)
+MONITORING_DRIFT = GaugeSpec(
+    "mizzen_monitoring_drift_score",
+    "Distance of the newest judged window from the reference (test: psi or ks).",
+    ("tenant", "endpoint", "feature", "test"),
+)
+MONITORING_DRIFTED = GaugeSpec(
+    "mizzen_monitoring_drifted_columns", "Columns with the verdict drift in the newest window.", ("tenant", "endpoint")
+)
+MONITORING_QUALITY = GaugeSpec(
+    "mizzen_monitoring_quality", "Quality from late labels.", ("tenant", "endpoint", "output", "measure")
+)
+MONITORING_UNANSWERABLE = GaugeSpec(
+    "mizzen_monitoring_unanswerable_ratio", "Share of questions that the documents don't answer.", ("tenant", "collection")
+)
+
 
 class Metrics:
     """The live metrics of one process, made when first asked for."""
