@@ -40,7 +40,7 @@ def python_requirements() -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def tritonserver_command(  # noqa: PLR0917 - Triton's flags, in the order everybody names them
+def tritonserver_command(
     venv: Path,
     repositories: list[Path],
     grpc_port: int,
