@@ -28,7 +28,8 @@ async def build(runtime: Runtime[Settings]) -> Service:
     limits = PoolLimits(
         settings.store_connections, settings.store_waiting, settings.store_connect_s, settings.store_timeout_s
     )
-    pool = PostgresPool(settings.postgres_url, settings.postgres_password, limits)
+    password = settings.postgres_password if settings.postgres_password_file else None
+    pool = PostgresPool(settings.postgres_url, password, limits)
     collections, source = CatalogCollections(runtime.log), DirectorySource(settings.definitions)
     embedder = TritonEmbedder(
         lambda name: runtime.channel(name, settings.inference_addresses, foreign=True),

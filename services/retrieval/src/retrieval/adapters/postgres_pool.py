@@ -31,10 +31,12 @@ class PoolLimits:
 class PostgresPool:
     """Hands out transactions. A connection that was late or cut is thrown away at once, never waited for."""
 
-    def __init__(self, url: str, password: Callable[[], str | None], limits: PoolLimits | None = None) -> None:
-        """`password` is read at each connect, so that a rotated one needs no restart."""
+    def __init__(
+        self, url: str, password: Callable[[], str | None] | None = None, limits: PoolLimits | None = None
+    ) -> None:
+        """`password` is read at each connect, so that a rotated one needs no restart; without it the URL's counts."""
         self._url = url
-        self._password = password
+        self._login = {} if password is None else {"password": password}
         self._limits = limits or PoolLimits()
         self._pool: Any = None
         self._opening = asyncio.Lock()
@@ -47,7 +49,7 @@ class PostgresPool:
                 with _translated():
                     self._pool = await asyncpg.create_pool(
                         self._url,
-                        password=self._password,
+                        **self._login,
                         min_size=1,
                         max_size=self._limits.connections,
                         timeout=self._limits.connect_s,
@@ -156,6 +158,8 @@ class _translated:  # noqa: N801 - reads as a word in `with`
             raise ResourceExhausted("the document store's disk is full", reason="STORE_FULL") from error
         if isinstance(error, asyncpg.InsufficientResourcesError):
             raise _unavailable("the document store has no resources left", "STORE_BUSY") from error
+        if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+            raise _unavailable("the document store refuses our password", "STORE_REFUSED") from error
         if isinstance(error, _LOST):
             raise _unavailable("the document store cannot be reached", "STORE_UNAVAILABLE") from error
 
