@@ -1,0 +1,100 @@
+"""From settings and definitions to the children of one machine: three engines and four services."""
+
+import hashlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from cli.engines import postgres, triton, valkey
+from cli.layout import Layout
+from cli.packages import Served
+from cli.settings import Settings
+from cli.spec import ChildSpec, Ready
+
+HOST = "127.0.0.1"
+SERVICES = ("features", "retrieval", "monitoring", "gateway")
+SHARED_CODE = ("chassis", "catalog", "mizzen")
+HANDED_ON = ("MIZZEN_", "OTEL_")
+SYSTEM = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
+SERVICE_STOP_S = 25.0
+
+
+def engines(settings: Settings, layout: Layout, served: Served, home: postgres.PostgresHome) -> list[ChildSpec]:
+    """Valkey, PostgreSQL and, where there is a model to serve, tritonserver."""
+    specs = [
+        valkey.spec(settings.valkey_port, layout.state / "valkey"),
+        postgres.spec(home, settings.postgres_port),
+    ]
+    if served.roots:
+        specs.append(
+            triton.spec(
+                settings.triton_venv,
+                served.roots,
+                layout.state,
+                grpc_port=settings.triton_grpc_port,
+                http_port=settings.triton_http_port,
+                metrics_port=settings.triton_metrics_port,
+                fingerprint=served.fingerprint,
+            )
+        )
+    return specs
+
+
+def services(settings: Settings, layout: Layout, home: postgres.PostgresHome) -> list[ChildSpec]:
+    """features, retrieval, monitoring and gateway, each `python -m NAME` with environment only."""
+    environment = service_environment(settings, layout, home)
+    return [_service(name, settings, layout, environment) for name in SERVICES]
+
+
+def service_environment(settings: Settings, layout: Layout, home: postgres.PostgresHome) -> dict[str, str]:
+    """What every service and job is told; the caller's own MIZZEN_ and OTEL_ variables win over it."""
+    known = {name: value for name in SYSTEM if (value := os.environ.get(name))}
+    online = f"redis://{HOST}:{settings.valkey_port}/0"
+    told = {
+        "MIZZEN_STATE": str(layout.state),
+        "MIZZEN_HOST": HOST,
+        "MIZZEN_DEFINITIONS": str(layout.definitions),
+        "MIZZEN_VOLUMES": str(layout.volumes),
+        "MIZZEN_IDENTITY_PUBLIC_KEY_FILE": str(layout.keys / "identity.pub"),
+        "MIZZEN_SERVICE_SECRET_FILE": str(layout.keys / "service.secret"),
+        "MIZZEN_ONLINE_URL": online,
+        "MIZZEN_STREAM_URL": online,
+        "MIZZEN_POSTGRES_URL": f"postgresql://{postgres.ROLE}@{HOST}:{settings.postgres_port}/{postgres.DATABASE}",
+        "MIZZEN_POSTGRES_PASSWORD_FILE": str(home.password_file),
+        "MIZZEN_FEATURES_ADDRESSES": f"static:{HOST}:{settings.features_port}",
+        "MIZZEN_RETRIEVAL_ADDRESSES": f"static:{HOST}:{settings.retrieval_port}",
+        "MIZZEN_MONITORING_ADDRESSES": f"static:{HOST}:{settings.monitoring_port}",
+        "MIZZEN_INFERENCE_ADDRESSES": f"static:{HOST}:{settings.triton_grpc_port}",
+        "PYTHONUNBUFFERED": "1",
+    }
+    told |= {f"MIZZEN_{name.upper()}_PORT": str(port) for name, port in settings.ports().items()}
+    told |= {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
+    return {**known, **told, "MIZZEN_STATE": str(layout.state)}
+
+
+def _service(name: str, settings: Settings, layout: Layout, environment: dict[str, str]) -> ChildSpec:
+    held = settings.ports()
+    return ChildSpec(
+        name=name,
+        command=(sys.executable, "-m", name),
+        env=environment,
+        cwd=str(layout.state),
+        ready=Ready("http", held[f"{name}_ops"], path="/readyz"),
+        stop_timeout_s=SERVICE_STOP_S,
+        ports=tuple(port for key, port in held.items() if key.split("_")[0] == name),
+        stage=2 if name == "gateway" else 1,
+        fingerprint=code_fingerprint(name, *SHARED_CODE),
+    )
+
+
+def code_fingerprint(*packages: str) -> str:
+    """Changes when a file of these packages changes, so that an update of the checkout restarts what it touches."""
+    digest = hashlib.sha256()
+    for package in packages:
+        found = importlib.util.find_spec(package)
+        for location in (found.submodule_search_locations or []) if found else []:
+            for path in sorted(Path(location).rglob("*.py")):
+                status = path.stat()
+                digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

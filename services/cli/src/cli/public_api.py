@@ -1,0 +1,81 @@
+"""The public REST API, as any client would call it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import httpx2
+
+RETRY_STATUSES = (502, 503, 504)
+RETRY_PAUSE_S = 0.2
+
+
+class ApiError(Exception):
+    """An answer other than success; the message holds the problem's own words."""
+
+
+class PublicApi:
+    """Blocking calls with a deadline each. `base` is like http://127.0.0.1:8080."""
+
+    def __init__(self, base: str, *, api_key: str = "") -> None:
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = httpx2.Client(base_url=base, headers=headers, timeout=60.0, trust_env=False)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def endpoint(self, name: str) -> dict[str, Any]:
+        return self._call("GET", f"/v1/endpoints/{name}")
+
+    def predict(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._call("POST", f"/v1/endpoints/{endpoint}:predict", request)
+
+    def ask(self, collection: str, question: str) -> dict[str, Any]:
+        return self._call("POST", f"/v1/collections/{collection}:ask", {"question": question})
+
+    def upsert_documents(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return self._call("POST", f"/v1/collections/{collection}/documents", {"documents": list(documents)})
+
+    def documents(self, collection: str) -> list[dict[str, Any]]:
+        """Every document, page after page."""
+        items: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            page = self._call("GET", f"/v1/collections/{collection}/documents?page_size=1000&page_token={token}")
+            items.extend(page["items"])
+            token = page.get("next_page_token") or ""
+            if not token:
+                return items
+
+    def delete_document(self, collection: str, document: str) -> None:
+        self._call("DELETE", f"/v1/collections/{collection}/documents/{document}")
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = self._client.request(method, path, json=body)
+        except httpx2.HTTPError as error:
+            raise ApiError(f"{method} {path}: {type(error).__name__}: {error}") from error
+        if answer.is_success:
+            return cast("dict[str, Any]", answer.json()) if answer.content else {}
+        raise ApiError(f"{method} {path}: {_problem(answer)}")
+
+
+def patiently(call: Any, give_up_s: float) -> Any:
+    """Call until it succeeds: right after the start a model may still be loading. The last ApiError is raised."""
+    give_up = time.monotonic() + give_up_s
+    while True:
+        try:
+            return call()
+        except ApiError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(RETRY_PAUSE_S)
+
+
+def _problem(answer: httpx2.Response) -> str:
+    try:
+        problem = answer.json()
+        words = [str(problem[key]) for key in ("title", "detail", "reason", "field") if problem.get(key)]
+        return f"{answer.status_code} {': '.join(words)}"
+    except ValueError:
+        return f"{answer.status_code} {answer.text[:200]}"
