@@ -6,7 +6,7 @@ from pydantic import Field as Described
 from pydantic import field_validator, model_validator
 
 from catalog.feature_view import duration_s
-from catalog.fields import GROUP_VERSION, Definition, Field, Identifier, Metadata, ObjectName
+from catalog.fields import GROUP_VERSION, Definition, Field, Identifier, Metadata, ObjectName, rules
 
 TensorType = Literal["BOOL", "INT32", "INT64", "FP32", "FP64", "BYTES"]
 
@@ -33,7 +33,7 @@ class Output(Field):
 class Model(Definition):
     """How features become the model's tensors and its tensors become outputs."""
 
-    tensors: tuple[Tensor, ...] = Described(min_length=1, description="Input tensors.")
+    tensors: tuple[Tensor, ...] = Described(min_length=1, max_length=64, description="Input tensors.")
     outputs: tuple[Output, ...] = Described(min_length=1, description="Answers.")
 
 
@@ -51,7 +51,9 @@ class Route(Definition):
 class Traffic(Definition):
     """Which model answers which row."""
 
-    routes: tuple[Route, ...] = Described(min_length=1, description="Models that answer, with weights.")
+    model_config = rules(("self.routes.map(r, r.weight).sum() == 100", "routes' weights add up to 100"))
+
+    routes: tuple[Route, ...] = Described(min_length=1, max_length=16, description="Models that answer, with weights.")
     sticky_key: Identifier | None = Described(default=None, description="Entity whose value pins a row to one route.")
     shadow: Route | None = Described(
         default=None, description="Model that gets a copy and whose answer is only recorded."

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field as Described
 from pydantic import field_validator, model_validator
 
-from catalog.fields import GROUP_VERSION, Definition, DType, Field, Identifier, Metadata
+from catalog.fields import GROUP_VERSION, Definition, DType, Field, Identifier, Metadata, rules
 
 _DURATION = re.compile(r"^(?P<amount>[1-9][0-9]*)(?P<unit>[smhd])$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -55,12 +55,34 @@ class Source(Definition):
 class FeatureViewSpec(Definition):
     """What a feature view holds."""
 
+    model_config = rules(
+        (
+            "!has(self.features) || size(self.features) == 0"
+            " || (has(self.source) && has(self.entities) && size(self.entities) > 0)",
+            "features need a source and at least one entity",
+        ),
+        (
+            "(has(self.features) && size(self.features) > 0) || (has(self.onDemand) && size(self.onDemand) > 0)",
+            "a view without features and onDemand holds nothing",
+        ),
+        (
+            "!has(self.entities) || self.entities.all(e, e.dtype in ['STRING', 'INT64', 'INT32'])",
+            "join keys are STRING, INT64 or INT32",
+        ),
+    )
+
     description: str = Described(default="", description="One sentence for its users.")
-    entities: tuple[Field, ...] = Described(default=(), description="Join keys; all of them name one row.")
+    entities: tuple[Field, ...] = Described(
+        default=(), max_length=16, description="Join keys; all of them name one row."
+    )
     source: Source | None = Described(default=None, description="Absent for a view of on-demand features only.")
-    features: tuple[Feature, ...] = Described(default=(), description="Stored features.")
-    inputs: tuple[Field, ...] = Described(default=(), description="Request values that on-demand features read.")
-    on_demand: tuple[OnDemandFeature, ...] = Described(default=(), description="Features computed at read time.")
+    features: tuple[Feature, ...] = Described(default=(), max_length=2000, description="Stored features.")
+    inputs: tuple[Field, ...] = Described(
+        default=(), max_length=256, description="Request values that on-demand features read."
+    )
+    on_demand: tuple[OnDemandFeature, ...] = Described(
+        default=(), max_length=500, description="Features computed at read time."
+    )
     ttl: str | None = Described(
         default=None, description="Age over which a row is OUTSIDE_MAX_AGE, e.g. 6h; absent: never."
     )

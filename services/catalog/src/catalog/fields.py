@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints
 from pydantic import Field as Described
 from pydantic.alias_generators import to_camel
 
@@ -37,6 +37,12 @@ class Definition(BaseModel):
     """Closed, immutable, camelCase in YAML and snake_case in Python."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+def rules(*checks: tuple[str, str]) -> ConfigDict:
+    """Model settings that carry (CEL rule, message) pairs into the generated CRD; the model's validators say the same."""
+    validations: list[JsonValue] = [{"rule": rule, "message": message} for rule, message in checks]
+    return ConfigDict(json_schema_extra={"x-kubernetes-validations": validations})
 
 
 class Metadata(BaseModel):
