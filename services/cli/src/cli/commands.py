@@ -1,0 +1,290 @@
+"""What each command of `mizzen` does, in the order a newcomer meets them."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+from rich.live import Live
+
+from chassis.errors import MizzenError
+from cli import answers, definitions, jobs, plan
+from cli import doctor as examination
+from cli import up as steps
+from cli.layout import Layout
+from cli.public_api import ApiError, PublicApi, patiently
+from cli.screen import Screen, status_table
+from cli.settings import Settings
+from cli.supervision import control
+from cli.supervision.status import SupervisorStatus
+
+FAILED = 1
+UNFIT = 3
+INTERRUPTED = 130
+DOWN_TIMEOUT_S = 90.0
+TABLE_PERIOD_S = 0.5
+QUESTION = "What happens to a prediction when the online store is down?"
+EXPECTED = (
+    definitions.Refused,
+    control.StartFailed,
+    jobs.JobFailed,
+    ApiError,
+    MizzenError,
+    RuntimeError,
+    FileNotFoundError,
+)
+
+P = ParamSpec("P")
+Project = Annotated[Path, typer.Option("-f", "--file", help="Folder (or file) of definitions.")]
+
+
+def _plainly(command: Callable[P, None]) -> Callable[P, None]:
+    """Expected failures are sentences for people; anything else is a fault of ours and keeps its traceback."""
+
+    @wraps(command)
+    def shown(*arguments: P.args, **options: P.kwargs) -> None:
+        try:
+            command(*arguments, **options)
+        except EXPECTED as error:
+            print(f"mizzen: {error}", file=sys.stderr)
+            raise typer.Exit(FAILED) from error
+
+    return shown
+
+
+@_plainly
+def up(
+    project: Project = Path("examples/flights"),
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when all is ready; `mizzen down` ends it.")
+    ] = False,
+    question: Annotated[str, typer.Option(help="What to ask the first collection.")] = QUESTION,
+) -> None:
+    """Start everything for a folder of definitions, predict its example and answer a question."""
+    started_at = time.monotonic()
+    settings, screen = Settings(), Screen()
+    layout = Layout(settings.state.absolute())
+    _examine_or_exit(settings, screen)
+    was_running = control.running(layout) is not None
+    try:
+        with screen:
+            _bring_up(project, settings, layout, screen, in_front=not detach, question=question, started_at=started_at)
+    except BaseException as error:
+        if not was_running:
+            _say_and_stop(layout, screen, error)
+        raise
+    if not detach:
+        _stay_in_front(layout, screen)
+
+
+def _bring_up(
+    project: Path,
+    settings: Settings,
+    layout: Layout,
+    screen: Screen,
+    *,
+    in_front: bool,
+    question: str,
+    started_at: float,
+) -> None:
+    prepared = steps.prepare(project, settings, layout, screen)
+    steps.start(prepared, settings, layout, screen, in_front=in_front)
+    api = PublicApi(f"http://127.0.0.1:{settings.gateway_rest_port}")
+    try:
+        steps.fill(project, prepared, layout, api, screen)
+        _show_answers(project, prepared, settings, layout, api, screen, question, started_at)
+    finally:
+        api.close()
+
+
+def _show_answers(
+    project: Path,
+    prepared: steps.Prepared,
+    settings: Settings,
+    layout: Layout,
+    api: PublicApi,
+    screen: Screen,
+    question: str,
+    started_at: float,
+) -> None:
+    catalog = prepared.catalog
+    case = answers.find_case(project, steps.example_endpoint(catalog), layout.volumes / "offline")
+    if case is not None and case.endpoint in catalog.endpoints:
+        told = case
+        with screen.step("first prediction"):
+            answer = patiently(
+                lambda: api.predict(told.endpoint, told.body(features=True, explain=True)), steps.SETTLE_S
+            )
+        first_s = time.monotonic() - started_at
+        screen.line("")
+        for line in answers.prediction_lines(case, answer):
+            screen.line(line)
+        screen.line(f"  {first_s:.1f} s from the command to the first prediction")
+    collection = next(iter(sorted(catalog.collections)), None)
+    if collection is not None:
+        cited = patiently(lambda: api.ask(collection, question), steps.SETTLE_S)
+        screen.line("")
+        for line in answers.answer_lines(question, cited):
+            screen.line(line)
+    screen.line("\nTry it:")
+    for line in answers.try_lines(settings, case, collection, question):
+        screen.line(line)
+    screen.line("\nLook at:")
+    for line in answers.look_lines(settings, case, layout.state):
+        screen.line(line)
+
+
+@_plainly
+def down() -> None:
+    """Drain every service and engine, and leave nothing running."""
+    layout, screen = Layout(Settings().state.absolute()), Screen()
+    if control.running(layout) is None and not layout.status.exists():
+        screen.line("nothing was running")
+        return
+    with screen, screen.step("drained") as step:
+        _stop(layout, step.say)
+
+
+@_plainly
+def status() -> None:
+    """What runs, on which ports, for how long, and what had to be started again."""
+    settings, screen = Settings(), Screen()
+    now = control.running(Layout(settings.state.absolute()))
+    if now is None:
+        screen.line("not running: mizzen up -f DIR")
+        raise typer.Exit(FAILED)
+    screen.console.print(status_table(now))
+    if not now.all_ready():
+        raise typer.Exit(FAILED)
+
+
+@_plainly
+def doctor() -> None:
+    """Check this machine; each line that fails names the one command that mends it."""
+    screen = Screen()
+    findings = examination.examine(Settings())
+    for finding in findings:
+        screen.line(
+            f"{'✓' if finding.passed else '✗'} {finding.check}: {finding.found}", None if finding.passed else "red"
+        )
+        if not finding.passed:
+            screen.line(f"    {finding.mend}")
+    if not all(finding.passed for finding in findings):
+        raise typer.Exit(UNFIT)
+
+
+@_plainly
+def apply(source: Project) -> None:
+    """Check definitions and give them to the running services; one that is wrong changes nothing."""
+    settings, screen = Settings(), Screen()
+    layout = Layout(settings.state.absolute())
+    layout.make()
+    applied = definitions.apply(source, layout.definitions)
+    for mark, names in (("+", applied.added), ("~", applied.changed)):
+        for name in names:
+            screen.line(f"{mark} {name.removesuffix('.yaml').replace('-', ' ', 1)}")
+    screen.line(f"{applied}")
+    for error in applied.catalog.errors:
+        screen.line(f"! {error}", style="yellow")
+
+
+@_plainly
+def materialize(
+    since: Annotated[str, typer.Option(help="First event time, RFC 3339.")] = "",
+    until: Annotated[str, typer.Option(help="Event time to stop before, RFC 3339.")] = "",
+) -> None:
+    """Compute feature views from the offline tables and write them to the online store."""
+    settings, screen = Settings(), Screen()
+    layout = Layout(settings.state.absolute())
+    arguments = [*(["--since", since] if since else []), *(["--until", until] if until else [])]
+    with screen, screen.step("features materialized") as step:
+        environment = plan.service_environment(settings, layout)
+        step.detail = jobs.materialize(arguments, environment, layout.state, layout.log("materialize"), step.say)
+
+
+@_plainly
+def ingest(
+    collection: Annotated[str, typer.Argument(help="Name of the collection.")],
+    directory: Annotated[Path | None, typer.Option("--from", help="Folder that the sources' globs start from.")] = None,
+) -> None:
+    """Send the files of a collection's sources through the public API."""
+    settings, screen = Settings(), Screen()
+    found = read_directory(Layout(settings.state.absolute()).definitions).collections.get(collection)
+    if found is None:
+        raise RuntimeError(f"there is no Collection {collection}: mizzen apply -f FILE first")
+    api = PublicApi(f"http://127.0.0.1:{settings.gateway_rest_port}")
+    with screen, screen.step(f"documents of {collection}") as step:
+        step.detail = jobs.ingest(
+            api, found, (directory or definitions.project_directory(Path.cwd())).resolve(), step.say
+        )
+    api.close()
+
+
+@_plainly
+def train(
+    project: Project = Path("examples/flights"),
+    python: Annotated[
+        str, typer.Option(help="Interpreter of the environment with torch (make train has one).")
+    ] = sys.executable,
+) -> None:
+    """Run the project's own `train.py`, which writes a new model package to its `model/` folder."""
+    script = project / "train.py"
+    if not script.is_file():
+        raise RuntimeError(f"{project} has no train.py")
+    settings = Settings()
+    layout = Layout(settings.state.absolute())
+    offline = layout.volumes / "offline"
+    jobs.prepare_tables(project, offline, plan.job_environment(layout), layout.log("tables"), print)
+    done = subprocess.run([python, str(script), "--root", str(offline)], check=False)
+    if done.returncode:
+        raise typer.Exit(FAILED)
+
+
+def _examine_or_exit(settings: Settings, screen: Screen) -> None:
+    unfit = [finding for finding in examination.examine(settings) if not finding.passed]
+    for finding in unfit:
+        screen.line(f"✗ {finding.check}: {finding.found}", style="red")
+        screen.line(f"    {finding.mend}")
+    if unfit:
+        raise typer.Exit(UNFIT)
+
+
+def _say_and_stop(layout: Layout, screen: Screen, error: BaseException) -> None:
+    """A start that failed or was interrupted leaves nothing behind but its logs."""
+    if control.running(layout) is None and not layout.status.exists():
+        return
+    screen.line("interrupted: draining" if isinstance(error, KeyboardInterrupt) else "did not come up: draining")
+    _stop(layout, lambda _: None)
+
+
+def _stay_in_front(layout: Layout, screen: Screen) -> None:
+    """A live table until Ctrl-C, a closed terminal or the supervisor's end; then nothing is left."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    screen.line("\nCtrl-C ends everything.")
+    try:
+        if screen.terminal:
+            with Live(console=screen.console, auto_refresh=False) as live:
+                while (now := control.running(layout)) is not None:
+                    live.update(status_table(now), refresh=True)
+                    time.sleep(TABLE_PERIOD_S)
+        while control.running(layout) is not None:
+            time.sleep(TABLE_PERIOD_S)
+    except KeyboardInterrupt:
+        screen.line("draining")
+        _stop(layout, lambda _: None)
+
+
+def _stop(layout: Layout, say: Callable[[str], None]) -> None:
+    def tell(now: SupervisorStatus) -> None:
+        left = [name for name, child in now.children.items() if child.state != "stopped"]
+        say(f"waiting for {', '.join(left)}" if left else "")
+
+    killed = control.stop(layout, DOWN_TIMEOUT_S, tell)
+    say(f"killed what an earlier crash left: {', '.join(killed)}" if killed else "nothing is left")

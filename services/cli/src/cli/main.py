@@ -1,0 +1,31 @@
+"""The `mizzen` command."""
+
+import sys
+
+import typer
+
+from cli import commands
+
+app = typer.Typer(
+    name="mizzen",
+    help="Mizzen on one machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(commands.up)
+app.command()(commands.down)
+app.command()(commands.status)
+app.command()(commands.doctor)
+app.command()(commands.apply)
+app.command()(commands.materialize)
+app.command()(commands.ingest)
+app.command()(commands.train)
+
+
+def main() -> None:
+    """Exit status: 0 done, 1 failed, 2 wrong usage, 3 this machine lacks something (`mizzen doctor`), 130 interrupted."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,168 @@
+"""`mizzen up`: from a folder of definitions to a prediction and a cited answer, doing only what is not done yet."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from catalog import Catalog, Endpoint
+from chassis.identity import write_keys
+from cli import definitions, jobs, packages, plan
+from cli.engines import postgres
+from cli.layout import Layout
+from cli.public_api import PublicApi, patiently
+from cli.screen import Screen, Step
+from cli.settings import Settings
+from cli.spec import ChildSpec
+from cli.supervision import control
+from cli.supervision.status import SupervisorStatus
+
+SETTLE_S = 30.0
+TENANT = "default"
+
+
+@dataclass(slots=True)
+class Done:
+    """What earlier runs finished, by a digest of what it was made from."""
+
+    path: Path
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> "Done":
+        try:
+            found = json.loads(path.read_text())
+            return cls(path, {str(key): str(value) for key, value in found.items()})
+        except (OSError, ValueError, AttributeError):
+            return cls(path)
+
+    def is_done(self, job: str, digest: str) -> bool:
+        return self.digests.get(job) == digest
+
+    def note(self, job: str, digest: str) -> None:
+        self.digests[job] = digest
+        partial = self.path.with_suffix(".new")
+        partial.write_text(json.dumps(self.digests))
+        partial.replace(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is known before the first process starts."""
+
+    catalog: Catalog
+    specs: Sequence[ChildSpec]
+    environment: dict[str, str]
+    applied: definitions.Applied
+
+
+def prepare(project: Path, settings: Settings, layout: Layout, screen: Screen) -> Prepared:
+    """Definitions, keys, model packages and PostgreSQL's files. Raises Refused, RuntimeError or MizzenError."""
+    layout.make()
+    with screen.step("definitions") as step:
+        applied = definitions.apply(project, layout.definitions, exactly=True)
+        step.detail = f"{_counted(applied.catalog)} ({applied})"
+    write_keys(layout.keys)
+    with screen.step("model packages") as step:
+        served = packages.publish(project, applied.catalog, layout.volumes, settings.triton_venv)
+        step.detail = f"{len(served.roots)} to serve"
+    for reason in (*served.left_out, *map(str, applied.catalog.errors)):
+        screen.line(f"! {reason}", style="yellow")
+    with screen.step("PostgreSQL's files") as step:
+        home = postgres.prepare(layout.state / "postgres", layout.keys)
+        step.detail = (
+            "" if home.directory.is_relative_to(layout.state) else f"in {home.directory}, which its user can reach"
+        )
+    specs = [*plan.engines(settings, layout, served, home), *plan.services(settings, layout)]
+    return Prepared(applied.catalog, specs, plan.service_environment(settings, layout), applied)
+
+
+def start(prepared: Prepared, settings: Settings, layout: Layout, screen: Screen, *, in_front: bool) -> bool:
+    """Start what is missing and wait until all is ready; True when this call started the supervisor. Raises StartFailed."""
+    with screen.step("engines and services") as step:
+        started = control.start(layout, prepared.specs, in_front=in_front)
+        control.wait_all_ready(layout, prepared.specs, settings.start_timeout_s, lambda status: _tell(step, status))
+        step.detail = f"{len(prepared.specs)} ready"
+    return started
+
+
+def fill(project: Path, prepared: Prepared, layout: Layout, api: PublicApi, screen: Screen) -> None:
+    """Tables, features and documents, as far as they changed; features and documents at the same time."""
+    done = Done.read(layout.run / "done.json")
+    with ThreadPoolExecutor(2) as pool:
+        running = [
+            pool.submit(_fill_features, project, prepared, layout, screen, done),
+            pool.submit(_fill_collections, project, prepared, api, screen, done),
+        ]
+    for each in running:
+        each.result()
+
+
+def example_endpoint(catalog: Catalog) -> Endpoint | None:
+    """The first endpoint with an example request, by name."""
+    return next((each for _, each in sorted(catalog.endpoints.items()) if each.spec.example), None)
+
+
+def until(catalog: Catalog) -> str | None:
+    """The instant that the example is asked at: materializing past it would only hide what was known then."""
+    endpoint = example_endpoint(catalog)
+    example = endpoint.spec.example if endpoint else None
+    return str(example.options["as_of"]) if example and example.options.get("as_of") else None
+
+
+def _fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Screen, done: Done) -> None:
+    if not prepared.catalog.feature_views:
+        return
+    offline = layout.volumes / "offline"
+    with screen.step("tables") as step:
+        jobs.prepare_tables(project, offline, prepared.environment, layout.log("tables"), step.say)
+    instant = until(prepared.catalog)
+    digest = _features_digest(prepared.catalog, offline, instant)
+    if done.is_done("materialize", digest):
+        return
+    with screen.step("features materialized") as step:
+        arguments = ["--until", instant] if instant else []
+        step.detail = jobs.materialize(
+            arguments, prepared.environment, layout.state, layout.log("materialize"), step.say
+        )
+    done.note("materialize", digest)
+
+
+def _fill_collections(project: Path, prepared: Prepared, api: PublicApi, screen: Screen, done: Done) -> None:
+    directory = definitions.project_directory(project)
+    for name, collection in sorted(prepared.catalog.collections.items()):
+        digest = jobs.sources_digest(collection, directory)
+        if not collection.spec.sources or done.is_done(f"ingest {name}", digest):
+            continue
+        with screen.step(f"documents of {name}") as step:
+            say, of = step.say, collection
+            step.detail = patiently(lambda of=of, say=say: jobs.ingest(api, of, directory, say), SETTLE_S)
+        done.note(f"ingest {name}", digest)
+
+
+def _features_digest(catalog: Catalog, offline: Path, instant: str | None) -> str:
+    digest = hashlib.sha256(str(instant).encode())
+    for name, view in sorted(catalog.feature_views.items()):
+        digest.update(name.encode() + view.model_dump_json().encode())
+    for path in sorted(offline.rglob("*.parquet")):
+        digest.update(f"{path}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _tell(step: Step, status: SupervisorStatus) -> None:
+    late = [name for name, child in status.children.items() if child.state != "ready"]
+    step.say(f"waiting for {', '.join(late)}" if late else "all ready")
+    time.sleep(0)
+
+
+def _counted(catalog: Catalog) -> str:
+    counts = {
+        "feature views": len(catalog.feature_views),
+        "endpoints": len(catalog.endpoints),
+        "collections": len(catalog.collections),
+        "models": len(catalog.inference_services),
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
