@@ -67,6 +67,9 @@ def structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
             kept |= {side.lower(): schema[f"exclusive{side}"], f"exclusive{side}": True}
     if "properties" in kept:
         kept["properties"] = {name: structural(inner, definitions) for name, inner in kept["properties"].items()}
+    elif patterns := list(kept.pop("patternProperties", {}).values()):
+        # Keys of a map can't be constrained there; the model refuses wrong ones when it is loaded.
+        kept["additionalProperties"] = structural(patterns[0], definitions)
     elif isinstance(schema.get("additionalProperties"), dict):
         kept["additionalProperties"] = structural(schema["additionalProperties"], definitions)
     elif schema.get("type") == "object":
