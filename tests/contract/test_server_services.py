@@ -9,7 +9,8 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2 as triton_pb2
+from tritonclient.grpc import service_pb2_grpc
 
 from chassis.channel import Channel
 from chassis.errors import InvalidArgument, Unimplemented
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.parametrize("kind", KINDS)
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+service_pb2: Any = triton_pb2  # its messages are made at import
 OIP = "inference.GRPCInferenceService"
 FEATURES = "mizzen.features.v1.FeaturesService"
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeVar
 
 import grpc
@@ -102,7 +102,7 @@ class Channel:
 
     def stream(
         self, method: str, request: Any, response_type: type[R], timeout_s: float, metadata: Metadata = ()
-    ) -> AsyncIterator[R]:
+    ) -> AsyncGenerator[R, None]:
         """Answers as they come. Leaving the iteration early (close it, or cancel the task) cancels the call."""
         return self._iterate(("unary_stream", method, type(request), response_type), request, timeout_s, metadata)
 
@@ -113,7 +113,7 @@ class Channel:
         types: tuple[type[Any], type[R]],
         timeout_s: float,
         metadata: Metadata = (),
-    ) -> AsyncIterator[R]:
+    ) -> AsyncGenerator[R, None]:
         """Answers as they come while `requests` are sent as they come; leaving early cancels the call.
 
         types: the request's and the response's type.
@@ -122,7 +122,7 @@ class Channel:
 
     async def _iterate(
         self, what: tuple[str, str, type[Any], type[R]], request: Any, timeout_s: float, metadata: Metadata
-    ) -> AsyncIterator[R]:
+    ) -> AsyncGenerator[R, None]:
         connection = self._choose(timeout_s)
         code, started = Code.OK, time.perf_counter()
         self._enter(connection)

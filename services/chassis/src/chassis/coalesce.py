@@ -14,19 +14,25 @@ R = TypeVar("R")
 class _Batch(Generic[T, R]):
     """Callers that travel together. Their futures may be done (cancelled, expired) at any time."""
 
-    __slots__ = ("abandoned", "futures", "items", "task")
+    __slots__ = ("futures", "items", "task")
 
     def __init__(self) -> None:
         self.items: list[T] = []
         self.futures: list[asyncio.Future[R]] = []
-        self.abandoned = 0
         self.task: asyncio.Task[None] | None = None
 
-    def abandon(self) -> None:
+    def leave(self) -> None:
         """One caller left. When it was the last one the batch is not worth finishing."""
-        self.abandoned += 1
-        if self.task is not None and self.abandoned == len(self.futures):
+        if self.task is not None and all(future.done() for future in self.futures):
             self.task.cancel()
+
+    def drop_done(self) -> None:
+        """Forgets callers that left before the batch did."""
+        if any(future.done() for future in self.futures):
+            pairs = zip(self.items, self.futures, strict=True)
+            waiting = [(item, future) for item, future in pairs if not future.done()]
+            self.items = [item for item, _ in waiting]
+            self.futures = [future for _, future in waiting]
 
 
 class Coalescer(Generic[T, R]):
@@ -76,7 +82,7 @@ class Coalescer(Generic[T, R]):
             if future.done() and not future.cancelled():
                 future.exception()  # looked at, or the loop reports it as never retrieved
             else:
-                batch.abandon()
+                batch.leave()
             raise
         finally:
             expiry.cancel()
@@ -95,8 +101,7 @@ class Coalescer(Generic[T, R]):
             self._timer.cancel()
             self._timer = None
         gathered, self._gathering = self._gathering, _Batch()
-        if gathered.abandoned:
-            _drop_done(gathered)
+        gathered.drop_done()
         if not gathered.items:
             return
         self._in_flight += 1
@@ -124,17 +129,10 @@ class Coalescer(Generic[T, R]):
                 self._flush()
 
 
-def _drop_done(batch: _Batch[T, R]) -> None:
-    waiting = [(item, future) for item, future in zip(batch.items, batch.futures, strict=True) if not future.done()]
-    batch.items = [item for item, _ in waiting]
-    batch.futures = [future for _, future in waiting]
-    batch.abandoned = 0
-
-
 def _expire(future: asyncio.Future[R], batch: _Batch[T, R]) -> None:
     if not future.done():
         future.set_exception(DeadlineExceeded("the deadline has passed"))
-        batch.abandon()
+        batch.leave()
 
 
 def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:

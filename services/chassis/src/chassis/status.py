@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from chassis.errors import BY_CODE, Code, Internal, MizzenError
@@ -98,6 +99,6 @@ def _find(metadata: Metadata) -> status_pb2.Status | None:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 return status_pb2.Status.FromString(value)
-            except ValueError:  # DecodeError: not ours, the plain code must do
+            except DecodeError:  # not ours: the plain code must do
                 return None
     return None

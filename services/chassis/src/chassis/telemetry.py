@@ -123,7 +123,9 @@ MONITORING_QUALITY = GaugeSpec(
     "mizzen_monitoring_quality", "Quality from late labels.", ("tenant", "endpoint", "output", "measure")
 )
 MONITORING_UNANSWERABLE = GaugeSpec(
-    "mizzen_monitoring_unanswerable_ratio", "Share of questions that the documents don't answer.", ("tenant", "collection")
+    "mizzen_monitoring_unanswerable_ratio",
+    "Share of questions that the documents don't answer.",
+    ("tenant", "collection"),
 )
 
 
