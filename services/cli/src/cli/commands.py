@@ -11,6 +11,7 @@ from typing import Annotated, ParamSpec
 import typer
 from rich.live import Live
 
+from catalog import read_directory
 from chassis.errors import MizzenError
 from cli import answers, definitions, jobs, plan
 from cli import doctor as examination
@@ -49,6 +50,8 @@ def _plainly(command: Callable[P, None]) -> Callable[P, None]:
     def shown(*arguments: P.args, **options: P.kwargs) -> None:
         try:
             command(*arguments, **options)
+        except typer.Exit:  # a RuntimeError by birth, and no failure
+            raise
         except EXPECTED as error:
             print(f"mizzen: {error}", file=sys.stderr)
             raise typer.Exit(FAILED) from error

