@@ -87,36 +87,37 @@ class _Parser:
         self._field = field
 
     def node(self, tree: sql.Expr) -> Node:
-        kind = type(tree)
         if isinstance(tree, sql.Paren):
             return self.node(tree.this)
-        if isinstance(tree, sql.Column):
-            return self._column(tree)
-        if isinstance(tree, sql.Literal | sql.Boolean | sql.Null):
-            return self._literal(tree)
-        if kind in _ARITHMETIC:
-            return self._arithmetic(tree)
-        if kind in _COMPARED:
-            return self._comparison(tree)
-        if kind in _FUNCTIONS:
-            return self._function(tree)
-        if kind in _CHOICES:
-            return self._choice(tree)
-        return self._other(tree)
+        for kinds, build in self._builders():
+            if isinstance(tree, kinds):
+                return build(tree)
+        raise self._refuse(tree, f"is not in the allow-list: {ALLOWED}")
 
-    def _other(self, tree: sql.Expr) -> Node:
+    def _builders(self) -> tuple[tuple[tuple[type[sql.Expr], ...], Callable[[Any], Node]], ...]:
+        return (
+            ((sql.Column,), self._column),
+            ((sql.Literal, sql.Boolean, sql.Null), self._literal),
+            (tuple(_ARITHMETIC), self._arithmetic),
+            (tuple(_COMPARED), self._comparison),
+            (tuple(_FUNCTIONS), self._function),
+            (tuple(_CHOICES), self._choice),
+            ((sql.Neg, sql.Not, sql.And, sql.Or, sql.Is), self._logic),
+            ((sql.Case,), self._case),
+            ((sql.Hour, sql.DayOfWeekIso, sql.Anonymous), self._clock),
+        )
+
+    def _logic(self, tree: sql.Expr) -> Node:
         if isinstance(tree, sql.Neg):
             return Numeric("(- {0})", np.negative, (self._of(tree.this, Kind.NUMBER),))
         if isinstance(tree, sql.Not):
             return Numeric("(NOT {0})", np.logical_not, (self._of(tree.this, Kind.BOOL),), Kind.BOOL)
-        if isinstance(tree, sql.And | sql.Or):
-            word = "AND" if isinstance(tree, sql.And) else "OR"
-            return Logic(word, self._of(tree.this, Kind.BOOL), self._of(tree.expression, Kind.BOOL))
-        if isinstance(tree, sql.Is) and isinstance(tree.expression, sql.Null):
+        if isinstance(tree, sql.Is):
+            if not isinstance(tree.expression, sql.Null):
+                raise self._refuse(tree, "is not `is null` or `is not null`")
             return IsNull(self.node(tree.this))
-        if isinstance(tree, sql.Case):
-            return self._case(tree)
-        return self._clock(tree)
+        word = "AND" if isinstance(tree, sql.And) else "OR"
+        return Logic(word, self._of(tree.this, Kind.BOOL), self._of(tree.expression, Kind.BOOL))
 
     def _of(self, tree: sql.Expr, kind: Kind) -> Node:
         node = self.node(tree)

@@ -26,7 +26,8 @@ WRITE_SCRIPT = f"""
 local written = 0
 for i = 1, #KEYS do
   local stored = redis.call('GETRANGE', KEYS[i], {TIMESTAMP_AT}, {HEADER.size - 1})
-  if #stored < 8 or struct.unpack('<i8', stored) <= struct.unpack('<i8', string.sub(ARGV[i], {TIMESTAMP_AT + 1}, {HEADER.size})) then
+  local offered = string.sub(ARGV[i], {TIMESTAMP_AT + 1}, {HEADER.size})
+  if #stored < 8 or struct.unpack('<i8', stored) <= struct.unpack('<i8', offered) then
     redis.call('SET', KEYS[i], ARGV[i])
     written = written + 1
   end
@@ -69,7 +70,8 @@ class ValkeyOnlineStore:
 
     async def ping(self, timeout_s: float) -> None:
         """Returns once the store answers and, in a cluster, its slots are known. Unavailable otherwise."""
-        await self._topology(timeout_s)
+        if not await self._topology(timeout_s):
+            raise unavailable("the online store's cluster is down")
 
     async def read(self, keys: Sequence[bytes], timeout_s: float) -> list[bytes | None]:
         """See domain.ports.OnlineStore."""
@@ -173,13 +175,14 @@ class ValkeyOnlineStore:
         except MizzenError as error:
             _log.warning("online store: the cluster's slots are not known: %s", error.message)
 
-    async def _topology(self, timeout_s: float) -> None:
-        """Asks any node that answers whether this is a cluster, and who owns which slot."""
+    async def _topology(self, timeout_s: float) -> bool:
+        """Asks any node that answers whether this is a cluster, and who owns which slot. False while the cluster is down."""
         nodes = sorted(self._nodes.values(), key=lambda node: not node.is_open)
-        info, slots = await nodes[0].call([(b"INFO", b"cluster"), (b"CLUSTER", b"SLOTS")], timeout_s)
+        questions: list[Command] = [(b"INFO", b"cluster"), (b"CLUSTER", b"INFO"), (b"CLUSTER", b"SLOTS")]
+        info, state, slots = await nodes[0].call(questions, timeout_s)
         if b"cluster_enabled:1" not in _checked(info):
             self._is_cluster = False
-            return
+            return True
         owners: list[Node | None] = [None] * SLOTS
         for first, last, primary, *_ in _checked(slots):
             host = primary[0].decode() or nodes[0].address.host
@@ -188,6 +191,7 @@ class ValkeyOnlineStore:
             raise unavailable("the online store's cluster does not cover all slots")
         self._slots = [owner for owner in owners if owner is not None]
         self._is_cluster = True
+        return b"cluster_state:ok" in _checked(state)
 
 
 def _checked(reply: Any) -> Any:

@@ -17,6 +17,7 @@ from features.domain.instants import hour_of, isodow_of, to_local
 Values = Any  # NDArray of float64, bool, object (str) or int64 (µs)
 Nulls = Any  # NDArray of bool, or None when no row is null
 Result = tuple[Values, Nulls]
+Naming = Callable[[str], str]
 
 
 class Kind(StrEnum):
@@ -50,8 +51,8 @@ class Node(Protocol):
         """One value a row."""
         ...
 
-    def sql(self) -> str:
-        """DuckDB SQL with the same meaning, every type written out; columns by their names."""
+    def sql(self, name: Naming) -> str:
+        """DuckDB SQL with the same meaning, every type written out; `name` says how a column is referred to."""
         ...
 
 
@@ -98,8 +99,8 @@ class ColumnOf:
         values, nulls = scope.columns[self.name]
         return np.asarray(values, _NUMPY[self.kind]), nulls
 
-    def sql(self) -> str:
-        return f'CAST("{self.name}" AS {_SQL_TYPE[self.kind]})'
+    def sql(self, name: Naming) -> str:
+        return f"CAST({name(self.name)} AS {_SQL_TYPE[self.kind]})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Constant:
             return np.full(scope.rows, ZERO[self.kind], _NUMPY[self.kind]), np.ones(scope.rows, np.bool_)
         return np.full(scope.rows, self.value, _NUMPY[self.kind]), None
 
-    def sql(self) -> str:
+    def sql(self, name: Naming) -> str:
         if self.value is None:
             return f"CAST(NULL AS {_SQL_TYPE[self.kind]})"
         if isinstance(self.value, bool):
@@ -139,8 +140,8 @@ class Numeric:
             values = self.function(*(values for values, _ in results))
         return values, reduce(either, (nulls for _, nulls in results))
 
-    def sql(self) -> str:
-        return self.template.format(*(operand.sql() for operand in self.operands))
+    def sql(self, name: Naming) -> str:
+        return self.template.format(*(operand.sql(name) for operand in self.operands))
 
 
 def _is_nan(values: Values) -> Values:
@@ -180,8 +181,8 @@ class IsNull:
         _, nulls = self.operand.evaluate(scope)
         return (np.zeros(scope.rows, np.bool_) if nulls is None else nulls), None
 
-    def sql(self) -> str:
-        return f"({self.operand.sql()} IS NULL)"
+    def sql(self, name: Naming) -> str:
+        return f"({self.operand.sql(name)} IS NULL)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +207,8 @@ class Logic:
         decided = left_decides | right_decides
         return (decided if decided_by else ~decided), nulls & ~decided
 
-    def sql(self) -> str:
-        return f"({self.left.sql()} {self.word} {self.right.sql()})"
+    def sql(self, name: Naming) -> str:
+        return f"({self.left.sql(name)} {self.word} {self.right.sql(name)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +229,11 @@ class Case:
             nulls = _where_nulls(taken, chosen_nulls, nulls)
         return values, nulls
 
-    def sql(self) -> str:
-        branches = " ".join(f"WHEN {condition.sql()} THEN {result.sql()}" for condition, result in self.branches)
-        return f"(CASE {branches} ELSE {self.otherwise.sql()} END)"
+    def sql(self, name: Naming) -> str:
+        branches = " ".join(
+            f"WHEN {condition.sql(name)} THEN {result.sql(name)}" for condition, result in self.branches
+        )
+        return f"(CASE {branches} ELSE {self.otherwise.sql(name)} END)"
 
 
 def _where_nulls(taken: Values, chosen: Nulls, others: Nulls) -> Nulls:
@@ -259,8 +262,8 @@ class Choice:
         remaining = None if nulls is None or other_nulls is None else nulls & other_nulls
         return np.where(take, others, values), remaining
 
-    def sql(self) -> str:
-        return f"{self.word}({', '.join(operand.sql() for operand in self.operands)})"
+    def sql(self, name: Naming) -> str:
+        return f"{self.word}({', '.join(operand.sql(name) for operand in self.operands)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +278,8 @@ class LocalTime:
         values, nulls = self.operand.evaluate(scope)
         return to_local(values, self.zone), nulls
 
-    def sql(self) -> str:
-        return f"timezone('{self.zone}', {self.operand.sql()})"
+    def sql(self, name: Naming) -> str:
+        return f"timezone('{self.zone}', {self.operand.sql(name)})"
 
 
 def clock_part(word: str, operand: Node) -> Numeric:

@@ -15,10 +15,10 @@ def entity_tags(tenant: str, names: Sequence[str], columns: Sequence[Sequence[st
         start = f"{head}|{names[0]}="
         return [f"{start}{_part(value)}}}" for value in columns[0]]
     starts = [f"|{names[i]}=" for i in order]
-    tags: list[str] = []
-    for values in zip(*(columns[i] for i in order), strict=True):
-        tags.append(head + "".join(f"{start}{_part(value)}" for start, value in zip(starts, values, strict=True)) + "}")
-    return tags
+    return [
+        head + "".join(f"{start}{_part(value)}" for start, value in zip(starts, values, strict=True)) + "}"
+        for values in zip(*(columns[i] for i in order), strict=True)
+    ]
 
 
 def _part(value: str | int) -> str:

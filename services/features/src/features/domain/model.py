@@ -78,6 +78,15 @@ class OnDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where stored features come from: SQL over tables (name → path under the offline root)."""
+
+    tables: Mapping[str, str]
+    sql: str
+    timestamp_column: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One feature view. `keys` are in definition order; `layout` packs `stored` in their order."""
 
@@ -89,6 +98,7 @@ class View:
     on_demand: tuple[OnDemand, ...]
     ttl_us: int | None
     layout: Layout
+    source: Source | None = None
 
     @property
     def schema_hash(self) -> str:

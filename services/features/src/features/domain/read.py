@@ -52,14 +52,14 @@ class Reader:
         self._definitions = definitions
         self._plans = {}
 
-    async def read(self, queries: Sequence[Query], timeout_s: float) -> list[Answer | MizzenError]:
+    async def read(self, queries: Sequence[Query], timeout_s: float) -> list[Answer | Exception]:
         """One answer or failure a query, in order; one bad query leaves the others alone."""
-        results: list[Answer | MizzenError | _Asked] = []
+        results: list[Answer | Exception | _Asked] = []
         keys: list[bytes] = []
         for query in queries:
             try:
                 results.append(self._ask(query, keys))
-            except MizzenError as error:
+            except Exception as error:  # one caller's trouble, even an unexpected one, is not the others'
                 results.append(error)
         rows = await self._fetch(keys, min(timeout_s, self._limits.store_timeout_s)) if keys else []
         return [self._answered(result, rows) if isinstance(result, _Asked) else result for result in results]
@@ -108,7 +108,7 @@ class Reader:
         self._telemetry.store_read(self._clock.monotonic_s() - start, len(keys), False)
         return rows
 
-    def _answered(self, asked: _Asked, rows: list[bytes | None] | MizzenError) -> Answer | MizzenError:
+    def _answered(self, asked: _Asked, rows: list[bytes | None] | MizzenError) -> Answer | Exception:
         query, plan = asked.query, asked.plan
         try:
             if isinstance(rows, MizzenError) and asked.keys:
@@ -122,5 +122,5 @@ class Reader:
                     self._telemetry.rows_read(view.name, query.rows, fetched.absent, fetched.stale, fetched.mismatched)
                     parts.append(fetched)
             return answer_fetched(plan, query, parts)
-        except MizzenError as error:
+        except Exception as error:
             return error

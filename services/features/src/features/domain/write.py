@@ -1,12 +1,11 @@
 """Writing features: columns → packed rows → the store, which keeps the newest row of an entity."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from chassis.errors import InvalidArgument, MizzenError, NotFound
+from chassis.errors import InvalidArgument, NotFound
 from features.domain.given import check_column, exactly, tags_of
 from features.domain.keys import row_keys
 from features.domain.model import NUMPY, Definitions, DType, Rows, View, Written
@@ -62,15 +61,12 @@ class Writer:
         """Takes these definitions from the next write on."""
         self._definitions = definitions
 
-    async def write(self, items: Sequence[Rows], timeout_s: float) -> list[Written | MizzenError]:
-        """One outcome an item, in order."""
-        outcomes: list[Written | MizzenError] = []
-        for item in items:
-            try:
-                outcomes.append(await self._write(item, min(timeout_s, self._limits.timeout_s)))
-            except MizzenError as error:
-                outcomes.append(error)
-        return outcomes
+    async def write(self, rows: Rows, timeout_s: float) -> Written | Exception:
+        """What became of the rows."""
+        try:
+            return await self._write(rows, min(timeout_s, self._limits.timeout_s))
+        except Exception as error:  # one item's trouble is not the others'
+            return error
 
     async def _write(self, rows: Rows, timeout_s: float) -> Written:
         view = self._definitions.views.get(rows.view)

@@ -1,0 +1,5 @@
+"""python -m features"""
+
+from features.main import main
+
+raise SystemExit(main())

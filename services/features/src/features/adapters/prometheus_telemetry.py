@@ -1,0 +1,44 @@
+"""domain.ports.Telemetry on the process's metrics."""
+
+from chassis import telemetry
+from chassis.telemetry import Metrics
+
+
+class FeatureMetrics:
+    """Counts reads and writes."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        seconds = metrics.histogram(telemetry.FEATURES_STORE_SECONDS)
+        self._seconds = {failed: seconds.labels("failed" if failed else "ok") for failed in (False, True)}
+        self._keys = metrics.counter(telemetry.FEATURES_STORE_KEYS)
+        self._rows = metrics.counter(telemetry.FEATURES_ROWS_READ)
+        self._written = metrics.counter(telemetry.FEATURES_ROWS_WRITTEN)
+        self._definitions = metrics.gauge(telemetry.FEATURES_DEFINITIONS)
+
+    def store_read(self, seconds: float, keys: int, failed: bool) -> None:
+        """See domain.ports.Telemetry."""
+        self._seconds[failed].observe(seconds)
+        self._keys.inc(keys)
+
+    def rows_read(self, view: str, rows: int, absent: int, stale: int, mismatched: int) -> None:
+        """See domain.ports.Telemetry."""
+        fresh = rows - absent - stale
+        if fresh:
+            self._rows.labels(view, "present").inc(fresh)
+        if absent > mismatched:
+            self._rows.labels(view, "not_found").inc(absent - mismatched)
+        if stale:
+            self._rows.labels(view, "outside_max_age").inc(stale)
+        if mismatched:
+            self._rows.labels(view, "other_layout").inc(mismatched)
+
+    def rows_written(self, view: str, written: int, older: int) -> None:
+        """See domain.ports.Telemetry."""
+        self._written.labels(view, "written").inc(written)
+        if older:
+            self._written.labels(view, "older").inc(older)
+
+    def definitions(self, served: int, refused: int) -> None:
+        """Views served now, and definitions refused at the last load."""
+        self._definitions.labels("served").set(served)
+        self._definitions.labels("refused").set(refused)

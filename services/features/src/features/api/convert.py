@@ -1,0 +1,177 @@
+"""Proto ↔ domain. The read answer is written as protobuf bytes here: columns go from the store to the wire uncopied by message
+objects, which would cost more than all the rest of a read. A test compares the bytes with the generated classes.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from chassis.errors import InvalidArgument
+from chassis.status import to_status
+from chassis.values import decode, wire_dtype
+from features.domain.model import Answer, Column, Given, Plan, Query, Rows, View, Written
+from mizzen.chassis.v1 import values_pb2
+from mizzen.features.v1 import features_pb2 as pb
+
+
+def to_query(item: pb.ReadItem, tenant: str, now_us: int) -> Query:
+    """A read. InvalidArgument naming the column that is wrong."""
+    entities = item.entities
+    inputs = item.inputs
+    rows: int | None = None
+    given: dict[str, Given] = {}
+    for name in entities:
+        values, nulls = decode(entities[name], rows, f"entities.{name}")
+        given[name] = Given(values, nulls)
+        rows = len(values)
+    asked: dict[str, Given] = {}
+    for name in inputs:
+        values, nulls = decode(inputs[name], rows, f"inputs.{name}")
+        asked[name] = Given(values, nulls)
+        rows = len(values)
+    return Query(
+        tenant,
+        tuple(item.refs),
+        given,
+        asked,
+        rows or 0,
+        item.as_of_us or now_us,
+        item.schema_hash,
+        item.default_when_down,
+    )
+
+
+def to_rows(item: pb.WriteItem, tenant: str) -> Rows:
+    """A write. InvalidArgument naming the column that is wrong."""
+    raw = item.event_timestamps_us
+    if len(raw) % 8:
+        raise InvalidArgument(
+            "event_timestamps_us is no whole number of int64", reason="COLUMN_LENGTH", field="event_timestamps_us"
+        )
+    timestamps = np.frombuffer(raw, "<i8")
+    rows = len(timestamps)
+    entities = {name: Given(*decode(values, rows, f"entities.{name}")) for name, values in item.entities.items()}
+    features = {name: Given(*decode(values, rows, f"features.{name}")) for name, values in item.features.items()}
+    return Rows(tenant, item.view, entities, features, timestamps)
+
+
+def to_write_response(outcomes: Sequence[Written | Exception], request_ids: Sequence[str]) -> pb.WriteResponse:
+    """One result an outcome."""
+    response = pb.WriteResponse()
+    for outcome, request_id in zip(outcomes, request_ids, strict=True):
+        if isinstance(outcome, Written):
+            response.results.add(written=outcome.written, older=outcome.older)
+        else:
+            response.results.add(status=to_status(outcome, request_id))
+    return response
+
+
+def to_feature_view(view: View) -> pb.FeatureView:
+    """A loaded view as listed."""
+    return pb.FeatureView(
+        name=view.name,
+        description=view.description,
+        entities=[_field(column) for column in view.keys],
+        features=[
+            *(_field(column) for column in view.stored),
+            *(_field(computed.column, on_demand=True) for computed in view.on_demand),
+        ],
+        inputs=[_field(column) for column in view.inputs],
+        ttl_s=0 if view.ttl_us is None else view.ttl_us // 1_000_000,
+        schema_hash=view.schema_hash,
+    )
+
+
+def _field(column: Column, *, on_demand: bool = False) -> pb.Field:
+    dtype = values_pb2.DType.Value(f"DTYPE_{column.dtype}")
+    return pb.Field(
+        name=column.name, dtype=dtype, unit=column.unit, description=column.description, on_demand=on_demand
+    )
+
+
+def read_response(answers: Sequence[Answer | Exception], request_ids: Sequence[str]) -> bytes:
+    """A serialized ReadResponse."""
+    parts: list[bytes] = []
+    for answer, request_id in zip(answers, request_ids, strict=True):
+        if isinstance(answer, Answer):
+            result = _result(answer)
+        else:
+            result = pb.ReadResult(status=to_status(answer, request_id)).SerializeToString()
+        parts += (b"\x0a", _varint(len(result)), result)
+    return b"".join(parts)
+
+
+def _result(answer: Answer) -> bytes:
+    parts: list[bytes] = []
+    if answer.statuses is None and answer.nulls is None and (heads := _heads(answer.plan, answer.rows)) is not None:
+        for head, values in zip(heads, answer.values, strict=True):
+            parts += (head, values)  # type: ignore[arg-type]  # heads are there only when no column is text
+        parts.append(_index(answer.plan.indices[-1]))
+    else:
+        for i in range(len(answer.values)):
+            column = _column(answer, i)
+            parts += (b"\x12", _varint(len(column)), column)
+    for timestamps in answer.timestamps_us:
+        parts += (b"\x1a", _varint(len(timestamps)), timestamps)
+    parts += (b"\x20", _varint(answer.as_of_us & 0xFFFF_FFFF_FFFF_FFFF))
+    return b"".join(parts)
+
+
+def _column(answer: Answer, i: int) -> bytes:
+    """A FeatureColumn."""
+    plan, values = answer.plan, answer.values[i]
+    statuses = answer.statuses[i] if answer.statuses is not None else b""
+    nulls = answer.nulls[i] if answer.nulls is not None else b""
+    dtype = bytes((8, wire_dtype(plan.dtypes[i].lower())))
+    if isinstance(values, list):
+        texts = b"".join([_length_delimited(10, text.encode()) for text in values])
+        data = dtype + _length_delimited(50, texts)
+    else:
+        data = dtype + _length_delimited(26, values)
+    if nulls:
+        data += _length_delimited(66, nulls)
+    column = _length_delimited(10, plan.refs[i].encode()) + _length_delimited(18, data)
+    if statuses:
+        column += _length_delimited(26, statuses)
+    return column + _index(plan.indices[i])
+
+
+@lru_cache(maxsize=256)
+def _heads(plan: Plan, rows: int) -> list[bytes] | None:
+    """What stands before each column's bytes when all rows are present: constant for a plan and a number of rows."""
+    heads: list[bytes] = []
+    before = b""
+    for i, dtype in enumerate(plan.dtypes):
+        if dtype == "STRING":
+            return None
+        size = rows * _WIDTHS[dtype]
+        values = bytes((8, wire_dtype(dtype.lower()), 26)) + _varint(size)
+        ref = _length_delimited(10, plan.refs[i].encode())
+        tail = _index(plan.indices[i])
+        head = ref + b"\x12" + _varint(len(values) + size) + values
+        heads.append(before + b"\x12" + _varint(len(head) + size + len(tail)) + head)
+        before = tail
+    return heads
+
+
+_WIDTHS = {"BOOL": 1, "INT32": 4, "INT64": 8, "FLOAT32": 4, "FLOAT64": 8, "TIMESTAMP": 8}
+
+
+def _index(index: int) -> bytes:
+    return b"\x20" + _varint(index) if index else b""
+
+
+def _length_delimited(tag: int, data: bytes) -> bytes:
+    return bytes((tag,)) + _varint(len(data)) + data
+
+
+def _varint(number: int) -> bytes:
+    if number < 128:
+        return bytes((number,))
+    parts = bytearray()
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)

@@ -1,0 +1,49 @@
+"""Composition root: settings → adapters → domain → servicer → chassis.lifecycle."""
+
+from catalog import Catalog, DirectorySource
+from chassis.lifecycle import Runtime, Service, run
+from chassis.server import Registration
+from features.adapters.catalog_views import load_definitions
+from features.adapters.prometheus_telemetry import FeatureMetrics
+from features.adapters.valkey_online import ValkeyOnlineStore
+from features.api.servicer import NAME, FeaturesServicer, add_features
+from features.domain.read import Reader, ReadLimits
+from features.domain.write import WriteLimits, Writer
+from features.settings import Settings
+
+
+async def build(runtime: Runtime[Settings]) -> Service:
+    """Wires the service; nothing outside is needed yet."""
+    settings = runtime.settings
+    store = ValkeyOnlineStore(
+        settings.online_url, max_in_flight=settings.store_max_in_flight, stalled_s=settings.store_stalled_ms / 1000
+    )
+    metrics = FeatureMetrics(runtime.metrics)
+    timeout_s = settings.store_timeout_ms / 1000
+    reader = Reader(store, runtime.clock, metrics, ReadLimits(timeout_s, settings.max_rows))
+    writer = Writer(store, runtime.clock, metrics, WriteLimits(settings.future_tolerance_s, settings.max_rows))
+
+    def load(catalog: Catalog) -> None:
+        definitions, refused = load_definitions(catalog, reader.definitions)
+        for reason in (*refused, *(str(error) for error in catalog.errors)):
+            runtime.log.error("definition refused", definition=reason)
+        reader.load(definitions)
+        writer.load(definitions)
+        metrics.definitions(len(definitions.views), len(refused) + len(catalog.errors))
+
+    source = DirectorySource(settings.definitions)
+    load(await source.load())
+    await store.start()
+    return Service(
+        registrations=[
+            Registration(add_features, FeaturesServicer(reader, writer, runtime.verifier, runtime.clock), NAME)
+        ],
+        background=[("definitions", lambda: source.watch(load))],
+        warm=[lambda: store.ping(1.0)],
+        close=[store.close],
+    )
+
+
+def main() -> int:
+    """Runs until SIGTERM; the exit status."""
+    return run(Settings(), build)
