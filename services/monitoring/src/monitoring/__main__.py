@@ -1,0 +1,3 @@
+from monitoring.main import main
+
+main()

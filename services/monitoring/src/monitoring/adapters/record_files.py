@@ -1,0 +1,206 @@
+"""Where the record log's files lie: `tenant=T/endpoint=E/date=D/NAME.parquet`, committed by small JSON ledgers.
+
+A commit is: Parquet files under hidden names, fsync; the ledger with their final names and the stream entries in them, fsync,
+rename (from here on the records count); then the final names. Whoever finds a ledger finishes its renames. Entries that any
+ledger of the last hours names are not written twice.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import pyarrow.parquet as pq
+
+from monitoring.domain.model import Span
+
+_LEDGERS = "_commits"
+_REJECTED = "_rejected"
+_KEEP_S = 6 * 3600.0
+_KEEP_REJECTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """One Parquet file: rows, and the smallest and largest request id in it."""
+
+    path: str
+    date: str
+    rows: int
+    first_id: str
+    last_id: str
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What one commit holds."""
+
+    entries: list[str]
+    spans: list[Span]
+    files: dict[str, str] = field(default_factory=dict)
+
+
+class RecordFiles:
+    """The directory of the record log. Blocks on the disk; raises OSError."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._index: dict[str, RecordFile] = {}
+        # Held while files are read, and while compaction replaces some by one: readers never see a row twice.
+        self.lock = threading.RLock()
+
+    def partition(self, tenant: str, endpoint: str, date: str) -> Path:
+        """The directory of a partition; names are percent-encoded."""
+        return self._root / f"tenant={quote(tenant, safe='')}" / f"endpoint={quote(endpoint, safe='')}" / f"date={date}"
+
+    def names(self) -> list[tuple[str, str]]:
+        """(tenant, endpoint) pairs that have a directory."""
+        found: list[tuple[str, str]] = []
+        for tenant in _directories(self._root, "tenant="):
+            found.extend((_value(tenant), _value(endpoint)) for endpoint in _directories(tenant, "endpoint="))
+        return sorted(found)
+
+    def endpoints(self, tenant: str) -> list[str]:
+        """Endpoints of a tenant that have records."""
+        directory = self._root / f"tenant={quote(tenant, safe='')}"
+        return [_value(endpoint) for endpoint in _directories(directory, "endpoint=")]
+
+    def files(self, tenant: str, endpoint: str, from_us: int = 0, to_us: int = 0) -> list[RecordFile]:
+        """Files of the dates that touch [from_us, to_us), 0 = open, by date and name. Opens each new file's footer once."""
+        first = date_of(from_us) if from_us else ""
+        last = date_of(to_us - 1) if to_us else "~"
+        found: list[RecordFile] = []
+        for day in _directories(self.partition(tenant, endpoint, "x").parent, "date="):
+            if first <= _value(day) <= last:
+                found.extend(self._describe(day, name) for name in _parquet(day))
+        return sorted(found, key=lambda each: each.path)
+
+    def partitions(self) -> Iterable[Path]:
+        """All partition directories."""
+        for tenant in _directories(self._root, "tenant="):
+            for endpoint in _directories(tenant, "endpoint="):
+                yield from _directories(endpoint, "date=")
+
+    def _describe(self, directory: Path, name: str) -> RecordFile:
+        path = str(directory / name)
+        known = self._index.get(path)
+        if known is None:
+            footer = pq.read_metadata(path)
+            ids = [_statistics(footer, group) for group in range(footer.num_row_groups)]
+            first, last = min(low for low, _ in ids), max(high for _, high in ids)
+            known = self._index[path] = RecordFile(path, _value(directory), footer.num_rows, first, last)
+        return known
+
+    def forget(self, path: Path) -> None:
+        """A file went away."""
+        self._index.pop(str(path), None)
+
+    def write_ledger(self, name: str, ledger: Ledger) -> None:
+        """The commit point: durable when it returns."""
+        directory = self._root / _LEDGERS
+        directory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(
+            {
+                "entries": ledger.entries,
+                "spans": [[span.writer, span.first, span.count] for span in ledger.spans],
+                "files": ledger.files,
+            }
+        )
+        hidden = directory / f".{name}"
+        with hidden.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.rename(directory / f"{name}.json")
+        sync_directory(directory)
+
+    def finish(self, ledger: Ledger) -> None:
+        """Gives a commit's files their final names; again is harmless."""
+        directories = set()
+        for hidden, final in ledger.files.items():
+            source, target = self._root / hidden, self._root / final
+            if source.exists():
+                source.rename(target)
+                directories.add(target.parent)
+        for directory in directories:
+            sync_directory(directory)
+
+    def ledgers(self) -> list[Ledger]:
+        """All ledgers that are kept, oldest first; one that can't be read is left out."""
+        found = []
+        directory = self._root / _LEDGERS
+        for path in sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime):
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                spans = [Span(writer, first, count) for writer, first, count in content["spans"]]
+                found.append(Ledger(content["entries"], spans, content["files"]))
+            except (ValueError, KeyError, FileNotFoundError):
+                continue
+        return found
+
+    def prune(self) -> None:
+        """Drops ledgers of more than six hours ago, and hidden files that no commit named."""
+        before = time.time() - _KEEP_S
+        hidden = [path for day in self.partitions() for path in day.glob(".*.parquet")]
+        for path in [*(self._root / _LEDGERS).glob("*.json"), *hidden]:
+            if path.stat().st_mtime < before:
+                path.unlink(missing_ok=True)
+
+    def keep_rejected(self, entry_id: str, payload: bytes) -> None:
+        """Keeps an entry that can't be parsed for a person to look at; at most a hundred."""
+        directory = self._root / _REJECTED
+        directory.mkdir(parents=True, exist_ok=True)
+        if sum(1 for _ in directory.iterdir()) < _KEEP_REJECTED:
+            (directory / f"{quote(entry_id, safe='')}.bin").write_bytes(payload)
+
+    def relative(self, path: Path) -> str:
+        """The path below the root."""
+        return str(path.relative_to(self._root))
+
+
+def date_of(instant_us: int) -> str:
+    """The UTC date of an instant, YYYY-MM-DD."""
+    return datetime.fromtimestamp(instant_us / 1e6, UTC).strftime("%Y-%m-%d")
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes renames in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _directories(parent: Path, prefix: str) -> list[Path]:
+    try:
+        return sorted(path for path in parent.iterdir() if path.name.startswith(prefix))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _parquet(directory: Path) -> list[str]:
+    try:
+        return [
+            path.name for path in directory.iterdir() if path.suffix == ".parquet" and not path.name.startswith(".")
+        ]
+    except FileNotFoundError:
+        return []
+
+
+def _value(path: Path) -> str:
+    return unquote(path.name.partition("=")[2])
+
+
+def _statistics(footer: pq.FileMetaData, group: int) -> tuple[str, str]:
+    row_group = footer.row_group(group)
+    for index in range(row_group.num_columns):
+        column = row_group.column(index)
+        if column.path_in_schema == "request_id" and column.statistics is not None and column.statistics.has_min_max:
+            return column.statistics.min, column.statistics.max
+    return "", "~"
