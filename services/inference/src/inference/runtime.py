@@ -55,9 +55,11 @@ def tritonserver_command(
 
     ``backends`` is what :func:`prepare_backends` returned; ``shared_memory_prefix`` is :func:`shared_memory_prefix` of the
     state directory. A model that fails to load leaves the others serving: ask each model's own readiness. Models can't be
-    loaded over the network: Triton's load call takes files, Python code included.
+    loaded over the network: Triton's load call takes files, Python code included. The command's own process is
+    ``inference.launcher``: it ends the server when a stub dies, and sweeps up after it.
     """
     command = [
+        *(str(venv / "bin" / "python"), "-I", str(Path(__file__).with_name("launcher.py")), shared_memory_prefix),
         str(site_packages(venv) / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
         *(f"--model-repository={path}" for path in repositories),
         f"--backend-directory={backends}",
