@@ -1,0 +1,63 @@
+"""Specifications as data: written, read back, compared; and what children are told."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cli import plan
+from cli.layout import Layout
+from cli.settings import Settings
+from cli.spec import ChildSpec, Ready, specs_from_json, specs_to_json
+from cli.supervision.tending import BACKOFF_CAP_S, BACKOFF_START_S, STEADY_S, next_backoff
+
+SPEC = ChildSpec("one", ("true",), {"PATH": "/bin", "A": "1"}, "/", Ready("tcp", 1), ports=(1,), uid=65534)
+
+
+def test_a_plan_survives_its_file() -> None:
+    assert specs_from_json(specs_to_json([SPEC])) == [SPEC]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[{}]", '[{"name": "x"}]'])
+def test_a_foreign_plan_is_refused(text: str) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        specs_from_json(text)
+
+
+def test_only_what_matters_restarts_a_child() -> None:
+    assert replace(SPEC, env={"PATH": "/usr/bin", "A": "1"}).digest() == SPEC.digest()
+    assert replace(SPEC, env={"PATH": "/bin", "A": "2"}).digest() != SPEC.digest()
+    assert replace(SPEC, fingerprint="x").digest() != SPEC.digest()
+
+
+def test_backoff_doubles_to_its_cap_and_forgives_a_steady_life() -> None:
+    waits = [BACKOFF_START_S]
+    while waits[-1] < BACKOFF_CAP_S:
+        waits.append(next_backoff(waits[-1], 0))
+    assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
+    assert next_backoff(BACKOFF_CAP_S, STEADY_S) == BACKOFF_START_S
+
+
+def test_services_are_told_where_everything_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIZZEN_LOG_LEVEL", "debug")
+    monkeypatch.setenv("MIZZEN_VALKEY_PORT", "7000")
+    monkeypatch.setenv("SECRET_OF_SOMETHING_ELSE", "x")
+    specs = {spec.name: spec for spec in plan.services(Settings(), Layout(tmp_path))}
+    assert set(specs) == {"features", "retrieval", "monitoring", "gateway"}
+    told = specs["gateway"].env
+    assert told["MIZZEN_STATE"] == str(tmp_path)
+    assert told["MIZZEN_ONLINE_URL"] == "redis://127.0.0.1:7000/0"
+    assert told["MIZZEN_LOG_LEVEL"] == "debug"
+    assert "SECRET_OF_SOMETHING_ELSE" not in told
+    assert specs["gateway"].ports == (8080, 8081, 8180)
+    assert specs["gateway"].stage > specs["features"].stage
+
+
+def test_a_changed_file_of_a_room_restarts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "a_room_for_this_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = plan.code_fingerprint(package.name)
+    (package / "__init__.py").write_text("more = 1")
+    assert plan.code_fingerprint(package.name) != before
