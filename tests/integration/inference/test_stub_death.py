@@ -16,13 +16,22 @@ from tests.unit.inference.onnx_models import doubling
 pytestmark = pytest.mark.engines
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningTriton]:
-    root = doubling(doubling(tmp_path / "models"), "misfit")
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
+    folder = tmp_path_factory.mktemp("stub-death")
+    root = doubling(doubling(folder / "models"), "misfit")
     config = root / "misfit" / "config.pbtxt"
     config.write_text(config.read_text().replace('name: "y"', 'name: "z"'))
-    with triton_serving([root], tmp_path / "state") as engine:
+    with triton_serving([root], folder / "state") as engine:
         yield engine
+
+
+@pytest.fixture
+def server(engine: RunningTriton) -> RunningTriton:
+    """The module's server, started again where the test before ended it."""
+    if engine.child is None or engine.child.poll() is not None:
+        engine.start()
+    return engine
 
 
 def until(condition: Callable[[], bool], timeout_s: float) -> None:
@@ -73,9 +82,6 @@ def test_the_server_ends_whole_when_a_part_dies(server: RunningTriton, victim: s
     assert status == (launcher.STUB_DIED if victim == "triton_python_b" else 128 + signal.SIGKILL)
     assert not members(server.child.pid)
     assert not shared_memory(server)
-    server.start()
-    with grpcclient.InferenceServerClient(server.grpc_address) as client:
-        assert client.is_model_ready("doubling")
 
 
 def test_a_killed_launcher_takes_the_server_with_it(server: RunningTriton) -> None:
@@ -84,10 +90,14 @@ def test_a_killed_launcher_takes_the_server_with_it(server: RunningTriton) -> No
     (triton,) = named(server, "tritonserver")
     os.kill(launcher.state_of(triton)[1], signal.SIGKILL)
     until(lambda: not members(group), 10)
+    server.kill()  # nobody was left to sweep the shared memory but the supervisor
+    assert not shared_memory(server)
 
 
-def test_a_polite_end_is_clean(server: RunningTriton) -> None:
+def test_it_serves_again_and_a_polite_end_is_clean(server: RunningTriton) -> None:
     assert server.child is not None
+    with grpcclient.InferenceServerClient(server.grpc_address) as client:
+        assert client.is_model_ready("doubling")
     server.child.send_signal(signal.SIGTERM)
     assert server.child.wait(timeout=20) == 0
     assert not members(server.child.pid)

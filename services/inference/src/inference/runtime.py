@@ -67,6 +67,7 @@ def tritonserver_command(
         "--model-control-mode=none",
         "--exit-on-error=false",
         "--strict-readiness=false",
+        "--disable-auto-complete-config",  # packages are complete; completing would start one more stub a model
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
         "--log-format=ISO8601",
         "--allow-gpu-metrics=false",
