@@ -60,7 +60,7 @@ async def test_rows_are_read_in_the_order_asked(store: Any) -> None:
     keys = keys_of(*entities) + keys_of(*entities, view="weather")
     rows = rows_of(*((i, i * 7) for i in range(600)))
     assert await store.write(keys, rows, 2.0) == 600
-    order = list(range(0, 600, 3)) + [5, 5]
+    order = [*range(0, 600, 3), 5, 5]
     found = await store.read([keys[i] for i in order] + keys_of("nobody"), 2.0)
     assert found == [rows[i] for i in order] + [None]
 

@@ -1,0 +1,188 @@
+"""The offline store: DuckDB over Parquet. Nothing outside the offline root can be read, whatever a definition's SQL says."""
+# ruff: noqa: S608 - identifiers are quoted, texts escaped, and a definition's SQL runs in a closed DuckDB
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from chassis.errors import FailedPrecondition, InvalidArgument
+from features.domain.model import NUMPY, Column, DType, Given, Rows, View
+
+EVENT_US = "__event_us"
+SQL_TYPES: Mapping[DType, str] = {
+    DType.BOOL: "BOOLEAN",
+    DType.INT32: "INTEGER",
+    DType.INT64: "BIGINT",
+    DType.FLOAT32: "FLOAT",
+    DType.FLOAT64: "DOUBLE",
+    DType.STRING: "VARCHAR",
+    DType.TIMESTAMP: "TIMESTAMPTZ",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineOptions:
+    """`root`: directory of the tables. `scratch`: where DuckDB spills; None keeps it from spilling."""
+
+    root: Path
+    scratch: Path | None = None
+    memory: str = "1GB"
+    threads: int = 2
+
+
+def quoted(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class DuckDBOffline:
+    """Stages each view's SQL once and answers slices of it. Blocking: call it in a thread. One connection, one caller at a time."""
+
+    def __init__(self, options: OfflineOptions) -> None:
+        self._root = options.root.resolve()
+        self._staged: dict[str, View] = {}
+        self.connection = duckdb.connect()
+        set_up = self.connection.execute
+        set_up("SET TimeZone='UTC'")
+        set_up(f"SET threads={int(options.threads)}")
+        set_up(f"SET memory_limit='{_text(options.memory)}'")
+        allowed = [str(self._root)]
+        if options.scratch is not None:
+            options.scratch.mkdir(parents=True, exist_ok=True)
+            set_up(f"SET temp_directory='{_text(str(options.scratch))}'")
+            allowed.append(str(options.scratch.resolve()))
+        set_up("SET allowed_directories=[" + ", ".join(f"'{_text(path)}/'" for path in allowed) + "]")
+        set_up("SET enable_external_access=false")
+        set_up("SET lock_configuration=true")
+
+    def close(self) -> None:
+        """Forgets everything staged."""
+        self.connection.close()
+
+    def files(self, view: View) -> list[Path]:
+        """Parquet files that the view's tables are made of. FailedPrecondition when there are none."""
+        found: list[Path] = []
+        for table, path in (view.source.tables if view.source else {}).items():
+            target = (self._root / path).resolve()
+            if not target.is_relative_to(self._root):
+                raise InvalidArgument(f"table {table} lies outside the offline root", field="spec.source.tables")
+            files = sorted(target.rglob("*.parquet")) if target.is_dir() else sorted(self._root.glob(path))
+            if not files:
+                raise FailedPrecondition(
+                    f"feature view {view.name}: table {table} has no Parquet files at {path}",
+                    reason="TABLE_MISSING",
+                    ids={"view": view.name, "table": table},
+                )
+            found += files
+        return found
+
+    def fingerprint(self, view: View) -> str:
+        """Changes whenever a file of the view's tables does."""
+        states = ((path, path.stat()) for path in self.files(view))
+        return ";".join(f"{path}:{state.st_size}:{state.st_mtime_ns}" for path, state in states)
+
+    def stage(self, view: View) -> int:
+        """Runs the view's SQL once and keeps its rows in order of time; returns how many. Staged already: does nothing."""
+        if self._staged.get(view.name) is not view:
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {_table(view)} AS {self._source_sql(view)}")
+            self._staged[view.name] = view
+        return int(self._one(f"SELECT count(*) FROM {_table(view)}"))
+
+    def _source_sql(self, view: View) -> str:
+        source = view.source
+        if source is None:
+            raise InvalidArgument(f"feature view {view.name} stores nothing", field="view")
+        tables: list[str] = []
+        self.files(view)
+        for table, path in source.tables.items():
+            target = self._root / path
+            pattern = str(target / "**" / "*.parquet") if target.is_dir() else str(target)
+            tables.append(f"{quoted(table)} AS (SELECT * FROM read_parquet('{_text(pattern)}', union_by_name=true))")
+        instant = f"CAST({quoted(source.timestamp_column)} AS TIMESTAMPTZ)"
+        columns = [
+            f"CAST({quoted(c.name)} AS {SQL_TYPES[c.dtype]}) AS {quoted(c.name)}" for c in (*view.keys, *view.stored)
+        ]
+        keys = " AND ".join(f"{quoted(key.name)} IS NOT NULL" for key in view.keys)
+        # The newline ends a comment that the definition's SQL may end with.
+        return (
+            f"WITH {', '.join(tables)} SELECT {', '.join(columns)}, epoch_us({instant}) AS {EVENT_US} FROM ({source.sql}\n)"
+            f" WHERE {keys} AND {quoted(source.timestamp_column)} IS NOT NULL ORDER BY {EVENT_US}"
+        )
+
+    def latest(
+        self, view: View, since_us: int | None, until_us: int, tenant: str, rows_per_chunk: int, skip: int = 0
+    ) -> Iterator[Rows]:
+        """Latest row of each entity in (since, until], in chunks, entities in order; the first `skip` chunks are left out.
+
+        The same arguments over the same tables give the same chunks.
+        """
+        self.stage(view)
+        keys = ", ".join(quoted(key.name) for key in view.keys)
+        after = "" if since_us is None else f" AND {EVENT_US} > {int(since_us)}"
+        picked = f"(SELECT *, rowid AS __row FROM {_table(view)} WHERE {EVENT_US} <= {int(until_us)}{after})"
+        newest = f"row_number() OVER (PARTITION BY {keys} ORDER BY {EVENT_US} DESC, __row DESC) = 1"
+        values = ", ".join(_wire_column(column) for column in (*view.keys, *view.stored))
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE __latest AS SELECT {values}, {EVENT_US} FROM {picked} QUALIFY {newest} ORDER BY {keys}"
+        )
+        total = int(self._one("SELECT count(*) FROM __latest"))
+        for at in range(skip * rows_per_chunk, total, rows_per_chunk):
+            found = self.connection.execute(
+                f"SELECT * FROM __latest WHERE rowid >= {at} AND rowid < {at + rows_per_chunk} ORDER BY rowid"
+            ).fetchnumpy()
+            yield _rows(view, tenant, found)
+
+    def instants(self, view: View) -> tuple[int, int] | None:
+        """First and last event timestamp of a staged view, microseconds UTC."""
+        self.stage(view)
+        row = self.connection.execute(f"SELECT min({EVENT_US}), max({EVENT_US}) FROM {_table(view)}").fetchone()
+        return None if row is None or row[0] is None else (int(row[0]), int(row[1]))
+
+    def _one(self, sql: str) -> Any:
+        row = self.connection.execute(sql).fetchone()
+        return None if row is None else row[0]
+
+
+def _table(view: View) -> str:
+    return quoted(f"staged_{view.name}")
+
+
+def _text(value: str) -> str:
+    return value.replace("'", "''")
+
+
+def _wire_column(column: Column) -> str:
+    name = quoted(column.name)
+    return f"epoch_us({name}) AS {name}" if column.dtype is DType.TIMESTAMP else name
+
+
+def _rows(view: View, tenant: str, found: Mapping[str, Any]) -> Rows:
+    return Rows(
+        tenant,
+        view.name,
+        {key.name: _given(key, found[key.name]) for key in view.keys},
+        {column.name: _given(column, found[column.name]) for column in view.stored},
+        np.asarray(found[EVENT_US], np.int64),
+    )
+
+
+def _given(column: Column, values: Any) -> Given:
+    nulls = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
+    data = np.ma.getdata(values)
+    if column.dtype is DType.STRING:
+        if nulls is not None:
+            data = np.where(nulls, "", data)
+        return Given(np.asarray(data, object), nulls)
+    return Given(np.asarray(data, NUMPY[column.dtype]), nulls)
+
+
+def staged_table(view: View) -> str:
+    """Quoted name of the table that `stage` made."""
+    return _table(view)
+
+
+__all__: Sequence[str] = ("EVENT_US", "SQL_TYPES", "DuckDBOffline", "OfflineOptions", "quoted", "staged_table")
