@@ -128,6 +128,26 @@ MONITORING_UNANSWERABLE = GaugeSpec(
     ("tenant", "collection"),
 )
 
+# gateway
+GATEWAY_REQUEST_SECONDS = HistogramSpec(
+    "mizzen_gateway_request_seconds", "Time to answer a REST request, by path and status.", ("method", "path", "status")
+)
+GATEWAY_REQUESTS = CounterSpec("mizzen_gateway_requests_total", "Authenticated requests, by tenant.", ("tenant",))
+GATEWAY_RECORDS = CounterSpec("mizzen_gateway_records_total", "Records appended to the stream.")
+GATEWAY_RECORDS_DROPPED = CounterSpec(
+    "mizzen_gateway_records_dropped_total", "Records that were not appended: queue_full or stream_full.", ("reason",)
+)
+GATEWAY_RECORD_QUEUE = GaugeSpec("mizzen_gateway_record_queue", "Records that wait for the stream.")
+GATEWAY_SHADOWS_DROPPED = CounterSpec(
+    "mizzen_gateway_shadows_dropped_total", "Shadow requests that found no room and were not sent."
+)
+GATEWAY_UNPROTECTED_WRITES = CounterSpec(
+    "mizzen_gateway_unprotected_writes_total", "Writes done without their Idempotency-Key because its store was down."
+)
+GATEWAY_DEFINITIONS_REFUSED = GaugeSpec(
+    "mizzen_gateway_definitions_refused", "Definitions that are wrong now; what served before goes on serving."
+)
+
 
 class Metrics:
     """The live metrics of one process, made when first asked for."""
