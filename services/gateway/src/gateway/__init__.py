@@ -1,0 +1,1 @@
+"""The public edge: REST and gRPC, authentication, routing, the path of a predict, records."""

@@ -1,0 +1,44 @@
+"""Domain columns ↔ `mizzen.chassis.v1.Values` as internal calls carry them: raw bytes or strings, never typed lists."""
+
+from chassis.errors import Internal
+from gateway.domain.model import Column, DType
+from mizzen.chassis.v1 import values_pb2
+
+_WIRE = {dtype: values_pb2.DType.Value(f"DTYPE_{dtype.value}") for dtype in DType}
+_DOMAIN = {number: dtype for dtype, number in _WIRE.items()}
+_SIZES = {
+    DType.BOOL: 1,
+    DType.INT32: 4,
+    DType.INT64: 8,
+    DType.FLOAT32: 4,
+    DType.FLOAT64: 8,
+    DType.TIMESTAMP: 8,
+}
+
+
+def write_values(column: Column, target: values_pb2.Values) -> None:
+    """Fills `target` with the column."""
+    target.dtype = _WIRE[column.dtype]
+    if column.width > 1:
+        target.width = column.width
+    if column.strings is not None:
+        target.strings.values.extend(column.strings)
+    else:
+        target.raw = column.raw
+    if column.nulls:
+        target.nulls = column.nulls
+
+
+def read_values(values: values_pb2.Values, rows: int, ref: str) -> Column:
+    """The column of a service's answer. Internal when its length is not `rows`."""
+    dtype = _DOMAIN.get(values.dtype)
+    width = values.width or 1
+    if dtype is DType.STRING:
+        strings = list(values.strings.values)
+        if len(strings) == rows * width:
+            return Column(dtype, rows, strings=strings, nulls=values.nulls, width=width)
+    elif dtype is not None:
+        raw = values.raw
+        if len(raw) == rows * width * _SIZES[dtype]:
+            return Column(dtype, rows, raw, None, values.nulls, width)
+    raise Internal(f"features answered a column of another length for {ref}", reason="UPSTREAM_MISMATCH")

@@ -1,0 +1,133 @@
+"""Definitions of the catalog → plans of the domain."""
+
+from typing import Any
+
+from catalog import Catalog, DefinitionSource, FeatureView
+from catalog import Endpoint as Definition
+from catalog.endpoint import Route as RouteDefinition
+from catalog.fields import Field as FieldDefinition
+from gateway.domain.endpoints import Endpoints
+from gateway.domain.model import DType, EndpointPlan, Field, OutputPlan, Route, Scalar, TensorPlan, ViewPlan
+
+
+def plans(catalog: Catalog) -> dict[str, EndpointPlan]:
+    """Every endpoint as a plan; one whose references do not exist says so in `broken`."""
+    return {name: _plan(endpoint, catalog) for name, endpoint in catalog.endpoints.items()}
+
+
+def views(catalog: Catalog) -> dict[str, ViewPlan]:
+    """What a read of each feature view takes."""
+    return {
+        name: ViewPlan(_fields(view.spec.entities), _fields(view.spec.inputs))
+        for name, view in catalog.feature_views.items()
+    }
+
+
+def embedders(catalog: Catalog) -> list[Route]:
+    """The models that collections embed with."""
+    embeddings = [collection.spec.embedding for collection in catalog.collections.values()]
+    return [Route(embedding.inference_service, embedding.model) for embedding in embeddings]
+
+
+def _plan(endpoint: Definition, catalog: Catalog) -> EndpointPlan:
+    spec = endpoint.spec
+    references = endpoint.references
+    used = _views(references, catalog)
+    broken = ""
+    schema_hash = ""
+    try:
+        schema_hash = catalog.schema_hash(endpoint.name)
+    except KeyError as error:
+        broken = str(error.args[0])
+    join_keys = dict.fromkeys(entity.name for view in used for entity in view.spec.entities)
+    view_inputs = dict.fromkeys(field.name for view in used for field in view.spec.inputs)
+    entities, inputs = {field.name for field in spec.entities}, {field.name for field in spec.inputs}
+    missing = [name for name in join_keys if name not in entities] + [n for n in view_inputs if n not in inputs]
+    if missing and not broken:
+        broken = f"its feature views need {', '.join(missing)}, which it does not take"
+    features = {ref: column for ref in references if (column := _column(ref, catalog)) is not None}
+    return EndpointPlan(
+        name=endpoint.name,
+        description=spec.description,
+        entities=_fields(spec.entities),
+        inputs=_fields(spec.inputs),
+        references=references,
+        join_keys=tuple(join_keys),
+        view_inputs=tuple(view_inputs),
+        tensors=tuple(TensorPlan(tensor.name, tensor.datatype, tensor.features) for tensor in spec.model.tensors),
+        outputs=tuple(
+            OutputPlan(o.name, DType(o.dtype.value), o.tensor, o.column, o.unit, o.description)
+            for o in spec.model.outputs
+        ),
+        routes=tuple(_route(route) for route in spec.traffic.routes),
+        shadow=None if spec.traffic.shadow is None else _route(spec.traffic.shadow),
+        sticky_key=spec.traffic.sticky_key,
+        request_clock=spec.clock == "request",
+        on_stale=spec.on_stale,
+        default_when_down=spec.on_store_down == "default",
+        max_rows=spec.limits.max_rows,
+        deadline_s=spec.limits.deadline_ms / 1000,
+        max_in_flight=spec.limits.max_in_flight,
+        schema_hash=schema_hash,
+        defaults={ref: default for ref, (_, default) in features.items()},
+        dtypes={ref: dtype for ref, (dtype, _) in features.items()},
+        example=_example(endpoint),
+        broken=broken,
+    )
+
+
+def _views(references: tuple[str, ...], catalog: Catalog) -> list[FeatureView]:
+    names = dict.fromkeys(reference.partition(":")[0] for reference in references)
+    return [catalog.feature_views[name] for name in names if name in catalog.feature_views]
+
+
+def _column(reference: str, catalog: Catalog) -> tuple[DType, Scalar | None] | None:
+    view, _, name = reference.partition(":")
+    if view not in catalog.feature_views:
+        return None
+    column = catalog.feature_views[view].column(name)
+    return None if column is None else (DType(column.dtype.value), getattr(column, "default", None))
+
+
+def _fields(fields: tuple[FieldDefinition, ...]) -> tuple[Field, ...]:
+    return tuple(Field(field.name, DType(field.dtype.value), field.unit, field.description) for field in fields)
+
+
+def _route(route: RouteDefinition) -> Route:
+    return Route(route.inference_service, route.model, route.version or "", route.weight)
+
+
+_SAMPLES: dict[str, Any] = {
+    "BOOL": True,
+    "INT32": 1,
+    "INT64": 1,
+    "FLOAT32": 1.0,
+    "FLOAT64": 1.0,
+    "STRING": "text",
+    "TIMESTAMP": "2026-01-01T00:00:00Z",
+}
+
+
+def _example(endpoint: Definition) -> dict[str, object]:
+    example = endpoint.spec.example
+    if example is not None:
+        return {k: v for k, v in example.model_dump().items() if v}
+    made: dict[str, object] = {"entities": {f.name: [_SAMPLES[f.dtype.value]] for f in endpoint.spec.entities}}
+    if endpoint.spec.inputs:
+        made["inputs"] = {f.name: [_SAMPLES[f.dtype.value]] for f in endpoint.spec.inputs}
+    return made
+
+
+async def follow(source: DefinitionSource, endpoints: Endpoints, log: Any) -> None:
+    """Keeps `endpoints` at what `source` holds, until cancelled."""
+
+    def swap(catalog: Catalog) -> None:
+        load(catalog, endpoints)
+        log.info("definitions loaded", endpoints=sorted(catalog.endpoints), refused=len(catalog.errors))
+
+    await source.watch(swap)
+
+
+def load(catalog: Catalog, endpoints: Endpoints) -> None:
+    """Swaps the plans for those of `catalog`."""
+    endpoints.swap(plans(catalog), views(catalog), list(catalog.inference_services), embedders(catalog))

@@ -1,0 +1,98 @@
+"""The features service. Reads of one loop tick travel as one message."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from chassis.channel import Channel
+from chassis.clock import Clock
+from chassis.coalesce import Coalescer
+from chassis.errors import Internal, MizzenError
+from chassis.status import from_status
+from gateway.adapters.columns import read_values, write_values
+from gateway.adapters.envelopes import Envelopes
+from gateway.domain.limits import Retry
+from gateway.domain.model import Call, Column, FeatureColumn, FeatureRows
+from mizzen.features.v1 import features_pb2
+
+_READ = "/mizzen.features.v1.FeaturesService/Read"
+_Item = tuple[features_pb2.ReadItem, float]
+
+
+class GrpcFeatures:
+    """See ports.Features."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        envelopes: Envelopes,
+        retry: Retry,
+        clock: Clock,
+        *,
+        observe: Callable[[int], None] | None = None,
+    ) -> None:
+        """`observe` sees the number of reads in each message."""
+        self._channel = channel
+        self._envelopes = envelopes
+        self._retry = retry
+        self._clock = clock
+        self._coalescer: Coalescer[_Item, features_pb2.ReadResult | MizzenError] = Coalescer(
+            self._send, max_items=64, max_wait_s=0.0005, clock=clock, observe=observe
+        )
+        # References of an endpoint are the same in every request: they are copied as a message, not one by one.
+        self._templates: dict[tuple[str, ...], features_pb2.ReadItem] = {}
+
+    async def read(
+        self,
+        call: Call,
+        references: Sequence[str],
+        entities: Mapping[str, Column],
+        inputs: Mapping[str, Column],
+        *,
+        as_of_us: int,
+        default_when_down: bool = False,
+    ) -> FeatureRows:
+        """See ports.Features."""
+        item = features_pb2.ReadItem()
+        item.CopyFrom(self._template(tuple(references)))
+        self._envelopes.write(call, item.envelope)
+        for name, column in entities.items():
+            write_values(column, item.entities[name])
+        for name, column in inputs.items():
+            write_values(column, item.inputs[name])
+        item.as_of_us = as_of_us
+        item.default_when_down = default_when_down
+        result = await self._coalescer.submit((item, call.deadline_s), call.deadline_s)
+        rows = next(iter(entities.values()), None) or next(iter(inputs.values()))
+        return _rows(result, references, rows.rows)  # type: ignore[arg-type]
+
+    def _template(self, references: tuple[str, ...]) -> features_pb2.ReadItem:
+        template = self._templates.get(references)
+        if template is None:
+            if len(self._templates) >= 256:
+                self._templates.clear()
+            template = self._templates[references] = features_pb2.ReadItem(refs=references)
+        return template
+
+    async def _send(self, items: list[_Item]) -> list[features_pb2.ReadResult | MizzenError]:
+        request = features_pb2.ReadRequest(items=[item for item, _ in items])
+        deadline_s = max(deadline for _, deadline in items)
+        response = await self._retry.run(
+            lambda: self._channel.unary(
+                _READ, request, features_pb2.ReadResponse, deadline_s - self._clock.monotonic_s()
+            ),
+            deadline_s,
+        )
+        return [
+            result if result.status.code == 0 else from_status(result.status) or result for result in response.results
+        ]
+
+
+def _rows(result: features_pb2.ReadResult, references: Sequence[str], rows: int) -> FeatureRows:
+    columns = [
+        FeatureColumn(
+            column.ref, read_values(column.values, rows, column.ref), column.statuses, column.timestamps_index
+        )
+        for column in result.columns
+    ]
+    if len(columns) != len(references):
+        raise Internal("features answered other columns than asked for", reason="UPSTREAM_MISMATCH")
+    return FeatureRows(columns, list(result.timestamps_us), result.as_of_us)

@@ -1,0 +1,56 @@
+"""What the gateway measures of itself."""
+
+from chassis import telemetry
+from chassis.telemetry import Metrics, TenantLabels
+
+
+class GatewayMetrics:
+    """Callables that the domain and the adapters count with."""
+
+    def __init__(self, metrics: Metrics, tenants: TenantLabels) -> None:
+        self._tenants = tenants
+        self._seconds = metrics.histogram(telemetry.GATEWAY_REQUEST_SECONDS)
+        self._requests = metrics.counter(telemetry.GATEWAY_REQUESTS)
+        dropped = metrics.counter(telemetry.GATEWAY_RECORDS_DROPPED)
+        self._queue_full = dropped.labels("queue_full")
+        self._stream_full = dropped.labels("stream_full")
+        self._records = metrics.counter(telemetry.GATEWAY_RECORDS)
+        self.record_queue = metrics.gauge(telemetry.GATEWAY_RECORD_QUEUE)
+        self._shadows = metrics.counter(telemetry.GATEWAY_SHADOWS_DROPPED)
+        self._unprotected = metrics.counter(telemetry.GATEWAY_UNPROTECTED_WRITES)
+        coalesced = metrics.histogram(telemetry.COALESCED_ITEMS)
+        self.coalesced_reads = coalesced.labels("features").observe
+        self.coalesced_infers = coalesced.labels("inference").observe
+        self._children: dict[tuple[str, str, int], object] = {}
+
+    def request(self, method: str, path: str, status: int, seconds: float) -> None:
+        """A REST request was answered."""
+        key = (method, path, status)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._seconds.labels(method, path, str(status))
+        child.observe(seconds)  # type: ignore[attr-defined]
+
+    def tenant(self, tenant: str) -> None:
+        """A tenant sent a request."""
+        self._requests.labels(self._tenants.label(tenant)).inc()
+
+    def queue_full(self) -> None:
+        """A record found no room in the queue."""
+        self._queue_full.inc()
+
+    def stream_full(self, records: int) -> None:
+        """Records were dropped because nobody reads the stream."""
+        self._stream_full.inc(records)
+
+    def appended(self, records: int) -> None:
+        """Records reached the stream."""
+        self._records.inc(records)
+
+    def shadow_dropped(self) -> None:
+        """A shadow request found no room."""
+        self._shadows.inc()
+
+    def unprotected_write(self) -> None:
+        """A write went through without its key."""
+        self._unprotected.inc()

@@ -1,0 +1,174 @@
+"""Public protos ↔ domain, pure. Numbers come as typed lists or raw bytes; errors name the field."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from google.protobuf import struct_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from chassis import values
+from chassis.errors import InvalidArgument
+from gateway.domain.columns import NUMPY, from_list
+from gateway.domain.model import (
+    Column,
+    DType,
+    EndpointPlan,
+    FeatureRows,
+    Field,
+    PredictAnswer,
+    PredictRequest,
+)
+from mizzen.chassis.v1 import values_pb2
+from mizzen.gateway.v1 import gateway_pb2 as pb
+
+_WIRE = {dtype: values_pb2.DType.Value(f"DTYPE_{dtype.value}") for dtype in DType}
+
+
+def column_of(message: values_pb2.Values, field: Field, place: str, *, nullable: bool) -> Column:
+    """A public column as declared. InvalidArgument names the place and the element."""
+    if message.dtype == values_pb2.DTYPE_UNSPECIFIED:
+        typed = values_pb2.Values()
+        typed.CopyFrom(message)
+        typed.dtype = _WIRE[field.dtype]
+        message = typed
+    elif message.dtype != _WIRE[field.dtype]:
+        raise InvalidArgument(f"{place} must be {field.dtype}", reason="INVALID_VALUE", field=place)
+    array, nulls = values.decode(message, None, place)
+    if array.ndim != 1:
+        raise InvalidArgument(f"{place} must have one element a row", reason="INVALID_VALUE", field=place)
+    if nulls is not None and nulls.any() and not nullable:
+        row = int(nulls.argmax())
+        raise InvalidArgument(f"{place}[{row}] must not be null", reason="INVALID_VALUE", field=f"{place}[{row}]")
+    mask = b"" if nulls is None or not nulls.any() else nulls.tobytes()
+    if field.dtype is DType.STRING:
+        made = from_list(array.tolist(), DType.STRING, place)
+        made.nulls = mask
+        return made
+    return Column(field.dtype, len(array), array.astype(NUMPY[field.dtype], copy=False).tobytes(), nulls=mask)
+
+
+def columns(
+    given: Mapping[str, values_pb2.Values],
+    declared: Sequence[Field],
+    where: str,
+    rows: int | None,
+    *,
+    nullable: bool = False,
+) -> tuple[dict[str, Column], int | None]:
+    """Public columns, one for each declared field, all of one length (`rows`, when known already)."""
+    made: dict[str, Column] = {}
+    for field in declared:
+        place = f"{where}.{field.name}"
+        if field.name not in given:
+            raise InvalidArgument(f"{place} is missing", reason="INVALID_VALUE", field=place)
+        column = column_of(given[field.name], field, place, nullable=nullable)
+        if rows is None:
+            rows = column.rows
+        elif rows != column.rows:
+            message = f"{place} has {column.rows} rows where the others have {rows}"
+            raise InvalidArgument(message, reason="ROWS_DIFFER", field=place)
+        made[field.name] = column
+    unknown = next((name for name in given if name not in made), None)
+    if unknown is not None:
+        field_name = f"{where}.{unknown[:64]}"
+        raise InvalidArgument(f"there is no field {field_name}", reason="UNKNOWN_FIELD", field=field_name)
+    return made, rows
+
+
+def predict_request(message: pb.PredictRequest, plan: EndpointPlan) -> PredictRequest:
+    """PredictRequest → domain."""
+    entities, rows = columns(message.entities, plan.entities, "entities", None)
+    inputs, rows = columns(message.inputs, plan.inputs, "inputs", rows, nullable=True)
+    options = message.options
+    as_of_us = instant_us(options.as_of, "options.as_of") if options.HasField("as_of") else None
+    return PredictRequest(plan.name, entities, inputs, rows or 0, as_of_us, options.features, options.explain)
+
+
+def instant_us(stamp: Timestamp, field: str) -> int:
+    """Microseconds UTC. InvalidArgument outside the years 1 to 9999."""
+    if not -62_135_596_800 <= stamp.seconds <= 253_402_300_799 or not 0 <= stamp.nanos < 1_000_000_000:
+        raise InvalidArgument(f"{field} is no instant", reason="INVALID_VALUE", field=field)
+    return stamp.seconds * 1_000_000 + stamp.nanos // 1000
+
+
+def write_values(column: Column, target: values_pb2.Values, *, raw: bool) -> None:
+    """A column as the caller wants numbers."""
+    target.dtype = _WIRE[column.dtype]
+    if column.width > 1:
+        target.width = column.width
+    if column.nulls:
+        target.nulls = column.nulls
+    if column.strings is not None:
+        target.strings.values.extend(column.strings)
+    elif raw:
+        target.raw = column.raw
+    else:
+        array: Any = np.frombuffer(column.raw, NUMPY[column.dtype]).tolist()
+        if column.dtype is DType.BOOL:
+            target.bools.values.extend(array)
+        elif column.dtype in (DType.FLOAT32, DType.FLOAT64):
+            target.doubles.values.extend(array)
+        else:
+            target.ints.values.extend(array)
+
+
+def write_features(rows: FeatureRows, target: Any, *, raw: bool) -> None:
+    """Features of an answer; `target` is the repeated field."""
+    for feature in rows.columns:
+        written = target.add(ref=feature.ref, statuses=feature.statuses or b"\x01" * feature.column.rows)
+        write_values(feature.column, written.values, raw=raw)
+        if feature.timestamps_index:
+            written.event_timestamps_us = rows.timestamps_us[feature.timestamps_index - 1]
+        else:
+            written.event_timestamps_us = bytes(8 * feature.column.rows)
+
+
+def predict_response(answer: PredictAnswer, *, raw: bool) -> pb.PredictResponse:
+    """Domain → PredictResponse."""
+    message = pb.PredictResponse(
+        request_id=answer.request_id,
+        endpoint=answer.endpoint,
+        routes=answer.routes,
+        model_versions=answer.model_versions,
+        timings_ms=answer.timings_ms,
+        degraded=answer.degraded,
+    )
+    for name, column in answer.outputs.items():
+        write_values(column, message.outputs[name], raw=raw)
+    if answer.features is not None:
+        write_features(answer.features, message.features, raw=raw)
+    for ref, moved in (answer.explanations or {}).items():
+        message.explanations.add(ref=ref, contributions=moved)
+    return message
+
+
+def endpoint_message(plan: EndpointPlan, *, ready: bool) -> pb.Endpoint:
+    """Domain → Endpoint."""
+    example = struct_pb2.Struct()
+    example.update(cast(Any, dict(plan.example)))
+    message = pb.Endpoint(
+        name=plan.name,
+        description=plan.description,
+        entities=[_field(field) for field in plan.entities],
+        inputs=[_field(field) for field in plan.inputs],
+        outputs=[_field(Field(o.name, o.dtype, o.unit, o.description)) for o in plan.outputs],
+        features=plan.references,
+        schema_hash=plan.schema_hash,
+        example=example,
+        ready=ready,
+    )
+    for route in plan.routes:
+        message.routes.add(inference_service=route.service, model=route.model, weight=route.weight)
+    if plan.shadow is not None:
+        message.routes.add(inference_service=plan.shadow.service, model=plan.shadow.model, shadow=True)
+    return message
+
+
+def _field(field: Field) -> pb.Field:
+    return pb.Field(
+        name=field.name,
+        dtype=_WIRE[field.dtype],
+        unit=field.unit,
+        description=field.description,
+    )

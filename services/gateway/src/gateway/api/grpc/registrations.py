@@ -1,0 +1,35 @@
+"""The gRPC services of the public port."""
+
+from tritonclient.grpc import service_pb2_grpc
+
+from chassis.server import Registration
+from gateway.api.edge import Edge
+from gateway.api.grpc.calls import Calls
+from gateway.api.grpc.collections import CollectionServicer, LabelServicer
+from gateway.api.grpc.endpoints import EndpointServicer, FeatureServicer
+from gateway.api.grpc.infer import InferenceServicer
+from gateway.domain.verbs import Verbs
+from mizzen.gateway.v1 import gateway_pb2_grpc
+
+_OURS = "mizzen.gateway.v1"
+
+
+def registrations(verbs: Verbs, edge: Edge) -> list[Registration]:
+    """Every public gRPC service."""
+    calls = Calls(edge)
+    endpoints = EndpointServicer(calls, verbs.endpoints, verbs.predictor, verbs.inference, verbs.clock)
+    features = FeatureServicer(calls, verbs.endpoints, verbs.reader)
+    collections = CollectionServicer(calls, verbs.retriever, verbs.writes)
+    labels = LabelServicer(calls, verbs.labels, verbs.writes)
+    infer = InferenceServicer(calls, verbs.inferrer)
+    return [
+        Registration(gateway_pb2_grpc.add_EndpointServiceServicer_to_server, endpoints, f"{_OURS}.EndpointService"),
+        Registration(gateway_pb2_grpc.add_FeatureServiceServicer_to_server, features, f"{_OURS}.FeatureService"),
+        Registration(
+            gateway_pb2_grpc.add_CollectionServiceServicer_to_server, collections, f"{_OURS}.CollectionService"
+        ),
+        Registration(gateway_pb2_grpc.add_LabelServiceServicer_to_server, labels, f"{_OURS}.LabelService"),
+        Registration(
+            service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, infer, "inference.GRPCInferenceService"
+        ),
+    ]

@@ -1,0 +1,41 @@
+"""The REST app, from the domain's verbs."""
+
+from collections.abc import Callable
+
+from gateway.api.edge import Edge
+from gateway.api.rest.collections import CollectionPaths
+from gateway.api.rest.docs import documents
+from gateway.api.rest.endpoints import EndpointPaths
+from gateway.api.rest.features import FeaturePaths
+from gateway.api.rest.http import Limits
+from gateway.api.rest.infer import InferPaths
+from gateway.api.rest.labels import LabelPaths
+from gateway.api.rest.models import ModelPaths
+from gateway.api.rest.routes import App, Path
+from gateway.api.rest.table import table
+from gateway.domain.verbs import Verbs
+
+
+def paths(verbs: Verbs) -> list[Path]:
+    """The table of paths over these verbs."""
+    return table(
+        EndpointPaths(verbs.endpoints, verbs.predictor, verbs.inference, verbs.clock),
+        FeaturePaths(verbs.endpoints, verbs.reader),
+        InferPaths(verbs.inferrer),
+        ModelPaths(verbs.inferrer),
+        CollectionPaths(verbs.retriever, verbs.writes),
+        LabelPaths(verbs.labels, verbs.writes),
+    )
+
+
+def rest_app(
+    verbs: Verbs,
+    edge: Edge,
+    max_body_bytes: int,
+    body_timeout_s: float,
+    observe: Callable[[str, str, int, float], None],
+) -> App:
+    """The ASGI app of the public REST port."""
+    found = paths(verbs)
+    limits = Limits(max_body_bytes, body_timeout_s)
+    return App(found, edge, limits, observe=observe, documents=documents(found))

@@ -1,0 +1,46 @@
+"""/v1/endpoints: what can be predicted, and predict."""
+
+import asyncio
+
+from chassis.clock import Clock
+from gateway.api.edge import DEFAULT_S, INFER, READ
+from gateway.api.rest.convert import endpoint_json, predict_json, predict_request
+from gateway.api.rest.http import Http
+from gateway.api.rest.paging import page_of
+from gateway.domain.endpoints import Endpoints
+from gateway.domain.ports import Inference
+from gateway.domain.predict import Predictor, endpoint_ready
+
+
+class EndpointPaths:
+    """Handlers."""
+
+    def __init__(self, endpoints: Endpoints, predictor: Predictor, inference: Inference, clock: Clock) -> None:
+        self._endpoints = endpoints
+        self._predictor = predictor
+        self._inference = inference
+        self._clock = clock
+
+    async def predict(self, http: Http) -> None:
+        """POST /v1/endpoints/{name}:predict."""
+        # Authenticated before the name is looked up: strangers learn nothing of what exists.
+        call = http.open(INFER, self._endpoints.deadline_s(http.params["name"], DEFAULT_S))
+        plan = self._endpoints.get(http.params["name"])
+        request = predict_request(await http.json(), plan)
+        await http.answer_json(predict_json(await self._predictor.predict(call, request)))
+
+    async def list(self, http: Http) -> None:
+        """GET /v1/endpoints."""
+        call = http.open(READ, DEFAULT_S)
+        plans, token = self._endpoints.page(*page_of(http))
+        ready = await asyncio.gather(*(endpoint_ready(self._inference, self._clock, call, plan) for plan in plans))
+        items = [endpoint_json(plan, ready=is_ready) for plan, is_ready in zip(plans, ready, strict=True)]
+        await http.answer_json({"items": items, "next_page_token": token})
+
+    async def get(self, http: Http) -> None:
+        """GET /v1/endpoints/{name}."""
+        call = http.open(READ, DEFAULT_S)
+        http.query(frozenset())
+        plan = self._endpoints.get(http.params["name"])
+        ready = await endpoint_ready(self._inference, self._clock, call, plan)
+        await http.answer_json(endpoint_json(plan, ready=ready))

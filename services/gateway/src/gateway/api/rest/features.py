@@ -1,0 +1,27 @@
+"""/v1/features:read."""
+
+from gateway.api.edge import DEFAULT_S, INFER
+from gateway.api.rest.convert import check_rows, columns, features_json, read_parts
+from gateway.api.rest.http import Http
+from gateway.domain.endpoints import Endpoints
+from gateway.domain.read import MAX_ROWS, Reader
+
+
+class FeaturePaths:
+    """Handlers."""
+
+    def __init__(self, endpoints: Endpoints, reader: Reader) -> None:
+        self._endpoints = endpoints
+        self._reader = reader
+
+    async def read(self, http: Http) -> None:
+        """POST /v1/features:read."""
+        call = http.open(INFER, DEFAULT_S)
+        references, entities_in, inputs_in = read_parts(await http.json())
+        check_rows(entities_in, "entities", MAX_ROWS)
+        check_rows(inputs_in, "inputs", MAX_ROWS)
+        entity_fields, input_fields = self._endpoints.fields_of(references)
+        entities, rows = columns(entities_in, tuple(entity_fields.values()), "entities", None)
+        inputs, _ = columns(inputs_in, tuple(input_fields.values()), "inputs", rows, nullable=True)
+        answer = await self._reader.read(call, references, entities, inputs)
+        await http.answer_json({"request_id": answer.request_id, "features": features_json(answer.features)})

@@ -1,0 +1,228 @@
+"""One HTTP request and its answer on bare ASGI: no framework object is made on the way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from chassis.errors import InvalidArgument, ResourceExhausted, Unimplemented
+from gateway.api.edge import Edge, bearer, timeout_ms
+from gateway.domain.model import Call
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+MAX_HEADER_BYTES = 16 * 1024
+MAX_DEPTH = 100
+
+
+class Http:
+    """A request: `params` are the path's, decoded by nobody (the path is ASCII or it matches no route)."""
+
+    __slots__ = ("_edge", "_receive", "_send", "headers", "limits", "params", "request_id", "scope", "started")
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, params: Mapping[str, str], edge: Edge, limits: "Limits"
+    ) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._edge = edge
+        self.params = params
+        self.limits = limits
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.request_id = edge.new_id()
+        self.started = False
+
+    def open(self, scope: str, default_s: float) -> Call:
+        """Authenticates; see Edge.open."""
+        get = self.headers.get
+        client_id = get(b"x-request-id")
+        traceparent = get(b"traceparent")
+        return self._edge.open(
+            self.request_id,
+            bearer(get(b"authorization", b"").decode("latin-1"), get(b"x-api-key", b"").decode("latin-1")),
+            scope,
+            timeout_ms(get(b"x-request-timeout-ms", b"").decode("latin-1"), default_s),
+            client_request_id="" if client_id is None else client_id.decode("latin-1"),
+            traceparent="" if traceparent is None else traceparent.decode("latin-1")[:64],
+        )
+
+    def query(self, allowed: frozenset[str]) -> dict[str, str]:
+        """Query parameters. InvalidArgument for one that is not in `allowed`, or given twice."""
+        found: dict[str, str] = {}
+        try:
+            pairs = parse_qsl(self.scope["query_string"].decode("ascii"), keep_blank_values=True, max_num_fields=20)
+        except ValueError:
+            raise InvalidArgument("the query cannot be read", reason="INVALID_QUERY", field="query") from None
+        for name, value in pairs:
+            if name not in allowed or name in found:
+                message = f"query parameter {name[:64]!r} is {'given twice' if name in found else 'unknown'}"
+                raise InvalidArgument(message, reason="UNKNOWN_FIELD", field=name[:64])
+            found[name] = value
+        return found
+
+    async def body(self) -> bytes:
+        """The whole body; refused while it arrives when it grows over the limit or takes too long."""
+        limit = self.limits.max_body_bytes
+        if self.headers.get(b"content-encoding", b"identity") != b"identity":
+            message = "compressed bodies are not taken; send the body as it is"
+            raise InvalidArgument(message, reason="UNSUPPORTED_MEDIA_TYPE", field="Content-Encoding")
+        length = self.headers.get(b"content-length")
+        if length is not None and len(length) < 20 and int(length) > limit:
+            raise too_large(limit)
+        first, more = await self._part()
+        if not more:
+            if len(first) > limit:
+                raise too_large(limit)
+            return first
+        return await self._long_body(first, limit)
+
+    async def _part(self) -> tuple[bytes, bool]:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise asyncio.CancelledError
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def _long_body(self, first: bytes, limit: int) -> bytes:
+        parts, size = [first], len(first)
+        try:
+            async with asyncio.timeout(self.limits.body_timeout_s):
+                more = True
+                while more and size <= limit:
+                    part, more = await self._part()
+                    parts.append(part)
+                    size += len(part)
+        except TimeoutError:
+            text = f"the body did not arrive within {self.limits.body_timeout_s:g} s"
+            raise InvalidArgument(text, reason="BODY_TIMEOUT") from None
+        if size > limit:
+            raise too_large(limit)
+        return b"".join(parts)
+
+    async def json(self) -> dict[str, Any]:
+        """The body as a JSON object."""
+        return parse_object(await self.body())
+
+    async def answer(
+        self, body: bytes, status: int = 200, content_type: bytes = JSON, headers: Headers | None = None
+    ) -> None:
+        """Sends the whole answer. Closes the connection when the body was not read."""
+        self.started = True
+        sent = [
+            (b"content-type", content_type),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-request-id", self.request_id.encode()),
+        ]
+        if headers:
+            sent += headers
+        await self._send({"type": "http.response.start", "status": status, "headers": sent})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def answer_json(self, value: object, status: int = 200) -> None:
+        """Sends a JSON answer."""
+        await self.answer(orjson.dumps(value), status)
+
+    async def start_events(self) -> None:
+        """Begins a stream of server-sent events."""
+        self.started = True
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+            (b"x-request-id", self.request_id.encode()),
+        ]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def event(self, name: str, value: object) -> None:
+        """Sends one event."""
+        body = b"event: " + name.encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end_events(self) -> None:
+        """Ends the stream."""
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def disconnected(self) -> None:
+        """Returns when the client has gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class Limits:
+    """What one request may bring."""
+
+    __slots__ = ("body_timeout_s", "max_body_bytes")
+
+    def __init__(self, max_body_bytes: int, body_timeout_s: float) -> None:
+        self.max_body_bytes = max_body_bytes
+        self.body_timeout_s = body_timeout_s
+
+
+Handler = Callable[[Http], Awaitable[None]]
+
+
+def too_large(limit: int) -> ResourceExhausted:
+    """The error of a body over the limit."""
+    return ResourceExhausted(f"the body is larger than {limit} bytes", reason="BODY_TOO_LARGE")
+
+
+def check_headers(scope: Scope) -> None:
+    """ResourceExhausted when the headers are larger than 16 KiB."""
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        message = f"the headers are larger than {MAX_HEADER_BYTES} bytes"
+        raise ResourceExhausted(message, reason="HEADERS_TOO_LARGE")
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """JSON object of a body. InvalidArgument says where it cannot be read."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        raise InvalidArgument(message[:300], reason="INVALID_JSON", field="body") from None
+    except RecursionError:
+        raise _too_deep() from None
+    if type(value) is not dict:
+        raise InvalidArgument("the body must be a JSON object", reason="INVALID_JSON", field="body")
+    # As many openers as levels at most: counting them is cheap, walking is for the few that could be too deep.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise _too_deep()
+    return value
+
+
+def _too_deep() -> InvalidArgument:
+    return InvalidArgument(f"the body is nested deeper than {MAX_DEPTH}", reason="TOO_DEEP", field="body")
+
+
+def _depth(value: object) -> int:
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        below: list[object] = []
+        for item in level:
+            if type(item) is list:
+                below.extend(x for x in item if type(x) is list or type(x) is dict)
+            elif type(item) is dict:
+                below.extend(x for x in item.values() if type(x) is list or type(x) is dict)
+        depth += 1
+        level = below
+    return depth
+
+
+def refuse_unknown(value: Mapping[str, object], allowed: frozenset[str], where: str = "") -> None:
+    """InvalidArgument naming the first field that is not in `allowed`."""
+    if not allowed.issuperset(value):
+        name = next(name for name in value if name not in allowed)
+        field = f"{where}.{name[:64]}" if where else name[:64]
+        message = f"there is no field {field}; allowed here: {', '.join(sorted(allowed)) or 'none'}"
+        raise InvalidArgument(message, reason="UNKNOWN_FIELD", field=field)
+
+
+def not_offered(what: str) -> Unimplemented:
+    """The error of a path that is known and closed."""
+    return Unimplemented(f"{what} is not offered here", reason="NOT_OFFERED")

@@ -1,0 +1,86 @@
+"""/v2: the Open Inference Protocol's core. Health answers KServe's JSON bodies, which Triton's clients take as well."""
+
+from chassis.errors import InvalidArgument, Unavailable
+from gateway.api.edge import DEFAULT_S, INFER, INFER_S, READ
+from gateway.api.rest.http import Http
+from gateway.api.rest.oip import infer_body, infer_request
+from gateway.api.rest.problem import JSON
+from gateway.domain.infer import Inferrer
+from gateway.domain.model import TensorInfo
+
+NAME, VERSION, EXTENSIONS = "mizzen", "0.1.0", ["binary_tensor_data", "parameters"]
+
+
+class InferPaths:
+    """Handlers."""
+
+    def __init__(self, inferrer: Inferrer) -> None:
+        self._inferrer = inferrer
+
+    async def infer(self, http: Http) -> None:
+        """POST /v2/models/{model}[/versions/{version}]/infer."""
+        call = http.open(INFER, INFER_S)
+        length = http.headers.get(b"inference-header-content-length")
+        request, binary = infer_request(
+            await http.body(), http.params["model"], http.params.get("version", ""), _length(length)
+        )
+        body, head = infer_body(await self._inferrer.infer(call, request), binary)
+        if head is None:
+            await http.answer(body)
+        else:
+            headers = [(b"inference-header-content-length", str(head).encode())]
+            await http.answer(body, 200, b"application/octet-stream", headers)
+
+    async def metadata(self, http: Http) -> None:
+        """GET /v2."""
+        http.open(READ, DEFAULT_S)
+        await http.answer_json({"name": NAME, "version": VERSION, "extensions": EXTENSIONS})
+
+    async def live(self, http: Http) -> None:
+        """GET /v2/health/live. Open to all, like every probe."""
+        await http.answer(b'{"live":true}')
+
+    async def ready(self, http: Http) -> None:
+        """GET /v2/health/ready."""
+        ready = await self._inferrer.server_ready(http.open(READ, DEFAULT_S))
+        await http.answer(b'{"ready":true}' if ready else b'{"ready":false}', 200 if ready else 503, JSON)
+
+    async def models(self, http: Http) -> None:
+        """GET /v2/models."""
+        http.open(READ, DEFAULT_S)
+        await http.answer_json({"models": self._inferrer.models()})
+
+    async def model(self, http: Http) -> None:
+        """GET /v2/models/{model}[/versions/{version}]."""
+        call = http.open(READ, DEFAULT_S)
+        info = await self._inferrer.model(call, http.params["model"], http.params.get("version", ""))
+        await http.answer_json(
+            {
+                "name": info.name,
+                "versions": info.versions,
+                "platform": info.platform,
+                "inputs": [_tensor(tensor) for tensor in info.inputs],
+                "outputs": [_tensor(tensor) for tensor in info.outputs],
+            }
+        )
+
+    async def model_ready(self, http: Http) -> None:
+        """GET /v2/models/{model}[/versions/{version}]/ready."""
+        call = http.open(READ, DEFAULT_S)
+        name = http.params["model"]
+        if not await self._inferrer.ready(call, name, http.params.get("version", "")):
+            raise Unavailable(f"model {name} is not ready", reason="MODEL_NOT_READY", retry_after_s=1)
+        await http.answer_json({"name": name, "ready": True})
+
+
+def _tensor(tensor: TensorInfo) -> dict[str, object]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+
+
+def _length(text: bytes | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isdigit() and len(text) < 12):
+        field = "Inference-Header-Content-Length"
+        raise InvalidArgument(f"{field} must be a whole number", reason="INVALID_VALUE", field=field)
+    return int(text)

@@ -1,0 +1,91 @@
+"""The endpoints that are loaded now."""
+
+from collections.abc import Mapping, Sequence
+
+from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from gateway.domain.model import EndpointPlan, Field, Route, ViewPlan
+
+
+class Endpoints:
+    """Plans by name, swapped whole when definitions change: a request sees one state of them."""
+
+    def __init__(self) -> None:
+        self._plans: Mapping[str, EndpointPlan] = {}
+        self._models: dict[str, str] = {}
+        self._views: Mapping[str, ViewPlan] = {}
+
+    def swap(
+        self,
+        plans: Mapping[str, EndpointPlan],
+        views: Mapping[str, ViewPlan],
+        services: Sequence[str],
+        embedders: Sequence[Route],
+    ) -> None:
+        """New definitions: plans, feature views by reference name, InferenceServices, and collections' embedders."""
+        models = {name: name for name in services}
+        routes = [*embedders, *(route for plan in plans.values() for route in _routes(plan))]
+        models.update({route.model: route.service for route in routes})
+        self._plans, self._views, self._models = dict(plans), dict(views), models
+
+    def get(self, name: str) -> EndpointPlan:
+        """NotFound when there is none; FailedPrecondition when it refers to what does not exist."""
+        plan = self._plans.get(name)
+        if plan is None:
+            raise NotFound(f"there is no endpoint {name}", reason="ENDPOINT_NOT_FOUND", ids={"endpoint": name})
+        return plan
+
+    def deadline_s(self, name: str, default_s: float) -> float:
+        """The endpoint's declared deadline, or the default for a name that does not exist."""
+        plan = self._plans.get(name)
+        return default_s if plan is None else plan.deadline_s
+
+    def runnable(self, name: str) -> EndpointPlan:
+        """`get`, and FailedPrecondition when the plan cannot run."""
+        plan = self.get(name)
+        if plan.broken:
+            raise FailedPrecondition(
+                f"endpoint {name} cannot answer: {plan.broken}", reason="ENDPOINT_BROKEN", ids={"endpoint": name}
+            )
+        return plan
+
+    def page(self, page_size: int, page_token: str) -> tuple[list[EndpointPlan], str]:
+        """Plans by name after the token, and the next token (empty: the last page)."""
+        names = sorted(name for name in self._plans if name > page_token)
+        size = page_size_of(page_size)
+        token = names[size - 1] if len(names) > size else ""
+        return [self._plans[name] for name in names[:size]], token
+
+    def fields_of(self, references: Sequence[str]) -> tuple[dict[str, Field], dict[str, Field]]:
+        """Entities and inputs that the views of these references read, by name. NotFound for an unknown view."""
+        entities: dict[str, Field] = {}
+        inputs: dict[str, Field] = {}
+        for index, reference in enumerate(references):
+            view = self._views.get(reference.partition(":")[0])
+            if view is None:
+                message = f"features[{index}]: there is no feature view {reference.partition(':')[0]}"
+                raise NotFound(message, reason="FEATURE_VIEW_NOT_FOUND", field=f"features[{index}]")
+            entities.update({field.name: field for field in view.entities})
+            inputs.update({field.name: field for field in view.inputs})
+        return entities, inputs
+
+    def models(self) -> list[str]:
+        """Names of the models that can be inferred, sorted."""
+        return sorted(self._models)
+
+    def service_of(self, model: str) -> str:
+        """The InferenceService that serves a model. NotFound when no definition names it."""
+        service = self._models.get(model)
+        if service is None:
+            raise NotFound(f"there is no model {model}", reason="MODEL_NOT_FOUND", ids={"model": model})
+        return service
+
+
+def _routes(plan: EndpointPlan) -> tuple[Route, ...]:
+    return plan.routes if plan.shadow is None else (*plan.routes, plan.shadow)
+
+
+def page_size_of(page_size: int) -> int:
+    """0 = 100; at most 1,000. InvalidArgument otherwise."""
+    if not 0 <= page_size <= 1000:
+        raise InvalidArgument("page_size must be 1 to 1000", reason="INVALID_VALUE", field="page_size")
+    return page_size or 100

@@ -1,0 +1,40 @@
+"""features:read: feature rows of entities, without a model."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from chassis.errors import InvalidArgument
+from gateway.domain.limits import remaining_s
+from gateway.domain.model import Call, Column, FeaturesAnswer
+from gateway.domain.ports import Clock, Features
+
+REFERENCE = re.compile(r"[a-z_][a-z0-9_]*:[a-z_][a-z0-9_]*\Z")
+MAX_REFERENCES = 1000
+MAX_ROWS = 10_000
+
+
+class Reader:
+    """Passes reads on; the features service knows types, defaults and freshness."""
+
+    def __init__(self, features: Features, clock: Clock) -> None:
+        self._features = features
+        self._clock = clock
+
+    async def read(
+        self, call: Call, references: Sequence[str], entities: Mapping[str, Column], inputs: Mapping[str, Column]
+    ) -> FeaturesAnswer:
+        """As of the server's time. Raises MizzenError."""
+        if not 1 <= len(references) <= MAX_REFERENCES:
+            message = f"features must name 1 to {MAX_REFERENCES} references view:feature"
+            raise InvalidArgument(message, reason="INVALID_VALUE", field="features")
+        for index, reference in enumerate(references):
+            if REFERENCE.match(reference) is None:
+                message = f"features[{index}] must be a feature reference view:feature"
+                raise InvalidArgument(message, reason="INVALID_VALUE", field=f"features[{index}]")
+        rows = {column.rows for column in (*entities.values(), *inputs.values())}
+        if len(rows) > 1 or not rows or not 1 <= next(iter(rows)) <= MAX_ROWS:
+            message = f"every list in entities and inputs must have the same length, 1 to {MAX_ROWS}"
+            raise InvalidArgument(message, reason="ROWS_DIFFER", field="entities")
+        remaining_s(self._clock, call.deadline_s)
+        answer = await self._features.read(call, references, entities, inputs, as_of_us=call.received_at_us)
+        return FeaturesAnswer(call.request_id, answer)

@@ -1,0 +1,60 @@
+"""Composition root: settings → adapters → domain → edges → chassis."""
+
+from catalog import DirectorySource
+from chassis import lifecycle
+from chassis.lifecycle import Runtime, Service
+from gateway.adapters.directory_definitions import follow, load
+from gateway.adapters.outside import Outside
+from gateway.adapters.prometheus_metrics import GatewayMetrics
+from gateway.api.edge import Edge
+from gateway.api.grpc.registrations import registrations
+from gateway.api.rest.app import rest_app
+from gateway.domain.endpoints import Endpoints
+from gateway.domain.idempotency import IdempotentWrites
+from gateway.domain.infer import Inferrer
+from gateway.domain.labels import Labels
+from gateway.domain.predict import Predictor
+from gateway.domain.read import Reader
+from gateway.domain.retrieve import Retriever
+from gateway.domain.verbs import Verbs
+from gateway.settings import Settings
+
+
+async def build(runtime: Runtime[Settings]) -> Service:
+    """Everything the gateway runs."""
+    settings, clock = runtime.settings, runtime.clock
+    seen = GatewayMetrics(runtime.metrics, runtime.tenants)
+    out = Outside(runtime, seen)
+    endpoints = Endpoints()
+    source = DirectorySource(settings.definitions)
+    load(await source.load(), endpoints)
+    predictor = Predictor(
+        endpoints, out.features, out.inference, out.queue, clock,
+        max_shadows=settings.max_shadows, shadow_dropped=seen.shadow_dropped,
+    )  # fmt: skip
+    verbs = Verbs(
+        endpoints=endpoints,
+        predictor=predictor,
+        reader=Reader(out.features, clock),
+        inferrer=Inferrer(endpoints, out.inference, out.queue, clock, max_in_flight=settings.max_model_in_flight),
+        retriever=Retriever(out.retrieval, out.queue, clock),
+        labels=Labels(endpoints, out.monitoring),
+        writes=IdempotentWrites(out.idempotency, seen.unprotected_write),
+        inference=out.inference,
+        clock=clock,
+    )
+    edge = Edge(out.authenticator, clock, runtime.ids, seen.tenant)
+    app = rest_app(verbs, edge, settings.max_body_bytes, settings.body_timeout_s, seen.request)
+    return Service(
+        registrations=registrations(verbs, edge),
+        background=[("records", out.records.run), ("definitions", lambda: follow(source, endpoints, runtime.log))],
+        warm=out.warm,
+        close=[out.records.flush, out.close],
+        public_asgi=(app, settings.rest_port),
+        public=True,
+    )
+
+
+def main() -> int:
+    """Runs until SIGTERM."""
+    return lifecycle.run(Settings(), build)

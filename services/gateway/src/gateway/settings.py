@@ -1,0 +1,70 @@
+"""What the gateway reads from its environment."""
+
+import ipaddress
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import (
+    Definitions,
+    FeaturesUpstream,
+    Inference,
+    MonitoringUpstream,
+    RetrievalUpstream,
+    ServiceSettings,
+    Stream,
+)
+
+
+class Settings(
+    ServiceSettings, Definitions, Stream, FeaturesUpstream, RetrievalUpstream, MonitoringUpstream, Inference
+):
+    """`MIZZEN_GATEWAY_<NAME>` for the gateway's own."""
+
+    model_config = SettingsConfigDict(env_prefix="MIZZEN_GATEWAY_", populate_by_name=True, extra="ignore", frozen=True)
+    room: ClassVar[str] = "gateway"
+
+    port: int = Field(8081, description="Public gRPC port; 0 takes a free one.")
+    rest_port: int = Field(8080, description="Public REST port; 0 takes a free one.")
+    ops_port: int = Field(8180, description="HTTP port of healthz, readyz and metrics; 0 takes a free one.")
+    identity_key_file: Path = Field(
+        default_factory=lambda data: data["state"] / "keys" / "identity.key",
+        description="PEM with the Ed25519 private key that identities are signed with.",
+    )
+    api_keys_file: Path | None = Field(
+        None,
+        description="Lines of name:tenant:scopes:hash; without it everybody is anonymous, which only loopback allows.",
+    )
+    max_body_bytes: int = Field(
+        16 * 1024 * 1024, ge=1024, description="Largest REST body, bytes; a larger one gets 413 while it arrives."
+    )
+    body_timeout_s: float = Field(15.0, gt=0, description="Seconds in which a REST body has to arrive.")
+    max_model_in_flight: int = Field(
+        256, ge=1, description="Bare inferences of one model at once; more get RESOURCE_EXHAUSTED."
+    )
+    max_shadows: int = Field(64, ge=0, description="Shadow requests under way at once; more are dropped and counted.")
+    record_queue: int = Field(10_000, ge=1, description="Records that wait for the stream; more are dropped, counted.")
+    record_max_lag: int = Field(
+        100_000, ge=1, description="Unread stream entries over which new records are dropped and counted."
+    )
+    record_max_tensor_bytes: int = Field(
+        65_536, ge=0, description="Tensors of bare inferences larger than this are left out of records, bytes."
+    )
+    retry_ratio: float = Field(0.1, ge=0, le=1, description="Retries that each upstream call earns: the retry budget.")
+
+    @model_validator(mode="after")
+    def _a_public_port_has_keys(self) -> Self:
+        if self.api_keys_file is None and not _loopback(self.host):
+            raise ValueError(
+                f"MIZZEN_HOST={self.host} is not loopback: set MIZZEN_GATEWAY_API_KEYS_FILE to a file with API keys"
+            )
+        return self
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
