@@ -1,6 +1,7 @@
 """MiniLM on the real tritonserver: text in, vector out, meaning kept."""
 
 import asyncio
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from chassis.errors import DataLoss, FailedPrecondition
 from inference import minilm, packaging
-from tests.engines import RunningTriton, triton_venv
+from tests.engines import ROOT, RunningTriton, triton_venv
 
 pytestmark = pytest.mark.engines
 
@@ -77,6 +78,13 @@ def test_the_package_is_the_same_everywhere_and_published_once(tmp_path: Path) -
     assert minilm.write_minilm_package(triton_venv(), tmp_path / "models") == digest
     manifest = packaging.verify(tmp_path / "models" / "minilm" / digest)
     assert (manifest.model, manifest.backend) == ("minilm", "sentence_embedding")
+
+
+def test_definitions_name_the_package_that_is_built_here(tmp_path: Path) -> None:
+    digest = minilm.write_minilm_package(triton_venv(), tmp_path / "models")
+    for path in (ROOT / "examples").rglob("*.yaml"):
+        for named in re.findall(r"pvc://models/minilm/(\S+)", path.read_text()):
+            assert named == digest, path
 
 
 def test_wheels_that_are_missing_or_changed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
