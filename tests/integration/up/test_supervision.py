@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from cli import kernel
 from cli.layout import Layout
-from cli.spec import ChildSpec, Ready
+from cli.spec import ChildSpec, Ready, specs_to_json
 from cli.supervision import control, status
 from tests.engines import free_ports
 
@@ -176,14 +177,15 @@ def test_a_child_that_keeps_ending_is_shown_with_its_last_lines(layout: Layout, 
 
 
 def test_a_supervisor_in_front_drains_when_its_command_is_killed(layout: Layout, specs: list[ChildSpec]) -> None:
-    child = os.fork()
-    if child == 0:
-        control.start(layout, specs, in_front=True)
-        time.sleep(600)
-        os._exit(0)
+    code = (
+        "import sys, time; from pathlib import Path; from cli.layout import Layout; from cli.spec import specs_from_json;"
+        "from cli.supervision import control;"
+        "control.start(Layout(Path(sys.argv[1])), specs_from_json(sys.argv[2]), in_front=True); time.sleep(600)"
+    )
+    command = subprocess.Popen([sys.executable, "-c", code, str(layout.state), specs_to_json(specs)])
     eventually(lambda: (now := control.running(layout)) is not None and now.all_ready(), 20.0)
     started = groups(layout)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    command.kill()
+    command.wait()
     eventually(lambda: left_of(started) == [] and not status.is_held(layout.lock), 15.0)
     assert regions() == []

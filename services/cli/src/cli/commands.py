@@ -21,7 +21,7 @@ from cli.public_api import ApiError, PublicApi, patiently
 from cli.screen import Screen, status_table
 from cli.settings import Settings
 from cli.supervision import control
-from cli.supervision.status import SupervisorStatus
+from cli.supervision.status import SupervisorStatus, is_held
 
 FAILED = 1
 UNFIT = 3
@@ -71,6 +71,7 @@ def up(
     started_at = time.monotonic()
     settings, screen = Settings(), Screen()
     layout = Layout(settings.state.absolute())
+    control.clean_up(layout)
     _examine_or_exit(settings, screen)
     was_running = control.running(layout) is not None
     try:
@@ -145,7 +146,7 @@ def _show_answers(
 def down() -> None:
     """Drain every service and engine, and leave nothing running."""
     layout, screen = Layout(Settings().state.absolute()), Screen()
-    if control.running(layout) is None and not layout.status.exists():
+    if not is_held(layout.lock) and not layout.status.exists():
         screen.line("nothing was running")
         return
     with screen, screen.step("drained") as step:

@@ -1,6 +1,8 @@
 """Work that ends: preparing tables, materializing, ingesting. Each is a process or a series of public calls."""
 
 import hashlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +11,7 @@ from typing import Any
 
 from catalog import Collection
 from cli.public_api import PublicApi
+from cli.spec import tied
 
 BATCH_CHARACTERS = 200_000
 MEDIA_TYPES = {".md": "text/markdown"}
@@ -27,7 +30,7 @@ def run_job(
     with (
         log.open("a") as file,
         subprocess.Popen(
-            command,
+            tied(command, os.getpid(), signal.SIGTERM),
             env=dict(environment),
             cwd=cwd,
             stdin=subprocess.DEVNULL,

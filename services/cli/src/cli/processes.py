@@ -13,11 +13,15 @@ from cli.spec import ChildSpec
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where POSIX shared memory is
 POLL_S = 0.02
+LOG_BYTES = 32 * 1024 * 1024
+"""A larger log is put aside at the next start; one older part is kept."""
 
 
 def spawn(spec: ChildSpec, log: Path) -> subprocess.Popen[bytes]:
     """Start `spec` as leader of a new session, output appended to `log`, dying with the calling process."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
     with log.open("ab") as output:
         return subprocess.Popen(
             spec.argv(os.getpid()),

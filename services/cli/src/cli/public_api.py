@@ -6,12 +6,21 @@ from typing import Any, cast
 
 import httpx2
 
-RETRY_STATUSES = (502, 503, 504)
+CALLERS_FAULT = (400, 401, 403, 405, 413, 415, 422)
 RETRY_PAUSE_S = 0.2
 
 
 class ApiError(Exception):
-    """An answer other than success; the message holds the problem's own words."""
+    """An answer other than success; the message holds the problem's own words. `status` is 0 without an answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed soon: definitions and models are still loading right after the start."""
+        return self.status not in CALLERS_FAULT
 
 
 class PublicApi:
@@ -57,17 +66,17 @@ class PublicApi:
             raise ApiError(f"{method} {path}: {type(error).__name__}: {error}") from error
         if answer.is_success:
             return cast("dict[str, Any]", answer.json()) if answer.content else {}
-        raise ApiError(f"{method} {path}: {_problem(answer)}")
+        raise ApiError(f"{method} {path}: {_problem(answer)}", answer.status_code)
 
 
 def patiently(call: Any, give_up_s: float) -> Any:
-    """Call until it succeeds: right after the start a model may still be loading. The last ApiError is raised."""
+    """Call until it succeeds or can't any more; the last ApiError is raised."""
     give_up = time.monotonic() + give_up_s
     while True:
         try:
             return call()
-        except ApiError:
-            if time.monotonic() > give_up:
+        except ApiError as error:
+            if not error.may_pass or time.monotonic() > give_up:
                 raise
             time.sleep(RETRY_PAUSE_S)
 

@@ -48,13 +48,15 @@ class ChildSpec:
         return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:16]
 
     def argv(self, parent_pid: int) -> list[str]:
-        """The command wrapped in `cli.child`, which ties it to its parent and drops privileges before it starts."""
-        wrapper = str(Path(__file__).with_name("child.py"))
-        uid = "-" if self.uid is None else str(self.uid)
-        return [
-            *(sys.executable, "-I", "-S", wrapper, str(parent_pid), str(int(self.stop_signal)), uid),
-            *self.command,
-        ]
+        """The command tied to its parent's life, and its privileges dropped before it starts."""
+        return tied(self.command, parent_pid, self.stop_signal, self.uid)
+
+
+def tied(command: Sequence[str], parent_pid: int, death_signal: int, uid: int | None = None) -> list[str]:
+    """`command` wrapped in `cli.child`: it gets `death_signal` when the thread that starts it ends, however that happens."""
+    wrapper = str(Path(__file__).with_name("child.py"))
+    user = "-" if uid is None else str(uid)
+    return [sys.executable, "-I", "-S", wrapper, str(parent_pid), str(int(death_signal)), user, *command]
 
 
 def specs_to_json(specs: Sequence[ChildSpec]) -> str:

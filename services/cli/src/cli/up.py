@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog import Catalog, Endpoint
@@ -124,7 +125,7 @@ def _fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Sc
     if done.is_done("materialize", digest):
         return
     with screen.step("features materialized") as step:
-        arguments = ["--until", instant] if instant else []
+        arguments = ["--until", instant or datetime.now(UTC).isoformat()]
         step.detail = jobs.materialize(
             arguments, prepared.environment, layout.state, layout.log("materialize"), step.say
         )

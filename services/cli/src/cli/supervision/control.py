@@ -55,6 +55,17 @@ def start(layout: Layout, specs: Sequence[ChildSpec], *, in_front: bool = False)
     return True
 
 
+def clean_up(layout: Layout) -> list[str]:
+    """End what a supervisor left that was killed together with its watchdog; the names of what had to be killed."""
+    _wait(lambda: _settled(layout), START_TIMEOUT_S)
+    left = None if is_held(layout.lock) else read_status(layout.status)
+    if left is None:
+        return []
+    killed = end_orphans(left, KILL_TIMEOUT_S)
+    layout.status.unlink(missing_ok=True)
+    return killed
+
+
 def running(layout: Layout) -> SupervisorStatus | None:
     """The status of a living supervisor; None when there is none or it has not told yet."""
     status = read_status(layout.status) if is_held(layout.lock) else None
