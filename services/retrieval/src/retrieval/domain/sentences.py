@@ -52,11 +52,15 @@ def _blocks(lines: list[str]) -> Iterator[list[tuple[int, str]]]:
             yield block
             block = []
         if alone and not _HEADING.match(line):
-            yield [(number, line)]
+            yield [(number, _cells(line))]
         elif not alone and not _RULE.match(line):
             block.append((number, line))
     if block:
         yield block
+
+
+def _cells(row: str) -> str:
+    return " | ".join(cell.strip() for cell in row.strip().strip("|").split("|"))
 
 
 def _sentences(block: list[tuple[int, str]]) -> Iterator[Unit]:
