@@ -139,12 +139,11 @@ class DuckDBOffline:
     def instants(self, view: View) -> tuple[int, int] | None:
         """First and last event timestamp of a staged view, microseconds UTC."""
         self.stage(view)
-        row = self.connection.execute(f"SELECT min({EVENT_US}), max({EVENT_US}) FROM {_table(view)}").fetchone()
-        return None if row is None or row[0] is None else (int(row[0]), int(row[1]))
+        row = self.connection.execute(f"SELECT min({EVENT_US}), max({EVENT_US}) FROM {_table(view)}").fetchall()[0]
+        return None if row[0] is None else (int(row[0]), int(row[1]))
 
     def _one(self, sql: str) -> Any:
-        row = self.connection.execute(sql).fetchone()
-        return None if row is None else row[0]
+        return self.connection.execute(sql).fetchall()[0][0]
 
 
 def _table(view: View) -> str:
