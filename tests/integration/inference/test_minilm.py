@@ -65,6 +65,11 @@ async def test_long_texts_are_cut_at_256_tokens(triton: RunningTriton) -> None:
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
 
 
+async def test_megabytes_of_text_do_not_hold_up_the_others(triton: RunningTriton) -> None:
+    (vectors,) = await embed(triton, [b"storm " * 254, b"storm " * 1_000_000])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+
+
 async def test_a_text_that_is_not_utf8_is_refused_alone(triton: RunningTriton) -> None:
     good, bad, also = await embed(triton, [b"good"], [b"fine", b"\xff\xfe"], [b"good"])
     assert isinstance(bad, InferenceServerException)

@@ -1,15 +1,17 @@
 """Unmodified `backend: "onnxruntime"` packages on the real tritonserver, through our backend."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc.aio as grpcclient
 from onnx import TensorProto, helper
-from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from inference.config import DATATYPES, ModelConfig, Tensor
@@ -200,6 +202,42 @@ async def test_malformed_requests_are_refused_in_words(client: Any, inputs: list
         await client.infer("flight", inputs)
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
     assert await client.is_model_ready("flight")
+
+
+LENGTH = struct.Struct("<I")
+TEXT = LENGTH.pack(2) + b"UA"
+
+
+@pytest.mark.parametrize(
+    ("rows", "texts"),
+    [
+        (1, TEXT + LENGTH.pack(2**25) + b"x"),
+        (1, TEXT + b"\xff\xff\xff\xff"),
+        (1, TEXT + b"\x01"),
+        (1, TEXT * 3),
+        (2, TEXT * 2),
+        (0, b""),
+        (-1, TEXT * 2),
+        (1, LENGTH.pack(3) + b"\xed\xa0\x80" + TEXT),
+    ],
+)
+async def test_bytes_torn_on_the_wire_are_refused_and_end_no_stub(
+    server: RunningTriton, rows: int, texts: bytes
+) -> None:
+    async with grpc.aio.insecure_channel(server.grpc_address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        request: Any = service_pb2.ModelInferRequest(model_name="flight")  # type: ignore[attr-defined]
+        for name, datatype, size in (("numeric", "FP32", 3), ("categorical", "BYTES", 2), ("index", "INT64", 1)):
+            request.inputs.add(name=name, datatype=datatype, shape=[rows, size])
+        request.raw_input_contents.extend([bytes(12 * max(rows, 0)), texts, bytes(8 * max(rows, 0))])
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ModelInfer(request, timeout=5)
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        for tensor in request.inputs:
+            tensor.shape[0] = 1
+        del request.raw_input_contents[:]
+        request.raw_input_contents.extend([bytes(12), TEXT * 2, bytes(8)])
+        assert len((await stub.ModelInfer(request, timeout=5)).outputs) == 2
 
 
 async def test_a_model_that_cannot_load_says_why_and_leaves_the_others_serving(client: Any) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 LOOK_S = 0.5  # how often the known stubs are looked at
-DISCOVER_S = 5.0  # how often new ones are looked for: reading all of /proc takes some milliseconds
+DISCOVER_S = 2.0  # how often new ones are looked for: reading all of /proc takes some milliseconds
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 STUB_DIED = 70
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
