@@ -123,10 +123,10 @@ def _column(answer: Answer, i: int) -> bytes:
     plan, values = answer.plan, answer.values[i]
     statuses = answer.statuses[i] if answer.statuses is not None else b""
     nulls = answer.nulls[i] if answer.nulls is not None else b""
-    dtype = bytes((8, wire_dtype(plan.dtypes[i].lower())))
+    dtype = bytes((8, wire_dtype(plan.dtypes[i])))
     if isinstance(values, list):
         texts = b"".join([_length_delimited(10, text.encode()) for text in values])
-        data = dtype + _length_delimited(50, texts)
+        data = dtype + _length_delimited(58, texts)
     else:
         data = dtype + _length_delimited(26, values)
     if nulls:
@@ -146,7 +146,7 @@ def _heads(plan: Plan, rows: int) -> list[bytes] | None:
         if dtype == "STRING":
             return None
         size = rows * _WIDTHS[dtype]
-        values = bytes((8, wire_dtype(dtype.lower()), 26)) + _varint(size)
+        values = bytes((8, wire_dtype(dtype), 26)) + _varint(size)
         ref = _length_delimited(10, plan.refs[i].encode())
         tail = _index(plan.indices[i])
         head = ref + b"\x12" + _varint(len(values) + size) + values
