@@ -33,11 +33,11 @@ async def embed(triton: RunningTriton, *batches: list[bytes]) -> list[Any]:
         await client.close()
 
 
-async def _embed(client: Any, texts: list[bytes]) -> Any:
+async def _embed(client: Any, texts: list[bytes], priority: int = 0) -> Any:
     tensor = InferInput("text", [len(texts), 1], "BYTES")
     tensor.set_data_from_numpy(np.array(texts, dtype=object).reshape(-1, 1))
     try:
-        return (await client.infer("minilm", [tensor])).as_numpy("embedding")
+        return (await client.infer("minilm", [tensor], priority=priority)).as_numpy("embedding")
     except InferenceServerException as error:
         return error
 
@@ -68,6 +68,24 @@ async def test_long_texts_are_cut_at_256_tokens(triton: RunningTriton) -> None:
 async def test_megabytes_of_text_do_not_hold_up_the_others(triton: RunningTriton) -> None:
     (vectors,) = await embed(triton, [b"storm " * 254, b"storm " * 1_000_000])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+
+
+async def test_a_question_passes_what_is_queued(triton: RunningTriton) -> None:
+    client = grpcclient.InferenceServerClient(triton.grpc_address)
+    done: list[str] = []
+
+    async def send(name: str, texts: list[bytes], priority: int) -> None:
+        assert not isinstance(await _embed(client, texts, priority), Exception)
+        done.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(4):
+            group.create_task(send(f"bulk {number}", [b"storm " * 30] * 32, 0))
+        while not done:
+            await asyncio.sleep(0.01)  # then the other three are queued, one of them running
+        group.create_task(send("question", [b"why?"], 1))
+    await client.close()
+    assert done.index("question") <= 2
 
 
 async def test_a_text_that_is_not_utf8_is_refused_alone(triton: RunningTriton) -> None:

@@ -18,6 +18,7 @@ def test_triton_reads_what_was_written(tmp_path: Path) -> None:
         outputs=(Tensor("probability", "FP32", (1,)),),
         max_batch_size=4096,
         max_queue_delay_us=500,
+        priorities=2,
         parameters={"mizzen.schema_hash": "00ff", "mizzen.baseline": awkward},
     )
     path = tmp_path / "config.pbtxt"
@@ -30,6 +31,7 @@ def test_triton_reads_what_was_written(tmp_path: Path) -> None:
     ]
     assert [each.name for each in read.output] == ["probability"]
     assert read.dynamic_batching.max_queue_delay_microseconds == 500
+    assert (read.dynamic_batching.priority_levels, read.dynamic_batching.default_priority_level) == (2, 2)
     assert read.parameters["mizzen.baseline"].string_value == awkward
     assert not read.instance_group, "the model goes where the machine allows, CPU or GPU"
 

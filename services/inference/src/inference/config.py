@@ -38,6 +38,7 @@ class ModelConfig:
     """What config.pbtxt says. ``parameters`` are the platform's (``mizzen.schema_hash`` …) and the backend's own strings.
 
     ``max_queue_delay_us`` is how long Triton may wait for more requests to batch; 0 batches only what is queued already.
+    ``priorities`` > 0 lets a request's ``priority`` parameter (1 is first) pass those queued; without it a request is last.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ModelConfig:
     outputs: tuple[Tensor, ...]
     max_batch_size: int = 1024
     max_queue_delay_us: int = 0
+    priorities: int = 0
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,11 +63,19 @@ def config_text(config: ModelConfig) -> str:
     for side, tensors in (("input", config.inputs), ("output", config.outputs)):
         lines += [f"{side} [", ",\n".join(_tensor_text(tensor) for tensor in tensors), "]"]
     if config.max_batch_size > 0:
-        delay = f" max_queue_delay_microseconds: {config.max_queue_delay_us} " if config.max_queue_delay_us else ""
-        lines.append(f"dynamic_batching {{{delay}}}")
+        lines.append(_batching_text(config))
     for key, value in sorted(config.parameters.items()):
         lines.append(f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}")
     return "\n".join(lines) + "\n"
+
+
+def _batching_text(config: ModelConfig) -> str:
+    options = []
+    if config.max_queue_delay_us:
+        options.append(f"max_queue_delay_microseconds: {config.max_queue_delay_us}")
+    if config.priorities:
+        options.append(f"priority_levels: {config.priorities} default_priority_level: {config.priorities}")
+    return f"dynamic_batching {{ {' '.join(options)} }}" if options else "dynamic_batching {}"
 
 
 def _tensor_text(tensor: Tensor) -> str:

@@ -34,7 +34,8 @@ CONFIG = ModelConfig(
     backend="sentence_embedding",
     inputs=(Tensor("text", "BYTES", (1,)),),
     outputs=(Tensor("embedding", "FP32", (DIMENSIONS,)),),
-    max_batch_size=256,
+    max_batch_size=32,  # a batch of long texts takes seconds on a small machine, and a question waits for the one running
+    priorities=2,  # questions 1, ingestion 2
     parameters={"max_tokens": str(MAX_TOKENS), "mizzen.version": _SOURCES["model.onnx"][1][:12]},
 )
 
