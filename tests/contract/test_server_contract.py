@@ -24,6 +24,7 @@ from chassis.errors import (
     Unavailable,
     Unimplemented,
 )
+from chassis.handlers import remaining_s
 from chassis.identity import CallerTokens, write_keys
 from tests.contract.servers import KINDS, Kind, Running, running
 from tests.fakes.clock import FakeClock
@@ -298,3 +299,36 @@ async def _collect(run: Running) -> list[str]:
 
 async def _talk(run: Running) -> list[str]:
     return [answer async for answer in chat(run, each("a"), 30)]
+
+
+async def test_slow_readers_hold_up_nobody(kind: Kind) -> None:
+    """A reader that stops reading is waited for, without buffering without end and without holding a thread."""
+    async with running(kind) as run, aio.insecure_channel(run.address) as raw:
+        run.echo.padding = "x" * 20_000
+        count = raw.unary_stream(COUNT, StringValue.SerializeToString, StringValue.FromString)
+        slow = [count(text("10000000"), timeout=60) for _ in range(40)]
+        for call in slow:
+            await call.read()
+        while True:  # until all of them are stuck
+            before = run.echo.counted
+            await asyncio.sleep(0.3)
+            if run.echo.counted == before:
+                break
+        assert run.echo.counted * 20_000 < 100_000_000
+        await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(None, time.sleep, 0), 2)
+        assert await asyncio.wait_for(say(run), 2) == "hello"
+        assert [(await slow[0].read()).value.rstrip("x") for _ in range(300)] == [str(n) for n in range(1, 301)]
+        for call in slow:
+            call.cancel()
+        await until(lambda: run.metrics.registry.get_sample_value(telemetry.SERVER_IN_FLIGHT.name) == 0)
+
+
+async def test_time_left_is_known(kind: Kind) -> None:
+    async with running(kind) as run:
+        left: list[float] = []
+        run.echo.observe = lambda context: left.append(remaining_s(context, 30))
+        await say(run, timeout_s=5)
+        async with aio.insecure_channel(run.address) as raw:
+            await raw.unary_unary(SAY, StringValue.SerializeToString, StringValue.FromString)(text("x"))
+        assert 4 < left[0] < 5.2  # the wire rounds up
+        assert left[1] == 30

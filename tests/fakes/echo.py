@@ -18,15 +18,21 @@ class Echo:
         self.started = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.calls = 0
+        self.counted = 0
+        self.padding = ""
+        self.observe: Callable[[Any], None] | None = None
         self.behaviour: Callable[[str], Any] | None = None
 
     async def Say(self, request: StringValue, context: Any) -> StringValue:
+        if self.observe is not None:
+            self.observe(context)
         await self._act(request.value)
         return StringValue(value=request.value)
 
     async def Count(self, request: StringValue, context: Any) -> AsyncIterator[StringValue]:
         for index in range(int(request.value)):
-            yield StringValue(value=str(index))
+            self.counted += 1
+            yield StringValue(value=str(index) + self.padding)
         await self._act(request.value)
 
     async def Write(self, request: StringValue, context: Any) -> None:

@@ -18,12 +18,10 @@ from grpc import aio
 from chassis import telemetry
 from chassis.errors import Code, InvalidArgument, MizzenError, Unimplemented
 from chassis.identity import CALLER_KEY, CallerTokens
-from chassis.logs import logger
 from chassis.status import GRPC_CODES, to_status, trailing_metadata
 from chassis.telemetry import Metrics
 from chassis.tracing import NoTracing, Tracing
 
-_LOG = logger("chassis.server")
 Handler = Any  # grpc.RpcMethodHandler, whose attributes are not declared
 
 
@@ -112,11 +110,15 @@ class _Method:
 
     async def fail(self, error: Exception, context: aio.ServicerContext[Any, Any]) -> None:
         """Ends the call with the status of `error`; always raises AbortError."""
-        if not isinstance(error, MizzenError):
-            _LOG.error("unexpected error", method=self._path, exc_info=error)
-        status = to_status(error)
+        status = to_status(error, method=self._path)
         code = error.code if isinstance(error, MizzenError) else Code.INTERNAL
         await context.abort(GRPC_CODES[code], status.message, trailing_metadata(status))
+
+
+def remaining_s(context: Any, default_s: float) -> float:
+    """Seconds that the client of this call gave it, at most `default_s`, which also stands in where it gave none."""
+    left = context.time_remaining()
+    return default_s if left is None else min(float(left), default_s)
 
 
 def code_of(error: BaseException) -> Code:

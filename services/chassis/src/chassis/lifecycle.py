@@ -8,12 +8,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, Generic, TypeVar
 
 import uvloop
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from chassis import logs, telemetry, tracing
 from chassis.addresses import parse_addresses
@@ -84,17 +85,20 @@ class Runtime(Generic[S]):
         return made
 
 
-Build = Callable[[Runtime[S]], Awaitable[Service]]
+Build = Callable[[Runtime[S]], Coroutine[Any, Any, Service]]
 
 
 def make_runtime(settings: S, clock: Clock | None = None, ids: RequestIds | None = None) -> Runtime[S]:
     """The runtime of `settings`; tests may decide time and ids."""
     clock = clock or SystemClock()
+    metrics = Metrics()
+    ProcessCollector(registry=metrics.registry)
+    metrics.gauge(telemetry.BUILD).labels(settings.room, version("mizzen-chassis")).set(1)
     return Runtime(
         settings=settings,
         clock=clock,
         ids=ids or SystemIds(clock),
-        metrics=Metrics(),
+        metrics=metrics,
         tracing=tracing.setup(settings.room, settings.otlp_endpoint),
         log=logs.logger(settings.room),
         verifier=Verifier(settings.identity_public_key_file, clock),
@@ -120,6 +124,9 @@ async def _main(settings: S, build: Build[S]) -> int:
         await stop.wait()
     except OSError as error:
         runtime.log.error("cannot start", error=str(error))
+        return 1
+    except Exception as error:
+        runtime.log.error("cannot start", error=repr(error), exc_info=error)
         return 1
     finally:
         await lifecycle.stop()
@@ -171,7 +178,10 @@ class Lifecycle(Generic[S]):
     async def start(self, stop: asyncio.Event | None = None) -> None:
         """Up to ready, or until `stop` is set. Raises OSError when a port stays taken."""
         await _bound(self.ops.start)
-        self._service = await self._build(self._runtime)
+        building = asyncio.ensure_future(self._build(self._runtime))
+        if not await _unless(stop, building):
+            return
+        self._service = building.result()
         await self._open_ports()
         for name, work in self._service.background:
             self._background.append(asyncio.create_task(self._keep(name, work), name=name))
@@ -209,7 +219,12 @@ class Lifecycle(Generic[S]):
 
         async def open_grpc() -> None:
             self._server = make_server(
-                settings.server, f"{address}:{settings.port}", service.registrations, around, settings.max_message_bytes
+                settings.server,
+                f"{address}:{settings.port}",
+                service.registrations,
+                around,
+                settings.max_message_bytes,
+                settings.state / "run" / settings.room,
             )
             await self._server.start()
 

@@ -7,10 +7,10 @@ Both serve the same wrapped handlers (chassis.handlers), health and reflection; 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import grpc
-import pygrpc_native.aio
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 
 from chassis import health
 from chassis.handlers import Handler, Registration, Surroundings, wrap
+from chassis.native import NativeServer
 
 __all__ = ["Registration", "Server", "Surroundings", "make_server"]
 
@@ -39,20 +40,6 @@ class Server(Protocol):
     async def stop(self, grace_s: float) -> None:
         """Refuses new calls, gives those in flight `grace_s` seconds, closes."""
         ...
-
-
-class _StreamedMethods(grpc.GenericRpcHandler):
-    """Methods with streaming requests.
-
-    pygrpc-native passes those on to a grpc.aio server, whose ``add_registered_method_handlers`` does nothing: only
-    generic handlers reach it, and only ones that are not a ServiceRpcHandler of a service registered beside them.
-    """
-
-    def __init__(self, methods: dict[str, Handler]) -> None:
-        self._methods = methods
-
-    def service(self, details: Any) -> Handler | None:
-        return self._methods.get(details.method)
 
 
 class _AioServer:
@@ -100,12 +87,7 @@ class _AioServer:
 
 class _NativeServer(_AioServer):
     def _register(self, name: str, methods: dict[str, Handler]) -> None:
-        streamed = {f"/{name}/{method}": one for method, one in methods.items() if one.request_streaming}
-        plain = {method: one for method, one in methods.items() if not one.request_streaming}
-        if streamed:
-            self._server.add_generic_rpc_handlers((_StreamedMethods(streamed),))
-        if plain:
-            self._server.add_registered_method_handlers(name, plain)
+        self._server.add_methods(name, methods)
 
 
 def _open(around: Surroundings) -> Surroundings:
@@ -131,9 +113,13 @@ def make_server(
     registrations: Sequence[Registration],
     around: Surroundings,
     max_message_bytes: int = 64 * 1024 * 1024,
+    sockets: Path | None = None,
 ) -> Server:
-    """A server for ``host:port`` (port 0 takes a free one; `port` is true after start). Nothing is bound before start."""
+    """A server for ``host:port`` (port 0 takes a free one; `port` is true after start). Nothing is bound before start.
+
+    sockets: directory for sockets of its own; None takes the system's temporary one.
+    """
     options = _options(max_message_bytes)
     if kind == "native":
-        return _NativeServer(pygrpc_native.aio.server(options=options), address, registrations, around)
+        return _NativeServer(NativeServer(options, sockets), address, registrations, around)
     return _AioServer(aio.server(options=options), address, registrations, around)

@@ -9,9 +9,11 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from chassis.errors import BY_CODE, Code, Internal, MizzenError
+from chassis.logs import logger
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
+_LOG = logger("chassis.status")
 DOMAIN = "mizzen.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 INTERNAL_MESSAGE = "internal error"
@@ -25,11 +27,14 @@ _ERROR_INFO = "/google.rpc.ErrorInfo"
 _RETRY_INFO = "/google.rpc.RetryInfo"
 
 
-def to_status(error: BaseException, request_id: str | None = None) -> status_pb2.Status:
+def to_status(error: BaseException, request_id: str | None = None, **where: str) -> status_pb2.Status:
     """The error as a status with ErrorInfo (reason, field, ids) and, when known, RetryInfo.
 
-    Anything but a MizzenError, and Internal itself, becomes INTERNAL without its text.
+    Anything but a MizzenError, and Internal itself, becomes INTERNAL without its text, which is logged instead with
+    the request id and `where`.
     """
+    if not isinstance(error, MizzenError):
+        _LOG.error("unexpected error", request_id=request_id, exc_info=error, **where)
     if not isinstance(error, MizzenError) or error.code is Code.INTERNAL:
         reason = error.reason if isinstance(error, MizzenError) else Code.INTERNAL.value
         error = Internal(INTERNAL_MESSAGE, reason=reason)
