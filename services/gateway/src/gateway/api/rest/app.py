@@ -1,10 +1,10 @@
 """The REST app, from the domain's verbs."""
 
 from collections.abc import Callable
+from typing import Any
 
 from gateway.api.edge import Edge
 from gateway.api.rest.collections import CollectionPaths
-from gateway.api.rest.docs import documents
 from gateway.api.rest.endpoints import EndpointPaths
 from gateway.api.rest.features import FeaturePaths
 from gateway.api.rest.http import Limits
@@ -28,6 +28,12 @@ def paths(verbs: Verbs) -> list[Path]:
     )
 
 
+def _documents(found: list[Path]) -> Any:
+    from gateway.api.rest.docs import documents  # noqa: PLC0415 - FastAPI is for the documents only
+
+    return documents(found)
+
+
 def rest_app(
     verbs: Verbs,
     edge: Edge,
@@ -38,4 +44,4 @@ def rest_app(
     """The ASGI app of the public REST port."""
     found = paths(verbs)
     limits = Limits(max_body_bytes, body_timeout_s)
-    return App(found, edge, limits, observe=observe, documents=documents(found))
+    return App(found, edge, limits, observe=observe, documents=lambda: _documents(found))

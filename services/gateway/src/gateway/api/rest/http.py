@@ -1,6 +1,7 @@
 """One HTTP request and its answer on bare ASGI: no framework object is made on the way."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -75,6 +76,7 @@ class Http:
             raise InvalidArgument(message, reason="UNSUPPORTED_MEDIA_TYPE", field="Content-Encoding")
         length = self.headers.get(b"content-length")
         if length is not None and len(length) < 20 and int(length) > limit:
+            await self._discard()
             raise too_large(limit)
         first, more = await self._part()
         if not more:
@@ -102,8 +104,17 @@ class Http:
             text = f"the body did not arrive within {self.limits.body_timeout_s:g} s"
             raise InvalidArgument(text, reason="BODY_TIMEOUT") from None
         if size > limit:
+            parts.clear()
+            await self._discard()
             raise too_large(limit)
         return b"".join(parts)
+
+    async def _discard(self) -> None:
+        """Reads on for a second, so that most clients are done sending and see why they were refused."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while (await self._part())[1]:
+                    pass
 
     async def json(self) -> dict[str, Any]:
         """The body as a JSON object."""

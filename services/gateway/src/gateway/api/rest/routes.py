@@ -53,13 +53,15 @@ class App:
         limits: Limits,
         *,
         observe: Callable[[str, str, int, float], None],
-        documents: Any,
+        documents: Callable[[], Any],
     ) -> None:
-        """`observe(method, template, status, seconds)`; `documents` is the ASGI app of /docs and /openapi.json."""
+        """`observe(method, template, status, seconds)`; `documents` makes the ASGI app of /docs and
+        /openapi.json: half a second of work, done in a thread when somebody first asks."""
         self._edge = edge
         self._limits = limits
         self._observe = observe
-        self._documents = documents
+        self._make_documents = documents
+        self._documents: Any = None
         self._by_method: dict[str, list[tuple[re.Pattern[str], Path]]] = {}
         for path in paths:
             self._by_method.setdefault(path.method, []).append((pattern(path.template), path))
@@ -68,17 +70,22 @@ class App:
         """ASGI."""
         if scope["type"] != "http":
             return
+        # An encoded character is only of use in a document's id; anywhere else it would be a second name of a path.
         text: str = scope["path"]
+        encoded = b"%" in scope.get("raw_path", b"")
         method: str = scope["method"]
         for expression, path in self._by_method.get(method, ()):
             match = expression.match(text)
-            if match is not None:
+            if match is not None and not (encoded and "{id}" not in path.template):
                 await self._serve(path, Http(scope, receive, send, match.groupdict(), self._edge, self._limits))
                 return
         if method == "GET" and text in ("/docs", "/openapi.json"):
+            if self._documents is None:
+                self._documents = await asyncio.to_thread(self._make_documents)
             await self._documents(scope, receive, send)
             return
-        await self._serve(_nowhere(self._allowed(text), text), Http(scope, receive, send, {}, self._edge, self._limits))
+        allowed = [] if encoded or text.startswith("/v2") else self._allowed(text)
+        await self._serve(_nowhere(allowed, text), Http(scope, receive, send, {}, self._edge, self._limits))
 
     def _allowed(self, text: str) -> list[str]:
         return sorted(
