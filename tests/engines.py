@@ -18,8 +18,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import psutil
 import pytest
 
 from cli import processes
@@ -75,12 +76,17 @@ class RunningEngine:
 
     def pause(self) -> None:
         """SIGSTOP: the engine keeps its connections and answers nothing. End with `resume`."""
-        if self.child is not None:
-            os.killpg(self.child.pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """The engine and all under it: PostgreSQL's backends are process groups of their own."""
         if self.child is not None:
-            os.killpg(self.child.pid, signal.SIGCONT)
+            engine: Any = psutil.Process(self.child.pid)
+            for process in (engine, *engine.children(recursive=True)):
+                process.send_signal(number)
 
     @property
     def port(self) -> int:

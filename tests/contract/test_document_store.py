@@ -179,6 +179,7 @@ async def test_an_expired_deadline_does_nothing(store: DocumentStore) -> None:
 async def test_vectors_keep_their_precision(store: DocumentStore) -> None:
     item = await indexed("a", "one two three")
     await put(store, item)
-    probe = Probe(item.chunks[0].vector, (), 5)
+    vector = item.chunks[0].vector
+    probe = Probe(vector, (), 5)
     found = await store.search(Scope(TENANT, COLLECTION), probe, ranking(1, 0.5), TIMEOUT_S)
-    assert found.passages[0].dense_score == pytest.approx(float(np.dot(probe.vector, probe.vector)), abs=1e-6)
+    assert found.passages[0].dense_score == pytest.approx(float(np.dot(vector, vector)), abs=1e-6)

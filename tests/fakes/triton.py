@@ -15,7 +15,7 @@ from tests.fakes.retrieval import FakeEmbedder
 pb: Any = service_pb2
 
 
-class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Serves the model `minilm`. `delay_s` is waited before each answer; `dimensions` may be wrong on purpose."""
 
     def __init__(self) -> None:

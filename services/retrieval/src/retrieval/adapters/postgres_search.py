@@ -15,7 +15,7 @@ from retrieval.domain.ports import Rank
 EXACT_ROWS = 5_000
 """Vectors that are compared one by one rather than through HNSW: a graph search under a narrow filter loses recall."""
 EXACT_SHARE = 0.05
-POSTINGS = 4_000
+POSTINGS = 2_000
 """Postings of the rarest terms that are read to find lexical candidates; commoner terms only count in the score."""
 
 
