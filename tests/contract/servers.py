@@ -9,6 +9,7 @@ from chassis.channel import Channel, StaticAddresses
 from chassis.identity import CallerTokens
 from chassis.server import Registration, Server, Surroundings, make_server
 from chassis.telemetry import Metrics
+from chassis.tracing import NoTracing, Tracing
 from tests.fakes.echo import NAME, Echo, add_echo
 
 Kind = Literal["native", "grpcio"]
@@ -35,11 +36,12 @@ async def running(
     callers: CallerTokens | None = None,
     client: CallerTokens | None = None,
     max_message_bytes: int = 1024 * 1024,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Running]:
     """A server with the echo service (and `more`) that is stopped without grace at the end."""
     echo, metrics = Echo(), Metrics()
     registrations = [Registration(add_echo, echo, NAME), *more]
-    around = Surroundings(metrics, callers)
+    around = Surroundings(metrics, callers, tracing or NoTracing())
     server = make_server(kind, f"127.0.0.1:{port}", registrations, around, max_message_bytes)
     await server.start()
     address = f"127.0.0.1:{server.port}"

@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,12 @@ async def child(
         "PYTHONWARNINGS": "error",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.fakes.service_process", env=os.environ | settings | env, cwd=state, stdout=-1
+        sys.executable,
+        "-m",
+        "tests.fakes.service_process",
+        env=os.environ | settings | env,
+        cwd=state,
+        stdout=asyncio.subprocess.PIPE,
     )
     one = Child(process, grpc, http, ops)
     one.reader = asyncio.create_task(one.log())
@@ -228,9 +234,17 @@ async def test_a_taken_port_is_named(kind: Kind, tmp_path: Path) -> None:
     assert str(port) in str(errors[0]["error"])
 
 
-async def test_callers_find_a_killed_service_again(kind: Kind, tmp_path: Path) -> None:
-    async with child(kind, tmp_path) as one, channel_to(one) as channel:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path leaves room for the 107 bytes of a Unix socket's."""
+    with tempfile.TemporaryDirectory(prefix="mz") as directory:
+        yield Path(directory)
+
+
+async def test_callers_find_a_killed_service_again(kind: Kind, short_path: Path) -> None:
+    async with child(kind, short_path) as one, channel_to(one) as channel:
         await one.until("ready")
+        assert len(list(short_path.rglob("*.sock"))) == (kind == "native")
         await say(channel)
         in_flight = asyncio.create_task(say(channel, "10"))
         await asyncio.sleep(0.2)
@@ -240,7 +254,7 @@ async def test_callers_find_a_killed_service_again(kind: Kind, tmp_path: Path) -
             await in_flight
         assert time.monotonic() - killed < 1
         await one.process.wait()
-        async with child(kind, tmp_path, ports=(one.grpc, one.http, one.ops)) as again:
+        async with child(kind, short_path, ports=(one.grpc, one.http, one.ops)) as again:
             await again.until("ready")
             ready = time.monotonic()
             while True:
@@ -249,6 +263,10 @@ async def test_callers_find_a_killed_service_again(kind: Kind, tmp_path: Path) -
                     break
                 assert time.monotonic() - ready < 1
                 await asyncio.sleep(0.01)
+            assert len(list(short_path.rglob("*.sock"))) == (kind == "native"), "the dead one's is still there"
+            again.process.terminate()
+            assert await again.ended() == 0
+    assert not list(short_path.rglob("*.sock"))
 
 
 async def test_the_ops_port_stands_nonsense(kind: Kind, tmp_path: Path) -> None:
@@ -263,3 +281,10 @@ async def test_the_ops_port_stands_nonsense(kind: Kind, tmp_path: Path) -> None:
             writer.close()
         assert (await one.get(one.ops, "/nothing"))[0] == 404
         assert (await one.get(one.ops, "/readyz?verbose"))[0] == 200
+
+
+async def test_a_service_that_cannot_be_built_says_why(kind: Kind, tmp_path: Path) -> None:
+    async with child(kind, tmp_path, ECHO_HTTP_PORT="nonsense") as one:
+        assert await one.ended() == 1
+    assert [line["event"] for line in one.lines if line["level"] == "error"] == ["cannot start"]
+    assert "nonsense" in str(one.lines[0]["error"])

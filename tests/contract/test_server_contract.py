@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from chassis import telemetry
 from chassis.channel import Channel, StaticAddresses
@@ -26,6 +27,7 @@ from chassis.errors import (
 )
 from chassis.handlers import remaining_s
 from chassis.identity import CallerTokens, write_keys
+from chassis.otlp import OtlpTracing
 from tests.contract.servers import KINDS, Kind, Running, running
 from tests.fakes.clock import FakeClock
 from tests.fakes.echo import CHAT, COUNT, JOIN, NAME, SAY, WRITE
@@ -331,3 +333,17 @@ async def test_time_left_is_known(kind: Kind) -> None:
             await raw.unary_unary(SAY, StringValue.SerializeToString, StringValue.FromString)(text("x"))
         assert 4 < left[0] < 5.2  # the wire rounds up
         assert left[1] == 30
+
+
+async def test_a_call_in_a_trace_is_a_span(kind: Kind) -> None:
+    exporter = InMemorySpanExporter()
+    tracing = OtlpTracing("echo", "", exporter)
+    async with running(kind, tracing=tracing) as run:
+        with tracing.span("caller") as span:
+            await run.channel.unary(SAY, text("x"), StringValue, 5, (("traceparent", span.traceparent),))
+        await say(run)
+    tracing.flush()
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    assert set(spans) == {"caller", SAY}
+    assert spans[SAY].parent.span_id == spans["caller"].context.span_id
+    assert spans[SAY].attributes["rpc.grpc.status_code"] == "OK"

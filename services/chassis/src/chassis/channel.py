@@ -83,12 +83,12 @@ class Channel:
         self, method: str, request: Any, response_type: type[R], timeout_s: float, metadata: Metadata = ()
     ) -> R:
         """One answer to one request. method: ``/service/Method``. Raises a MizzenError, DeadlineExceeded after `timeout_s`."""
-        connection = self._choose(timeout_s)
+        connection, all_metadata = self._choose(timeout_s), self._metadata(metadata)
+        call = _callable(connection, "unary_unary", method, type(request), response_type)
         code, started = Code.OK, time.perf_counter()
         self._enter(connection)
         try:
-            call = _callable(connection, "unary_unary", method, type(request), response_type)
-            answer: R = await call(request, timeout=timeout_s, metadata=self._metadata(metadata))
+            answer: R = await call(request, timeout=timeout_s, metadata=all_metadata)
             return answer
         except aio.AioRpcError as error:
             failure = self._failure(error, connection)
@@ -123,12 +123,12 @@ class Channel:
     async def _iterate(
         self, what: tuple[str, str, type[Any], type[R]], request: Any, timeout_s: float, metadata: Metadata
     ) -> AsyncGenerator[R, None]:
-        connection = self._choose(timeout_s)
+        connection, all_metadata = self._choose(timeout_s), self._metadata(metadata)
         code, started = Code.OK, time.perf_counter()
         self._enter(connection)
         call: Any = None
         try:
-            call = _callable(connection, *what)(request, timeout=timeout_s, metadata=self._metadata(metadata))
+            call = _callable(connection, *what)(request, timeout=timeout_s, metadata=all_metadata)
             async for answer in call:
                 yield answer
         except aio.AioRpcError as error:

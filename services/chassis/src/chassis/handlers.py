@@ -78,16 +78,15 @@ class _Method:
         self._by_code = {code: self._seconds.labels(path, code.value) for code in (Code.OK,)}
 
     def begin(self, context: aio.ServicerContext[Any, Any]) -> Any:
-        """Refuses strangers; answers the span of this call."""
+        """Refuses strangers; answers the span of this call when it belongs to a trace."""
         if self._callers is None and not self._tracing.enabled:
             return None
-        metadata = {key: value for key, value in context.invocation_metadata() or ()}  # noqa: C416 - pairs are named tuples
+        metadata = dict(context.invocation_metadata() or ())
         if self._callers is not None:
             self._callers.check(metadata.get(CALLER_KEY))
-        if not self._tracing.enabled:
-            return None
-        parent = metadata.get("traceparent", "")
-        return self._tracing.span(self._path, parent if isinstance(parent, str) else "", "server")
+        parent = metadata.get("traceparent")
+        # a batch of many callers has no parent: its items' spans hang on their envelopes
+        return self._tracing.span(self._path, parent, "server") if self._tracing.enabled and parent else None
 
     def end(self, code: Code, started: float, span: Any) -> None:
         """Counts a finished call."""

@@ -62,7 +62,11 @@ class PublicHttp:
             raise
         self.port = listener.getsockname()[1]
         self._task = asyncio.create_task(self._server.serve([listener]), name="public-http")
-        await self._server.accepting.wait()
+        accepting = asyncio.ensure_future(self._server.accepting.wait())
+        await asyncio.wait((accepting, self._task), return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done():
+            accepting.cancel()
+            await self._task
 
     def drain(self) -> None:
         """Goes on accepting, and asks every client to connect elsewhere next: ``Connection: close`` on each answer."""
