@@ -94,3 +94,16 @@ def test_shared_memory_is_swept_by_state_directory(tmp_path: Path, monkeypatch: 
         (shared / f"{runtime.shared_memory_prefix(state)}region").touch()
     assert runtime.sweep_shared_memory(one) == 1
     assert [path.name for path in shared.iterdir()] == [f"{runtime.shared_memory_prefix(two)}region"]
+
+
+def test_libpython_of_a_moved_interpreter_is_under_its_prefix(
+    fake_venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built_for, moved_to = tmp_path / "built-for", tmp_path / "moved-to"
+    monkeypatch.setattr(runtime, "_ask_interpreter", lambda _: (str(built_for), str(moved_to), "/site", "3.11"))
+    with pytest.raises(FailedPrecondition, match=r"libpython3\.11\.so\.1\.0"):
+        runtime.libpython(fake_venv)
+    for folder in (built_for, moved_to / "lib"):
+        folder.mkdir(parents=True)
+        (folder / "libpython3.11.so.1.0").touch()
+    assert runtime.libpython(fake_venv) == moved_to / "lib" / "libpython3.11.so.1.0"

@@ -23,7 +23,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared 
 EXIT_TIMEOUT_S = 15
 _ASK_INTERPRETER = (
     "import json,sys,sysconfig;v=sysconfig.get_config_var;"
-    "print(json.dumps([v('LIBDIR'),v('INSTSONAME'),sysconfig.get_paths()['purelib'],'%d.%d'%sys.version_info[:2]]))"
+    "print(json.dumps([v('LIBDIR') or '',sys.base_prefix,sysconfig.get_paths()['purelib'],'%d.%d'%sys.version_info[:2]]))"
 )
 _OWN_BACKENDS = Path(__file__).parent / "backends"
 
@@ -144,13 +144,13 @@ def site_packages(venv: Path) -> Path:
 
 def libpython(venv: Path) -> Path:
     """The shared libpython of the venv's interpreter. Raises FailedPrecondition when it was built without one."""
-    directory, name, _, version = _interpreter(venv)
-    # A statically built interpreter reports libpythonX.Y.a, yet distributions may ship the shared one beside it.
-    names = dict.fromkeys([name, f"libpython{version}.so.1.0"])
-    found = [Path(directory) / name for name in names if ".so" in name and (Path(directory) / name).is_file()]
+    directory, prefix, _, version = _interpreter(venv)
+    # LIBDIR is where the interpreter was built for; one that was moved, as downloadable ones are, has it under its prefix.
+    candidates = [Path(prefix) / "lib" / f"libpython{version}.so.1.0", Path(directory) / f"libpython{version}.so.1.0"]
+    found = [path for path in candidates if os.access(path, os.R_OK)]
     if not found:
         raise FailedPrecondition(
-            f"Triton's Python stub needs libpython{version}.so.1.0, and {directory} has none: use an interpreter with a "
+            f"Triton's Python stub needs libpython{version}.so.1.0, and {prefix} has none: use an interpreter with a "
             f"shared library (Debian and Ubuntu: apt install libpython{version}; pyenv: --enable-shared).",
             reason="LIBPYTHON_MISSING",
         )
@@ -158,7 +158,7 @@ def libpython(venv: Path) -> Path:
 
 
 def _interpreter(venv: Path) -> tuple[str, str, str, str]:
-    """(LIBDIR, INSTSONAME, purelib, "3.11") of the venv's Python."""
+    """(LIBDIR, base prefix, purelib, "3.11") of the venv's Python."""
     python = venv / "bin" / "python"
     if not python.exists():
         raise FailedPrecondition(f"There is no Triton venv at {venv}.", reason="TRITON_VENV_MISSING")
@@ -170,8 +170,8 @@ def _ask_interpreter(python: Path) -> tuple[str, str, str, str]:
     answer = subprocess.run(  # noqa: S603 - the venv's own interpreter
         [str(python), "-I", "-c", _ASK_INTERPRETER], capture_output=True, text=True, check=True, timeout=30
     )
-    directory, name, purelib, version = json.loads(answer.stdout)
-    return directory, name, purelib, version
+    directory, prefix, purelib, version = json.loads(answer.stdout)
+    return directory, prefix, purelib, version
 
 
 def _digest(sources: Mapping[Path, Path]) -> str:
