@@ -1,7 +1,11 @@
 """domain.ports.Telemetry on the process's metrics."""
 
+from prometheus_client import Counter
+
 from chassis import telemetry
 from chassis.telemetry import Metrics
+
+FOUND = ("present", "not_found", "outside_max_age", "other_layout")
 
 
 class FeatureMetrics:
@@ -12,6 +16,7 @@ class FeatureMetrics:
         self._seconds = {failed: seconds.labels("failed" if failed else "ok") for failed in (False, True)}
         self._keys = metrics.counter(telemetry.FEATURES_STORE_KEYS)
         self._rows = metrics.counter(telemetry.FEATURES_ROWS_READ)
+        self._by_view: dict[str, list[Counter]] = {}
         self._written = metrics.counter(telemetry.FEATURES_ROWS_WRITTEN)
         self._definitions = metrics.gauge(telemetry.FEATURES_DEFINITIONS)
 
@@ -22,15 +27,15 @@ class FeatureMetrics:
 
     def rows_read(self, view: str, rows: int, absent: int, stale: int, mismatched: int) -> None:
         """See domain.ports.Telemetry."""
-        fresh = rows - absent - stale
-        if fresh:
-            self._rows.labels(view, "present").inc(fresh)
-        if absent > mismatched:
-            self._rows.labels(view, "not_found").inc(absent - mismatched)
-        if stale:
-            self._rows.labels(view, "outside_max_age").inc(stale)
-        if mismatched:
-            self._rows.labels(view, "other_layout").inc(mismatched)
+        counters = self._by_view.get(view)
+        if counters is None:
+            counters = self._by_view[view] = [self._rows.labels(view, found) for found in FOUND]
+        if absent or stale:
+            counts = (rows - absent - stale, absent - mismatched, stale, mismatched)
+            for counter, count in zip(counters, counts, strict=True):
+                counter.inc(count)
+        else:
+            counters[0].inc(rows)
 
     def rows_written(self, view: str, written: int, older: int) -> None:
         """See domain.ports.Telemetry."""

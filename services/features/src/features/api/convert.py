@@ -104,10 +104,10 @@ def read_response(answers: Sequence[Answer | Exception], request_ids: Sequence[s
 
 def _result(answer: Answer) -> bytes:
     parts: list[bytes] = []
-    if answer.statuses is None and answer.nulls is None and (heads := _heads(answer.plan, answer.rows)) is not None:
-        for head, values in zip(heads, answer.values, strict=True):
-            parts += (head, values)  # type: ignore[arg-type]  # heads are there only when no column is text
-        parts.append(_index(answer.plan.indices[-1]))
+    if answer.plan.is_plain and answer.statuses is None:
+        # Every other part is a column's bytes; what stands between them is constant.
+        parts = _heads(answer.plan, answer.rows).copy()
+        parts[1::2] = answer.values  # type: ignore[assignment]  # a plain plan has no texts
     else:
         for i in range(len(answer.values)):
             column = _column(answer, i)
@@ -138,21 +138,19 @@ def _column(answer: Answer, i: int) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _heads(plan: Plan, rows: int) -> list[bytes] | None:
-    """What stands before each column's bytes when all rows are present: constant for a plan and a number of rows."""
-    heads: list[bytes] = []
+def _heads(plan: Plan, rows: int) -> list[bytes]:
+    """What stands around the columns' bytes when all rows are present: constant for a plan and a number of rows."""
+    parts: list[bytes] = []
     before = b""
     for i, dtype in enumerate(plan.dtypes):
-        if dtype == "STRING":
-            return None
         size = rows * _WIDTHS[dtype]
         values = bytes((8, wire_dtype(dtype), 26)) + _varint(size)
         ref = _length_delimited(10, plan.refs[i].encode())
         tail = _index(plan.indices[i])
         head = ref + b"\x12" + _varint(len(values) + size) + values
-        heads.append(before + b"\x12" + _varint(len(head) + size + len(tail)) + head)
+        parts += (before + b"\x12" + _varint(len(head) + size + len(tail)) + head, b"")
         before = tail
-    return heads
+    return [*parts, before]
 
 
 _WIDTHS = {"BOOL": 1, "INT32": 4, "INT64": 8, "FLOAT32": 4, "FLOAT64": 8, "TIMESTAMP": 8}

@@ -94,13 +94,9 @@ def _filled(values: bytes | list[str], missing: Any, column: Column) -> tuple[by
 def answer_fetched(plan: Plan, query: Query, parts: Sequence[Fetched]) -> Answer:
     """All columns of a read whose rows were fetched."""
     timestamps = [part.timestamps() for part in parts]
-    if not plan.computations and all(part.is_whole for part in parts):
-        decoded = [part.decoded for part in parts]
-        values: list[bytes | list[str]] = [
-            decoded[stored[0]].texts.get(stored[1]) or decoded[stored[0]].raws[stored[1]]
-            for stored in plan.stored
-            if stored
-        ]
+    if plan.is_plain and all(part.is_whole for part in parts):
+        raws = [part.decoded.raws for part in parts]
+        values: list[bytes | list[str]] = [raws[place[0]][place[1]] for place in plan.stored if place]
         return Answer(plan, query.rows, values, None, None, timestamps, query.as_of_us)
     columns = [parts[stored[0]].column(stored[1]) if stored else _NOTHING for stored in plan.stored]
     by_view = {part.view.name: part for part in parts}

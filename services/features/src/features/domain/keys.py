@@ -13,7 +13,9 @@ def entity_tags(tenant: str, names: Sequence[str], columns: Sequence[Sequence[st
     order = sorted(range(len(names)), key=lambda i: names[i])
     if len(order) == 1:
         start = f"{head}|{names[0]}="
-        return [f"{start}{_part(value)}}}" for value in columns[0]]
+        if columns[0] and isinstance(columns[0][0], int):
+            return [f"{start}#{value}}}" for value in columns[0]]
+        return [f"{start}{len(value)}:{value}}}" for value in columns[0]]  # type: ignore[arg-type]  # not int: text
     starts = [f"|{names[i]}=" for i in order]
     return [
         head + "".join(f"{start}{_part(value)}" for start, value in zip(starts, values, strict=True)) + "}"
@@ -27,4 +29,4 @@ def _part(value: str | int) -> str:
 
 def row_keys(tags: Sequence[str], view: str) -> list[bytes]:
     """The rows' keys in one view."""
-    return [f"{tag}{view}".encode() for tag in tags]
+    return [(tag + view).encode() for tag in tags]

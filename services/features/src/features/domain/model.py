@@ -149,8 +149,9 @@ class Computation:
 class Plan:
     """What a list of references needs: made once, used by every read that names the same ones.
 
-    `views` are those with stored features to fetch; `stored[i]` is (index into views, column) of reference i, or None for an
-    on-demand one. `indices[i]` is its timestamps index on the wire: place in `views` plus 1, 0 for on-demand features.
+    `views` are those with stored features to fetch; `stored[i]` is (index into views, column) of reference i, or None for
+    an on-demand one. `indices[i]` is its timestamps index on the wire: place in `views` plus 1, 0 for on-demand features.
+    `is_plain`: nothing but stored columns of fixed width.
     """
 
     refs: tuple[str, ...]
@@ -160,6 +161,7 @@ class Plan:
     computations: tuple[Computation, ...]
     indices: tuple[int, ...]
     inputs: tuple[Column, ...]
+    is_plain: bool = False
 
 
 @dataclass(slots=True)

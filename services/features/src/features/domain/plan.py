@@ -34,6 +34,7 @@ def make_plan(definitions: Definitions, refs: Sequence[str]) -> Plan:
         computations=computations,
         indices=tuple(0 if place is None else place[0] + 1 for place in stored),
         inputs=_inputs(computations),
+        is_plain=not computations and all(_dtype(column) is not DType.STRING for _, column in found),
     )
 
 

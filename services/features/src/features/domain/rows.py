@@ -66,6 +66,7 @@ class Layout:
         self.fixed = HEADER.size + self._bitmap + sum(kind.itemsize for kind in self._types)
         self._head = HEADER.pack(LAYOUT_VERSION, 0, self.count, self.schema_hash, 0)[:TIMESTAMP_AT]
         self._head_array = np.frombuffer(self._head, np.uint8)
+        self._head_words = np.frombuffer(self._head, "<u4")
         self._absent = self._head + NEVER_US.to_bytes(8, "little", signed=True) + bytes(self.fixed - HEADER.size)
         self._nulls_at = slice(HEADER.size, HEADER.size + self._bitmap)
         self._no_nulls = bytes(self._bitmap)
@@ -135,8 +136,8 @@ class Layout:
             except TypeError:
                 joined = b""
             if len(joined) == len(rows) * self.fixed:
-                matrix = np.frombuffer(joined, np.uint8).reshape(len(rows), self.fixed)
-                if (matrix[:, :TIMESTAMP_AT] == self._head_array).all():
+                heads = np.ndarray((len(rows), TIMESTAMP_AT // 4), "<u4", joined, 0, (self.fixed, 4))
+                if (heads == self._head_words).all():
                     return self._decode_joined(joined, len(rows), 0)
         known = [self._known(row) for row in rows]
         mismatched = sum(1 for row, own in zip(rows, known, strict=True) if row is not None and own is self._absent)
@@ -164,7 +165,7 @@ class Layout:
         timestamps = np.ndarray((rows,), "<i8", joined, TIMESTAMP_AT, (self.fixed,))
         raws: list[bytes] = [b""] * self.count
         for width, start, columns in ((group.width, group.start, group.columns) for group in self.groups):
-            block = np.ndarray((len(columns), rows), f"V{width}", joined, start, (width, self.fixed)).tobytes()
+            block = np.ndarray((len(columns), rows), f"<u{width}", joined, start, (width, self.fixed)).tobytes()
             step = width * rows
             for place, column in enumerate(columns):
                 raws[column] = block[place * step : (place + 1) * step]
