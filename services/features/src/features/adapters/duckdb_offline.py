@@ -88,7 +88,16 @@ class DuckDBOffline:
     def stage(self, view: View) -> int:
         """Runs the view's SQL once and keeps its rows in order of time; returns how many. Staged already: does nothing."""
         if self._staged.get(view.name) is not view:
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {_table(view)} AS {self._source_sql(view)}")
+            sql = self._source_sql(view)
+            try:
+                self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {_table(view)} AS {sql}")
+            except duckdb.Error as error:
+                raise InvalidArgument(
+                    f"feature view {view.name}: its SQL failed: {str(error).splitlines()[0]}",
+                    reason="SOURCE_SQL_FAILED",
+                    field="spec.source.sql",
+                    ids={"view": view.name},
+                ) from error
             self._staged[view.name] = view
         return int(self._one(f"SELECT count(*) FROM {_table(view)}"))
 

@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import duckdb
 import pyarrow as pa
 
 from chassis.errors import InvalidArgument
@@ -37,6 +38,10 @@ def point_in_time(
     connection.register(_FRAME, frame)
     try:
         return connection.sql(_join_sql(plan, frame.column_names, as_of, on_stale)).to_arrow_table()
+    except duckdb.Error as error:
+        raise InvalidArgument(
+            f"the entity frame can't be joined: {str(error).splitlines()[0]}", reason="FRAME_INVALID", field="frame"
+        ) from error
     finally:
         connection.unregister(_FRAME)
 
