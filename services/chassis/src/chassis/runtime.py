@@ -1,0 +1,93 @@
+"""What a service is made of and what it gets: the two sides of ``build``."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from chassis import logs, telemetry, tracing
+from chassis.addresses import parse_addresses
+from chassis.channel import Channel
+from chassis.clock import Clock, RequestIds, SystemClock, SystemIds
+from chassis.identity import CallerTokens, Verifier
+from chassis.server import Registration
+from chassis.settings import ServiceSettings
+from chassis.telemetry import Metrics, TenantLabels
+
+S = TypeVar("S", bound=ServiceSettings)
+Step = Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a room hands over to be run.
+
+    registrations: gRPC services of the data port.
+    background: (name, coroutine function) that run for ever; one that fails is logged, counted and started again.
+    warm: awaited again and again until each returns once; only then is the service ready.
+    close: awaited in order after the last request, each for 5 s at most.
+    public_asgi: an ASGI app and its port, served in the same loop.
+    public: the gRPC port is for clients, who are not services: no caller check.
+    """
+
+    registrations: Sequence[Registration] = ()
+    background: Sequence[tuple[str, Step]] = ()
+    warm: Sequence[Step] = ()
+    close: Sequence[Step] = ()
+    public_asgi: tuple[Any, int] | None = None
+    public: bool = False
+
+
+@dataclass
+class Runtime(Generic[S]):
+    """What ``build`` gets: everything that is not the room's own."""
+
+    settings: S
+    clock: Clock
+    ids: RequestIds
+    metrics: Metrics
+    tracing: tracing.Tracing
+    log: Any
+    verifier: Verifier
+    callers: CallerTokens
+    tenants: TenantLabels
+    channels: list[Channel] = field(default_factory=list)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where the metrics of this process are collected."""
+        return self.metrics.registry
+
+    def channel(self, name: str, setting: str, *, foreign: bool = False) -> Channel:
+        """A channel to the addresses of `setting`, closed with the service.
+
+        foreign: the upstream is no Mizzen service (Triton), so it is not told who calls.
+        """
+        callers = None if foreign else self.callers
+        made = Channel(name, parse_addresses(setting, name), callers=callers, metrics=self.metrics)
+        self.channels.append(made)
+        return made
+
+
+Build = Callable[[Runtime[S]], Coroutine[Any, Any, Service]]
+
+
+def make_runtime(settings: S, clock: Clock | None = None, ids: RequestIds | None = None) -> Runtime[S]:
+    """The runtime of `settings`; tests may decide time and ids."""
+    clock = clock or SystemClock()
+    metrics = Metrics()
+    ProcessCollector(registry=metrics.registry)
+    metrics.gauge(telemetry.BUILD).labels(settings.room, version("mizzen-chassis")).set(1)
+    return Runtime(
+        settings=settings,
+        clock=clock,
+        ids=ids or SystemIds(clock),
+        metrics=metrics,
+        tracing=tracing.setup(settings.room, settings.otlp_endpoint),
+        log=logs.logger(settings.room),
+        verifier=Verifier(settings.identity_public_key_file, clock),
+        callers=CallerTokens(settings.service_secret_file, settings.room, clock),
+        tenants=TenantLabels(settings.tenant_labels),
+    )
