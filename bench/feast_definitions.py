@@ -4,7 +4,7 @@ import os
 from datetime import timedelta
 
 from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.types import Float64
+from feast.types import Float32
 
 driver = Entity(name="driver_id", join_keys=["driver_id"], value_type=ValueType.INT64)
 source = FileSource(path=os.environ["BENCH_PARQUET"], timestamp_field="event_timestamp")
@@ -12,6 +12,6 @@ view = FeatureView(
     name="bench",
     entities=[driver],
     ttl=timedelta(days=3650),
-    schema=[Field(name=f"f{number}", dtype=Float64) for number in range(50)],
+    schema=[Field(name=f"f{number}", dtype=Float32) for number in range(50)],
     source=source,
 )

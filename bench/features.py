@@ -36,7 +36,7 @@ def write_table(path: Path) -> None:
         "driver_id": np.arange(ENTITIES),
         "event_timestamp": pa.array([instant] * ENTITIES, pa.timestamp("us", tz="UTC")),
     }
-    columns |= {f"f{number}": generator.normal(size=ENTITIES) for number in range(50)}
+    columns |= {f"f{number}": generator.normal(size=ENTITIES).astype(np.float32) for number in range(50)}
     pq.write_table(pa.table(columns), path)
 
 

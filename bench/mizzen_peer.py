@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ VIEW = {
     "spec": {
         "entities": [{"name": "driver_id", "dtype": "INT64"}],
         "source": {"tables": {"bench": "bench.parquet"}, "sql": "select * from bench"},
-        "features": [{"name": f"f{number}", "dtype": "FLOAT64"} for number in range(50)],
+        "features": [{"name": f"f{number}", "dtype": "FLOAT32"} for number in range(50)],
         "ttl": "3650d",
     },
 }
@@ -42,7 +43,7 @@ class Mizzen:
         (self.definitions / "bench.yaml").write_text(yaml.safe_dump(VIEW))
         offline = directory / "volumes" / "offline"
         offline.mkdir(parents=True)
-        (offline / "bench.parquet").symlink_to(parquet)
+        shutil.copy(parquet, offline / "bench.parquet")
         write_keys(directory / "keys")
         self.ports = {
             name: free_port() for name in ("features", "gateway", "gateway_grpc", "features_ops", "gateway_ops")
