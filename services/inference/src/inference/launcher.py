@@ -48,6 +48,8 @@ def watch(server: subprocess.Popen[bytes]) -> int:
     stopping = False
     while True:
         received = signal.sigtimedwait(WATCHED, LOOK_S)
+        if received and received.si_signo not in WATCHED:
+            received = None  # CPython answers rubbish when a SIGCONT interrupts the wait after its time is over
         if received and received.si_signo != signal.SIGCHLD:
             stopping = True
             server.send_signal(received.si_signo)
