@@ -98,6 +98,7 @@ train: setup .venv-train/.installed ## train the flights model anew and write it
 demo-drift: up ## replay the year through the API: drift and quality as time goes by
 	@$(BIN)/python $(EXAMPLE)/drift.py
 
-clean: down ## remove environments, state and caches
-	@rm -rf $(VENV) .venv-triton .venv-train .mizzen .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove environments, state and caches
+	@if test -x $(BIN)/mizzen; then $(BIN)/mizzen down --delete-state; fi
+	@rm -rf $(VENV) .venv-triton .venv-train .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

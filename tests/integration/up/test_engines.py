@@ -8,6 +8,7 @@ import pytest
 import redis
 import tritonclient.grpc as grpcclient
 
+from cli.engines import postgres as postgres_engine
 from tests.engines import RunningEngine, RunningPostgres, RunningTriton
 
 pytestmark = pytest.mark.engines
@@ -67,3 +68,16 @@ def _embed(triton: RunningTriton) -> np.ndarray:
         text = grpcclient.InferInput("text", [2, 1], "BYTES")
         text.set_data_from_numpy(np.array([[b"a late plane"], [b"bread"]], dtype=object))
         return client.infer("minilm", [text], client_timeout=30).as_numpy("embedding")
+
+
+def test_data_whose_keys_were_lost_is_opened_with_new_ones(postgres_server: RunningPostgres) -> None:
+    home = postgres_server.home
+    postgres_server.stop()
+    home.password_file.unlink()
+    again = postgres_engine.prepare(home.directory, home.password_file.parent, durable=False)
+    assert again == home
+    postgres_server.start()
+    url = postgres_server.create_database()
+    done = subprocess.run([home.binaries / "psql", "-X", "-c", "select 1", url], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    postgres_server.drop_database(url)

@@ -1,5 +1,6 @@
 """What each command of `mizzen` does, in the order a newcomer meets them."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from chassis.errors import MizzenError
 from cli import answers, definitions, jobs, plan
 from cli import doctor as examination
 from cli import up as steps
+from cli.engines import postgres
 from cli.layout import Layout
 from cli.public_api import ApiError, PublicApi, patiently
 from cli.screen import Screen, status_table
@@ -77,6 +79,8 @@ def up(
     try:
         with screen:
             _bring_up(project, settings, layout, screen, in_front=not detach, question=question, started_at=started_at)
+    except BrokenPipeError:  # whoever read the screen left; what runs is all right
+        sys.stdout = None
     except BaseException as error:
         if not was_running:
             _say_and_stop(layout, screen, error)
@@ -143,14 +147,20 @@ def _show_answers(
 
 
 @_plainly
-def down() -> None:
+def down(
+    delete: Annotated[bool, typer.Option("--delete-state", help="Delete everything that was stored, too.")] = False,
+) -> None:
     """Drain every service and engine, and leave nothing running."""
     layout, screen = Layout(Settings().state.absolute()), Screen()
-    if not is_held(layout.lock) and not layout.status.exists():
+    if is_held(layout.lock) or layout.status.exists():
+        with screen, screen.step("drained") as step:
+            _stop(layout, step.say)
+    else:
         screen.line("nothing was running")
-        return
-    with screen, screen.step("drained") as step:
-        _stop(layout, step.say)
+    if delete:
+        postgres.remove_outside(layout.state / "postgres")
+        shutil.rmtree(layout.state, ignore_errors=True)
+        screen.line(f"{layout.state} is deleted")
 
 
 @_plainly

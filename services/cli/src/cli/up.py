@@ -118,10 +118,12 @@ def _fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Sc
     if not prepared.catalog.feature_views:
         return
     offline = layout.volumes / "offline"
-    with screen.step("tables") as step:
-        jobs.prepare_tables(project, offline, prepared.environment, layout.log("tables"), step.say)
+    if not done.is_done("tables", _tables_digest(project, offline)):
+        with screen.step("tables") as step:
+            jobs.prepare_tables(project, offline, prepared.environment, layout.log("tables"), step.say)
+        done.note("tables", _tables_digest(project, offline))
     instant = until(prepared.catalog)
-    digest = _features_digest(prepared.catalog, offline, instant)
+    digest = _features_digest(prepared.catalog, _tables_digest(project, offline), instant)
     if done.is_done("materialize", digest):
         return
     with screen.step("features materialized") as step:
@@ -144,12 +146,18 @@ def _fill_collections(project: Path, prepared: Prepared, api: PublicApi, screen:
         done.note(f"ingest {name}", digest)
 
 
-def _features_digest(catalog: Catalog, offline: Path, instant: str | None) -> str:
-    digest = hashlib.sha256(str(instant).encode())
-    for name, view in sorted(catalog.feature_views.items()):
-        digest.update(name.encode() + view.model_dump_json().encode())
+def _tables_digest(project: Path, offline: Path) -> str:
+    script = project / "data.py"
+    digest = hashlib.sha256(script.read_bytes() if script.is_file() else b"")
     for path in sorted(offline.rglob("*.parquet")):
         digest.update(f"{path}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _features_digest(catalog: Catalog, tables: str, instant: str | None) -> str:
+    digest = hashlib.sha256(f"{tables} {instant}".encode())
+    for name, view in sorted(catalog.feature_views.items()):
+        digest.update(name.encode() + view.model_dump_json().encode())
     return digest.hexdigest()[:16]
 
 

