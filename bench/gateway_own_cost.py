@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import uvloop
+from tritonclient.grpc import service_pb2_grpc
+
 from catalog import read_directory
 from chassis.identity import write_keys
 from mizzen.features.v1 import features_pb2, features_pb2_grpc
-from tritonclient.grpc import service_pb2_grpc
-
 from tests.engines import free_ports
 from tests.fakes.gateway_rig import write_definitions
 from tests.fakes.gateway_upstreams import FakeFeatures, FakeTriton, oip, served
@@ -120,10 +120,16 @@ async def main(seconds: float) -> None:
     write_keys(state / "keys")
     features = FastFeatures()
     f_server = await served(
-        features_pb2_grpc.add_FeaturesServiceServicer_to_server, features, "mizzen.features.v1.FeaturesService", kind="native"
+        features_pb2_grpc.add_FeaturesServiceServicer_to_server,
+        features,
+        "mizzen.features.v1.FeaturesService",
+        kind="native",
     )
     t_server = await served(
-        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, triton, "inference.GRPCInferenceService", kind="native"
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server,
+        triton,
+        "inference.GRPCInferenceService",
+        kind="native",
     )
     rest, grpc, ops = free_ports(3)
     stream = os.environ.get("MIZZEN_STREAM_URL", "redis://127.0.0.1:1/0")

@@ -28,7 +28,7 @@ class FakeFeatures(features_pb2_grpc.FeaturesServiceServicer):
         self.items: list[features_pb2.ReadItem] = []
         self.failure: MizzenError | None = None
         self.status = 0
-        self.texts = frozenset({"plane:model"})
+        self.texts = frozenset({"plane:model", "ship:model"})
         self.delay_s = 0.0
 
     async def Read(self, request: Any, context: Any) -> Any:

@@ -1,5 +1,7 @@
 """Composition root: settings → adapters → domain → edges → chassis."""
 
+import gc
+
 from catalog import DirectorySource
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
@@ -45,6 +47,10 @@ async def build(runtime: Runtime[Settings]) -> Service:
     )
     edge = Edge(out.authenticator, clock, runtime.ids, seen.tenant)
     app = rest_app(verbs, edge, settings.max_body_bytes, settings.body_timeout_s, seen.request)
+    # What is loaded now stays: the collector need not look at it again and again while requests are waiting.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
     return Service(
         registrations=registrations(verbs, edge),
         background=[("records", out.records.run), ("definitions", lambda: follow(source, endpoints, runtime.log))],

@@ -32,6 +32,11 @@ def write_values(column: Column, target: values_pb2.Values) -> None:
 def read_values(values: values_pb2.Values, rows: int, ref: str) -> Column:
     """The column of a service's answer. Internal when its length is not `rows`."""
     dtype = _DOMAIN.get(values.dtype)
+    # The usual case with as few looks into the message as it takes.
+    if dtype in _SIZES:
+        raw = values.raw
+        if len(raw) == rows * _SIZES[dtype]:
+            return Column(dtype, rows, raw, None, values.nulls)
     width = values.width or 1
     if dtype is DType.STRING:
         strings = list(values.strings.values)

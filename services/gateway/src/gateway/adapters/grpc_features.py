@@ -10,7 +10,7 @@ from chassis.status import from_status
 from gateway.adapters.columns import read_values, write_values
 from gateway.adapters.envelopes import Envelopes
 from gateway.domain.limits import Retry
-from gateway.domain.model import Call, Column, FeatureColumn, FeatureRows
+from gateway.domain.model import Call, Column, FeatureColumn, FeatureRows, Status
 from mizzen.features.v1 import features_pb2
 
 _READ = "/mizzen.features.v1.FeaturesService/Read"
@@ -86,13 +86,37 @@ class GrpcFeatures:
         ]
 
 
+class WireRows(FeatureRows):
+    """A read's answer, decoded no further than asked: an attribute of a message costs more than the value in it."""
+
+    __slots__ = ("_rows", "result")
+
+    def __init__(self, result: features_pb2.ReadResult, rows: int) -> None:
+        super().__init__(None, list(result.timestamps_us), result.as_of_us)
+        self.result = result
+        self._rows = rows
+
+    @property
+    def columns(self) -> list[FeatureColumn]:
+        """See FeatureRows."""
+        if self._columns is None:
+            self._columns = [
+                FeatureColumn(c.ref, read_values(c.values, self._rows, c.ref), c.statuses, c.timestamps_index)
+                for c in self.result.columns
+            ]
+        return self._columns
+
+    def values(self) -> list[Column]:
+        """See FeatureRows."""
+        rows = self._rows
+        return [read_values(column.values, rows, "") for column in self.result.columns]
+
+    def has_status(self, status: Status) -> bool:
+        """See FeatureRows."""
+        return any(status in column.statuses for column in self.result.columns)
+
+
 def _rows(result: features_pb2.ReadResult, references: Sequence[str], rows: int) -> FeatureRows:
-    columns = [
-        FeatureColumn(
-            column.ref, read_values(column.values, rows, column.ref), column.statuses, column.timestamps_index
-        )
-        for column in result.columns
-    ]
-    if len(columns) != len(references):
+    if len(result.columns) != len(references):
         raise Internal("features answered other columns than asked for", reason="UPSTREAM_MISMATCH")
-    return FeatureRows(columns, list(result.timestamps_us), result.as_of_us)
+    return WireRows(result, rows)

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from chassis.logs import logger
 from gateway.adapters.columns import write_values
+from gateway.adapters.record_wire import feature_bytes, tag, varint
 from gateway.domain.model import Column, Record, Tensor
 from gateway.domain.record import RecordQueue
 from gateway.domain.tensors import whole_column
@@ -19,6 +20,7 @@ STREAM = "mizzen:records"
 GROUP = "monitoring"
 FIELD = "b"
 SCHEMA_VERSION = 1
+_RECORDS = tag(record_pb2.RecordBatch, "records")
 _log = logger("gateway.records")
 
 
@@ -111,17 +113,20 @@ class ValkeyRecords:
         return True
 
     def _encoded(self, first: int, records: Sequence[Record]) -> bytes:
-        batch = record_pb2.RecordBatch(writer=self._writer, first_sequence=first)
+        parts = [record_pb2.RecordBatch(writer=self._writer, first_sequence=first).SerializeToString()]
         for record in records:
-            target = batch.records.add()
             try:
+                target = record_pb2.Record()
                 self._write(record, target)
+                encoded = target.SerializeToString() + feature_bytes(record.features)
             except Exception as error:
                 # One odd record must not stop the stream; its key and its kind still tell that it was there.
                 _log.exception("a record could not be encoded", error=type(error).__name__)
-                target.Clear()
+                target = record_pb2.Record()
                 self._write_head(record, target)
-        return batch.SerializeToString()
+                encoded = target.SerializeToString()
+            parts += (_RECORDS, varint(len(encoded)), encoded)
+        return b"".join(parts)
 
     @staticmethod
     def _write_head(record: Record, target: record_pb2.Record) -> None:
@@ -157,14 +162,6 @@ class ValkeyRecords:
             write_values(column, target.inputs[name])
         for name, column in self._tensor_columns(record.tensors_out):
             write_values(column, target.outputs[name])
-        if record.features is not None:
-            target.timestamps_us.extend(record.features.timestamps_us)
-            for feature in record.features.columns:
-                written = target.features.add()
-                written.ref = feature.ref
-                write_values(feature.column, written.values)
-                written.statuses = feature.statuses
-                written.timestamps_index = feature.timestamps_index
         for stage, milliseconds in record.timings_ms.items():
             target.timings_ms[stage] = milliseconds
         if record.retrieved is not None:

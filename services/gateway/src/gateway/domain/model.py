@@ -73,13 +73,35 @@ class FeatureColumn:
     timestamps_index: int
 
 
-@dataclass(slots=True)
 class FeatureRows:
-    """What a read answered: a column per reference, and event timestamps (int64 µs a row) shared by index - 1."""
+    """What a read answered: a column per reference, and event timestamps (int64 µs a row) shared by index - 1.
 
-    columns: list[FeatureColumn]
-    timestamps_us: list[bytes]
-    as_of_us: int
+    An adapter's own kind may decode late: most predicts need the values alone.
+    """
+
+    __slots__ = ("_columns", "as_of_us", "timestamps_us")
+
+    def __init__(self, columns: list[FeatureColumn] | None, timestamps_us: list[bytes], as_of_us: int) -> None:
+        self._columns = columns
+        self.timestamps_us = timestamps_us
+        self.as_of_us = as_of_us
+
+    @property
+    def columns(self) -> list[FeatureColumn]:
+        """Values with statuses, one per reference."""
+        return self._columns or []
+
+    def values(self) -> list[Column]:
+        """Values alone, one per reference."""
+        return [feature.column for feature in self.columns]
+
+    def has_status(self, status: Status) -> bool:
+        """Whether any value has that status."""
+        return any(status in feature.statuses for feature in self.columns)
+
+    def replaced(self, columns: list[FeatureColumn]) -> "FeatureRows":
+        """The same read with other columns."""
+        return FeatureRows(columns, self.timestamps_us, self.as_of_us)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ from gateway.domain.model import (
     Record,
     RecordKind,
     Route,
+    Status,
     Tensor,
     WantedOutput,
 )
 from gateway.domain.ports import Clock, Features, Inference, Recorder
 from gateway.domain.route import route_rows
-from gateway.domain.stale import declared_defaults, is_degraded, judged
+from gateway.domain.stale import declared_defaults, judged
 from gateway.domain.tensors import assembled, output_column
 
 
@@ -100,7 +101,7 @@ class Predictor:
         started = clock.monotonic_s()
         rows = await self._read(plan, call, request, record.event_time_us)
         read = clock.monotonic_s()
-        columns = _sources(request, rows)
+        columns = _sources(plan, request, rows)
         route_index = route_rows(plan, dict(request.entities), request.rows, call.request_id)
         parts = await self._infer_all(plan, call, request, columns, route_index)
         done = clock.monotonic_s()
@@ -108,7 +109,7 @@ class Predictor:
         record.routes = [route.service for route in plan.routes]
         record.model_versions = [parts[i][0].version if i in parts else "" for i in range(len(plan.routes))]
         record.outputs = _merged(plan, parts, request.rows)
-        record.degraded = rows is not None and is_degraded(rows)
+        record.degraded = rows is not None and plan.default_when_down and rows.has_status(Status.UNAVAILABLE)
         record.timings_ms = {
             "features": round((read - started) * 1e3, 3),
             "infer": round((done - read) * 1e3, 3),
@@ -244,8 +245,8 @@ class Predictor:
         self._recorder.offer(copy)
 
 
-def _sources(request: PredictRequest, rows: FeatureRows | None) -> dict[str, Column]:
-    columns = {} if rows is None else {feature.ref: feature.column for feature in rows.columns}
+def _sources(plan: EndpointPlan, request: PredictRequest, rows: FeatureRows | None) -> dict[str, Column]:
+    columns = {} if rows is None else dict(zip(plan.references, rows.values(), strict=True))
     for name, column in request.entities.items():
         columns["entity:" + name] = column
     for name, column in request.inputs.items():

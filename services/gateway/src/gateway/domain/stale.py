@@ -12,7 +12,8 @@ def judged(plan: EndpointPlan, rows: FeatureRows) -> FeatureRows:
     """Applies `onStale`: FailedPrecondition naming the feature and row, declared defaults, or as it is."""
     if plan.on_stale == "mark":
         return rows
-    for index, feature in enumerate(rows.columns):
+    columns = list(rows.columns)
+    for index, feature in enumerate(columns):
         if STALE not in feature.statuses:
             continue
         if plan.on_stale == "fail":
@@ -21,8 +22,8 @@ def judged(plan: EndpointPlan, rows: FeatureRows) -> FeatureRows:
             raise FailedPrecondition(message, reason="FEATURE_STALE", field=f"features.{feature.ref}[{row}]")
         stale = [status == STALE for status in feature.statuses]
         column = replaced(feature.column, stale, plan.defaults.get(feature.ref))
-        rows.columns[index] = FeatureColumn(feature.ref, column, feature.statuses, feature.timestamps_index)
-    return rows
+        columns[index] = FeatureColumn(feature.ref, column, feature.statuses, feature.timestamps_index)
+    return rows.replaced(columns)
 
 
 def declared_defaults(plan: EndpointPlan, rows: int, as_of_us: int) -> FeatureRows:
@@ -33,8 +34,3 @@ def declared_defaults(plan: EndpointPlan, rows: int, as_of_us: int) -> FeatureRo
         for ref in plan.references
     ]
     return FeatureRows(columns, [], as_of_us)
-
-
-def is_degraded(rows: FeatureRows) -> bool:
-    """Whether any value is a default because the store was down."""
-    return any(feature.statuses and DOWN in feature.statuses for feature in rows.columns)
