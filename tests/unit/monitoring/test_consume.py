@@ -86,7 +86,9 @@ async def test_a_batch_that_its_writer_appended_twice_is_written_once(bench: Ben
     assert len(bench.rows()) == 2
 
 
-async def test_a_crash_between_commit_and_rename_is_finished_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crash_between_commit_and_rename_is_finished_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.stream.add(some(1))
 
     def die(self: RecordFiles, ledger: object) -> None:
@@ -106,7 +108,9 @@ async def test_a_crash_between_commit_and_rename_is_finished_later(bench: Bench,
 async def test_a_disk_that_refuses_keeps_entries_unacknowledged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.stream.add(some(1))
     with monkeypatch.context() as patch:
-        patch.setattr("monitoring.adapters.parquet_writer.pq.write_table", lambda *a, **k: (_ for _ in ()).throw(OSError(28)))
+        patch.setattr(
+            "monitoring.adapters.parquet_writer.pq.write_table", lambda *a, **k: (_ for _ in ()).throw(OSError(28))
+        )
         with pytest.raises(Unavailable) as caught:
             await bench.consume.once()
     assert caught.value.reason == "RECORD_LOG_UNWRITABLE"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitoring.adapters.file_profiles import parse_profile
 from monitoring.domain.drift import judge, score_categorical, score_numeric
-from monitoring.domain.model import ColumnProfile, Policy, Verdict
+from monitoring.domain.model import ColumnProfile, Policy, Texts, Verdict
 from tests.fakes.monitoring_profiles import profile_json
 
 POLICY = Policy(7 * 86_400_000_000, 500, 0.2, 0.15, frozenset(), None, "binary")
@@ -113,13 +113,15 @@ def test_integers_with_few_values_are_compared_value_by_value() -> None:
     assert judge(score_numeric(profile, 4000, swapped), POLICY, None, in_sample=False).verdict is Verdict.DRIFT
 
 
-def texts(values: np.ndarray) -> np.ndarray:
-    return values.astype(object)
+def texts(values: np.ndarray) -> Texts:
+    names = tuple(sorted(set(values.tolist()) - {None}))
+    places = {name: place for place, name in enumerate(names)} | {None: -1}
+    return Texts(names, np.array([places[value] for value in values.tolist()]))
 
 
 def test_unseen_categories_are_drift_and_shares_of_known_ones_too() -> None:
     random = np.random.default_rng(4)
-    reference = texts(random.choice(["AA", "UA", "B6"], 3000, p=[0.5, 0.3, 0.2]))
+    reference = random.choice(["AA", "UA", "B6"], 3000, p=[0.5, 0.3, 0.2])
     profile = profile_of(reference)
     same = score_categorical(profile, 3000, texts(random.choice(["AA", "UA", "B6"], 800, p=[0.5, 0.3, 0.2])))
     shifted = score_categorical(profile, 3000, texts(random.choice(["AA", "UA", "B6"], 800, p=[0.1, 0.3, 0.6])))
@@ -135,8 +137,7 @@ def test_many_categories_of_one_distribution_are_no_drift() -> None:
     names = np.array([f"N{n:04d}" for n in range(3000)], dtype=object)
     reference, current = random.choice(names, 60_000), random.choice(names, 700)
     profile = profile_of(reference)
-    # null is a category of its own, absent on both sides
-    score = score_categorical(profile, 60_000, current)
+    score = score_categorical(profile, 60_000, texts(current))
     assert judge(score, POLICY, None, in_sample=False).verdict is Verdict.STABLE
 
 
@@ -145,6 +146,13 @@ def test_a_shortened_list_of_categories_knows_no_unseen_ones() -> None:
     score = score_categorical(profile, 1000, texts(np.array(["a"] * 600 + ["b"] * 300 + ["c"] * 100)))
     assert score.unseen is None
     assert score.psi == pytest.approx(0.0, abs=1e-9)
+
+
+def test_texts_that_go_missing_are_drift() -> None:
+    profile = profile_of(np.array(["a", "b"] * 500, dtype=object))
+    score = score_categorical(profile, 1000, texts(np.array(["a", "b", None] * 300, dtype=object)))
+    assert score.nulls == pytest.approx(1 / 3)
+    assert judge(score, POLICY, None, in_sample=False).verdict is Verdict.DRIFT
 
 
 def test_small_windows_and_training_windows_get_no_verdict() -> None:

@@ -27,10 +27,15 @@ def full_record(rows: int = 2) -> record_pb2.Record:
     del record.timestamps_us[:]
     record.timestamps_us.append(np.array([START_US, 0], "<i8").tobytes())
     record.features.add(
-        ref="plane:age", values=encode(np.array([3, 4]), "INT32", [True, False]), statuses=b"\x02\x01", timestamps_index=1
+        ref="plane:age",
+        values=encode(np.array([3, 4]), "INT32", [True, False]),
+        statuses=b"\x02\x01",
+        timestamps_index=1,
     )
     record.features.add(ref="flight:is_weekend", values=encode(np.array([True, False]), "BOOL"))
-    record.features.add(ref="plane:built", values=encode(np.array([START_US, START_US]), "TIMESTAMP"), timestamps_index=1)
+    record.features.add(
+        ref="plane:built", values=encode(np.array([START_US, START_US]), "TIMESTAMP"), timestamps_index=1
+    )
     return record
 
 

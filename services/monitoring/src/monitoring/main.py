@@ -32,7 +32,8 @@ async def build(runtime: Runtime[Settings]) -> Service:
     files = RecordFiles(settings.records)
     stream = RedisStream(settings.stream_url, settings.consumer, collect_s=settings.flush_s)
     writer, log = ParquetWriter(files, settings.consumer), DuckDBLog(files, settings.query_memory)
-    labels = PostgresLabels(settings.postgres_url, settings.postgres_password)
+    password = settings.postgres_password if settings.postgres_password_file else None
+    labels = PostgresLabels(settings.postgres_url, password)
     profiles = FileProfiles(definitions.package)
     evaluate = Evaluate(log, labels, profiles, definitions, clock)
     match = MatchLabels(labels, log, definitions, metrics, clock)

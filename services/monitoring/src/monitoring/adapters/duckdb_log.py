@@ -4,13 +4,11 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from chassis.errors import Unavailable
 from monitoring.adapters.record_files import RecordFile, RecordFiles
@@ -127,7 +125,7 @@ class DuckDBLog:
             where += f" AND hash(request_id, row) % {every} = 0"
         casts = ", ".join(f"{_cast(kinds[name], place)} AS c{n}" for n, (name, place) in enumerate(found.items()))
         query = f"SELECT {_window_index(size_us)} AS w, {casts} FROM {_source(files)} WHERE {where} ORDER BY w"
-        table = self._connection.execute(query).to_arrow_table()
+        table = self._connection.sql(query).to_arrow_table()
         return _split(table, list(found), by_index)
 
     def _latency(self, tenant: str, endpoint: str, from_us: int, to_us: int) -> dict[str, Latency]:
@@ -197,13 +195,24 @@ def _split(
     table: pa.Table, names: Sequence[str], by_index: Mapping[int, Window]
 ) -> dict[Window, dict[str, Floats | Texts]]:
     places = table["w"].to_numpy()
-    columns = [table[f"c{n}"].to_numpy() for n in range(len(names))]
+    columns = [_column(table[f"c{n}"].combine_chunks()) for n in range(len(names))]
     found: dict[Window, dict[str, Floats | Texts]] = {}
     for place, start in zip(*np.unique(places, return_index=True), strict=True):
         stop = int(np.searchsorted(places, place, "right"))
-        part = {name: column[int(start) : stop] for name, column in zip(names, columns, strict=True)}
+        part = {name: column(int(start), stop) for name, column in zip(names, columns, strict=True)}
         found[by_index[int(place)]] = part
     return found
+
+
+def _column(array: pa.Array) -> Callable[[int, int], Floats | Texts]:
+    """A stretch of the column by its first and last row."""
+    if not pa.types.is_string(array.type):
+        numbers = array.to_numpy(zero_copy_only=False)
+        return lambda start, stop: numbers[start:stop]
+    encoded = array.dictionary_encode()
+    names = tuple(encoded.dictionary.to_pylist())
+    codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+    return lambda start, stop: Texts(names, codes[start:stop])
 
 
 def _window_index(size_us: int) -> str:
@@ -232,9 +241,4 @@ def _source(files: Sequence[RecordFile]) -> str:
 
 
 def _names(files: Sequence[RecordFile]) -> set[str]:
-    return {name for file in files for name in _columns_of(file.path)}
-
-
-@lru_cache(16384)
-def _columns_of(path: str) -> tuple[str, ...]:
-    return tuple(pq.read_schema(path).names)
+    return {name for file in files for name in file.columns}

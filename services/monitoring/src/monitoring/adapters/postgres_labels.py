@@ -20,8 +20,8 @@ _SLOW_S = 10.0
 class PostgresLabels:
     """A small pool that connects when it is asked to, so that the database may be absent at start and lost later."""
 
-    def __init__(self, url: str, password: Callable[[], str | None]) -> None:
-        """`password` is asked for at each connection."""
+    def __init__(self, url: str, password: Callable[[], str | None] | None = None) -> None:
+        """`password` is asked for at each connection; without it the URL's counts."""
         self._url = url
         self._password = password
         self._pool: asyncpg.Pool | None = None

@@ -27,13 +27,14 @@ _KEEP_REJECTED = 100
 
 @dataclass(frozen=True, slots=True)
 class RecordFile:
-    """One Parquet file: rows, and the smallest and largest request id in it."""
+    """One Parquet file: rows, the smallest and largest request id in it, its columns."""
 
     path: str
     date: str
     rows: int
     first_id: str
     last_id: str
+    columns: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -93,7 +94,8 @@ class RecordFiles:
             footer = pq.read_metadata(path)
             ids = [_statistics(footer, group) for group in range(footer.num_row_groups)]
             first, last = min(low for low, _ in ids), max(high for _, high in ids)
-            known = self._index[path] = RecordFile(path, _value(directory), footer.num_rows, first, last)
+            names = tuple(footer.schema.to_arrow_schema().names)
+            known = self._index[path] = RecordFile(path, _value(directory), footer.num_rows, first, last, names)
         return known
 
     def forget(self, path: Path) -> None:

@@ -43,14 +43,13 @@ def score_numeric(profile: ColumnProfile, rows: int, values: Floats) -> Score:
 
 
 def score_categorical(profile: ColumnProfile, rows: int, values: Texts) -> Score:
-    """Scores texts ([n], None = null) against a categorical profile of `rows` reference rows: shares of categories."""
+    """Scores texts against a categorical profile of `rows` reference rows: shares of categories."""
     total = len(values)
     if not total:
         return _empty()
-    seen = values[np.array([value is not None for value in values], dtype=bool)].astype(str)
-    nulls = 1 - len(seen) / total
-    names, counts = np.unique(seen, return_counts=True)
-    current = dict(zip(names.tolist(), (counts / total).tolist(), strict=True))
+    counts = np.bincount(values.codes + 1, minlength=len(values.names) + 1) / total
+    nulls = float(counts[0])
+    current = {name: share for name, share in zip(values.names, counts[1:].tolist(), strict=True) if share}
     listed = max(sum(profile.categories.values()), 1e-9)
     known = rows * (1 - profile.nulls) or listed
     # A profile may list only the most frequent values: then a value that is not listed may have been there.

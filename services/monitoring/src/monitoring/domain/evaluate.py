@@ -172,9 +172,9 @@ def _score_windows(
 
 
 def _score_column(column: ColumnProfile, rows: int, values: Floats | Texts) -> Score:
-    if column.kind == "categorical":
-        return score_categorical(column, rows, values.astype(object))
-    return score_numeric(column, rows, values.astype(np.float64))
+    if isinstance(values, Texts):
+        return score_categorical(column, rows, values)
+    return score_numeric(column, rows, values)
 
 
 def _natural(

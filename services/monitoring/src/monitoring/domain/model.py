@@ -7,7 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Texts = NDArray[np.object_]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A column of texts: `codes` [n] are indexes into `names`, -1 = null."""
+
+    names: tuple[str, ...]
+    codes: Codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
 
 
 class Verdict(StrEnum):
