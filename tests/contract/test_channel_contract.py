@@ -175,3 +175,23 @@ async def test_only_mizzen_errors_come_out(kind: Kind) -> None:
         with pytest.raises(MizzenError) as caught:
             await say(run.channel)
         assert (caught.value.message, dict(caught.value.ids)) == ("no such thing", {"thing": "x"})
+
+
+async def test_closing_ends_calls_in_flight_with_an_error(kind: Kind) -> None:
+    """grpc.aio cancels them, which would look to their tasks as if somebody had cancelled these."""
+    async with running(kind) as run:
+        run.echo.behaviour = lambda _: asyncio.sleep(30)
+        channel = Channel("echo", StaticAddresses(run.address))
+
+        async def count() -> None:
+            async for _ in channel.stream(COUNT, StringValue(value="1"), StringValue, 30):
+                pass
+
+        calls = [asyncio.create_task(say(channel, timeout_s=30)), asyncio.create_task(count())]
+        while run.echo.calls < 2:
+            await asyncio.sleep(0.01)
+        await channel.close()
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+        assert [type(result) for result in results] == [Unavailable, Unavailable]
+        with pytest.raises(Unavailable):
+            await say(channel)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextvars import ContextVar
 
 import pytest
 
@@ -197,3 +198,17 @@ async def test_a_storm_of_cancels_strands_nobody() -> None:
     await asyncio.wait_for(asyncio.gather(*(one(n) for n in range(3000))), 20)
     assert coalescer._in_flight == 0
     assert max(sizes) <= 8
+
+
+async def test_a_batch_knows_nothing_of_its_first_caller() -> None:
+    who = ContextVar("who", default="nobody")
+    seen: list[str] = []
+
+    async def send(items: list[int]) -> list[int]:
+        seen.append(who.get())
+        return items
+
+    coalescer = Coalescer(send)
+    who.set("ann")
+    await coalescer.submit(1, soon())
+    assert seen == ["nobody"]

@@ -75,6 +75,7 @@ class Channel:
         self._children: dict[tuple[str, Code], Any] = {}
         self._connections: list[_Connection] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self._streams: set[Any] = set()
         self._closed = False
         self._addresses = addresses
         self._started = False
@@ -94,8 +95,9 @@ class Channel:
             failure = self._failure(error, connection)
             code = failure.code
             raise failure from error
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             code = Code.CANCELLED
+            self._distinguish(error)
             raise
         finally:
             self._leave(connection, method, code, started)
@@ -129,17 +131,23 @@ class Channel:
         call: Any = None
         try:
             call = _callable(connection, *what)(request, timeout=timeout_s, metadata=all_metadata)
+            self._streams.add(call)
             async for answer in call:
                 yield answer
         except aio.AioRpcError as error:
             failure = self._failure(error, connection)
             code = failure.code
             raise failure from error
-        except (asyncio.CancelledError, GeneratorExit):
+        except asyncio.CancelledError as error:
+            code = Code.CANCELLED
+            self._distinguish(error)
+            raise
+        except GeneratorExit:
             code = Code.CANCELLED
             raise
         finally:
             if call is not None:
+                self._streams.discard(call)
                 call.cancel()
             self._leave(connection, what[1], code, started)
 
@@ -153,8 +161,10 @@ class Channel:
             await asyncio.sleep(0.02)
 
     async def close(self) -> None:
-        """Closes all connections; calls in flight are cancelled."""
+        """Closes all connections; calls in flight end with Unavailable."""
         self._closed = True
+        for stream in list(self._streams):
+            stream.cancel()  # closing its channel would leave a reader waiting for good
         connections, self._connections = self._connections, []
         await asyncio.gather(*(one.channel.close() for one in connections), *self._closing)
 
@@ -226,12 +236,19 @@ class Channel:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded(f"{self._name} did not answer in time", ids={"upstream": self._name})
         if error.code() is grpc.StatusCode.CANCELLED:
-            return Unavailable(
-                f"{self._name} ended the call", reason="UPSTREAM_CANCELLED", ids={"upstream": self._name}
-            )
+            return self._ended()
         return type(failure)(
             f"{self._name} answered {failure.code.value}", reason=failure.reason, ids={"upstream": self._name}
         )
+
+    def _distinguish(self, error: asyncio.CancelledError) -> None:
+        """Raises Unavailable for a call that ended because the channel closed under it, not because its task was cancelled."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling() == 0:
+            raise self._ended() from error
+
+    def _ended(self) -> Unavailable:
+        return Unavailable(f"{self._name} ended the call", reason="UPSTREAM_CANCELLED", ids={"upstream": self._name})
 
     def _unreachable(self) -> Unavailable:
         return Unavailable(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from chassis.clock import Clock, SystemClock
@@ -105,7 +106,8 @@ class Coalescer(Generic[T, R]):
         if not gathered.items:
             return
         self._in_flight += 1
-        gathered.task = asyncio.get_running_loop().create_task(self._run(gathered))
+        # an empty context: what one caller bound to its log lines must not appear in those of the others
+        gathered.task = asyncio.get_running_loop().create_task(self._run(gathered), context=Context())
 
     async def _run(self, batch: _Batch[T, R]) -> None:
         if self._observe is not None:
