@@ -49,7 +49,8 @@ async def until_it_answers(store: Any) -> None:
     end = time.monotonic() + 10
     while True:
         try:
-            return await store.ping(2.0)
+            await store.ping(2.0)
+            return
         except Unavailable:
             assert time.monotonic() < end
             await asyncio.sleep(0.05)

@@ -17,17 +17,15 @@ from mizzen.features.v1 import features_pb2 as pb
 
 def to_query(item: pb.ReadItem, tenant: str, now_us: int) -> Query:
     """A read. InvalidArgument naming the column that is wrong."""
-    entities = item.entities
-    inputs = item.inputs
     rows: int | None = None
     given: dict[str, Given] = {}
-    for name in entities:
-        values, nulls = decode(entities[name], rows, f"entities.{name}")
+    for name, column in item.entities.items():
+        values, nulls = decode(column, rows, f"entities.{name}")
         given[name] = Given(values, nulls)
         rows = len(values)
     asked: dict[str, Given] = {}
-    for name in inputs:
-        values, nulls = decode(inputs[name], rows, f"inputs.{name}")
+    for name, column in item.inputs.items():
+        values, nulls = decode(column, rows, f"inputs.{name}")
         asked[name] = Given(values, nulls)
         rows = len(values)
     return Query(
