@@ -73,7 +73,7 @@ async def test_an_expired_deadline_is_refused(embedder: Embedder) -> None:
 
 async def test_batches_are_bounded() -> None:
     async with serving(FakeTriton()) as fake:
-        adapter, channel = connected(f"127.0.0.1:{fake.port}", batch=8, in_flight=2)
+        adapter, channel = connected(f"127.0.0.1:{fake.port}", batch=8, bulk_in_flight=2)
         await adapter.embed(MODEL, [str(i) for i in range(20)], 5.0)
         await channel.close()
     assert sorted(fake.batches) == [4, 8, 8]
@@ -123,4 +123,17 @@ async def test_a_cancelled_caller_frees_its_place() -> None:
         await asyncio.gather(task, return_exceptions=True)
         fake.delay_s = 0.0
         assert (await adapter.embed(MODEL, ["b"], 2.0)).shape == (1, 384)
+        await channel.close()
+
+
+async def test_a_large_upsert_does_not_stand_before_a_question() -> None:
+    async with serving(FakeTriton()) as fake:
+        fake.delay_s = 0.1
+        adapter, channel = connected(f"127.0.0.1:{fake.port}", batch=4, bulk_in_flight=1)
+        bulk = asyncio.create_task(adapter.embed(MODEL, [str(i) for i in range(100)], 30.0))
+        await asyncio.sleep(0.05)
+        await adapter.embed(MODEL, ["question"], 5.0)
+        assert len(fake.batches) < 15
+        bulk.cancel()
+        await asyncio.gather(bulk, return_exceptions=True)
         await channel.close()

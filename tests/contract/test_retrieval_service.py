@@ -180,6 +180,8 @@ async def test_each_item_of_a_batch_has_its_own_status_and_tenant(client: Client
 
 async def test_no_item_is_no_result(client: Client) -> None:
     assert await client.search() == []
+    with pytest.raises(InvalidArgument):
+        await client.search(*[pb.SearchItem()] * 257)
 
 
 async def test_a_search_without_the_embedder_is_marked_degraded(client: Client) -> None:

@@ -95,28 +95,46 @@ class House:
         raise AssertionError("it never came to that")
 
 
-@pytest.fixture
-async def house(postgres: str, triton: RunningTriton, tmp_path: Path) -> AsyncIterator[House]:
-    write_keys(tmp_path / "keys")
-    (tmp_path / "definitions").mkdir()
-    (tmp_path / "definitions" / "handbook.yaml").write_text((ROOT / "examples/flights/collection.yaml").read_text())
-    settings = Settings(
-        state=tmp_path,
+def settings_in(state: Path, postgres: str, triton: str) -> Settings:
+    write_keys(state / "keys")
+    (state / "definitions").mkdir()
+    (state / "definitions" / "handbook.yaml").write_text((ROOT / "examples/flights/collection.yaml").read_text())
+    return Settings(
+        state=state,
         port=0,
         ops_port=0,
         drain_s=0.0,
         postgres_url=postgres,
-        inference_addresses=f"static:{triton.grpc_address}",
+        inference_addresses=f"static:{triton}",
         store_connect_s=0.5,
         store_timeout_s=0.7,
     )
-    lifecycle = Lifecycle(make_runtime(settings), build)
+
+
+@pytest.fixture
+async def house(postgres: str, triton: RunningTriton, tmp_path: Path) -> AsyncIterator[House]:
+    lifecycle = Lifecycle(make_runtime(settings_in(tmp_path, postgres, triton.grpc_address)), build)
     await lifecycle.start()
     clock = SystemClock()
     callers = CallerTokens(tmp_path / "keys" / "service.secret", "gateway", clock)
     channel = Channel("retrieval", StaticAddresses(f"127.0.0.1:{lifecycle.port}"), callers=callers)
     yield House(lifecycle, channel, Minter(tmp_path / "keys" / "identity.key", clock))
     await channel.close()
+    await lifecycle.stop()
+
+
+async def test_it_waits_for_a_store_that_comes_later_and_needs_no_triton(
+    postgres: str, postgres_server: RunningPostgres, tmp_path: Path
+) -> None:
+    postgres_server.kill()
+    lifecycle = Lifecycle(make_runtime(settings_in(tmp_path, postgres, "127.0.0.1:9")), build)
+    starting = asyncio.create_task(lifecycle.start())
+    try:
+        assert not (await asyncio.wait([starting], timeout=1.5))[0]
+    finally:
+        postgres_server.start()
+    async with asyncio.timeout(10.0):
+        await starting
     await lifecycle.stop()
 
 

@@ -35,6 +35,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         lambda name: runtime.channel(name, settings.inference_addresses, foreign=True),
         batch=settings.embed_batch,
         in_flight=settings.embed_in_flight,
+        bulk_in_flight=settings.embed_bulk_in_flight,
     )
     generator = None
     if settings.llm_url:

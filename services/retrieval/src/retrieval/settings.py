@@ -20,11 +20,14 @@ class Settings(ServiceSettings, Definitions, Postgres, Inference):
     port: int = Field(8102, description="gRPC port; 0 takes a free one.")
     ops_port: int = Field(8182, description="HTTP port of healthz, readyz and metrics; 0 takes a free one.")
     store_connections: int = Field(8, ge=1, description="Most connections to PostgreSQL.")
-    store_waiting: int = Field(64, ge=0, description="Requests that may wait for a connection; more are refused.")
+    store_waiting: int = Field(256, ge=0, description="Requests that may wait for a connection; more are refused.")
     store_connect_s: float = Field(2.0, gt=0, description="Seconds to connect to PostgreSQL before giving up.")
     store_timeout_s: float = Field(2.0, gt=0, description="Seconds after which a read counts as stalled (Unavailable).")
     embed_batch: int = Field(16, ge=1, description="Most texts sent to the embedding model in one call.")
-    embed_in_flight: int = Field(4, ge=1, description="Most calls to the embedding model at once.")
+    embed_in_flight: int = Field(32, ge=1, description="Most calls to the embedding model for questions at once.")
+    embed_bulk_in_flight: int = Field(
+        2, ge=1, description="Most calls to the embedding model for large upserts at once; more slow searches down."
+    )
     embed_timeout_s: float = Field(
         2.0, gt=0, description="Seconds that a search waits for its vector before it matches words only."
     )

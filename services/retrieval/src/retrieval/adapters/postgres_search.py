@@ -15,6 +15,8 @@ from retrieval.domain.ports import Rank
 EXACT_ROWS = 5_000
 """Vectors that are compared one by one rather than through HNSW: a graph search under a narrow filter loses recall."""
 EXACT_SHARE = 0.05
+EXACT_MOST = 50_000
+"""Where the scope is less than EXACT_SHARE of the table it is compared one by one up to EXACT_MOST rows (some 50 ms)."""
 POSTINGS = 2_000
 """Postings of the rarest terms that are read to find lexical candidates; commoner terms only count in the score."""
 
@@ -54,7 +56,7 @@ async def search(connection: Any, scope: Scope, probe: Probe, rank: Rank) -> Fou
         documents, rows = await _filtered(connection, scope)
         if not documents:
             return Found(rarity={ids[term]: value for term, value in rarities.items()})
-    exact = probe.vector is not None and (rows <= EXACT_ROWS or rows < EXACT_SHARE * await _all_rows(connection))
+    exact = probe.vector is not None and await _narrow(connection, rows)
     sparse = SparseVector(rarities, DIMENSIONS)
     sql = _candidates_sql(probe, exact=exact, lexical=bool(rarities), filtered=documents is not None)
     found = await connection.fetch(
@@ -81,9 +83,12 @@ async def _filtered(connection: Any, scope: Scope) -> tuple[list[str], int]:
     return [row["document"] for row in rows], sum(row["chunks"] for row in rows)
 
 
-async def _all_rows(connection: Any) -> float:
-    """Vectors of all tenants, as PostgreSQL estimates them: the graph is over all of them."""
-    return float(await connection.fetchval("select reltuples from pg_class where oid = 'embeddings'::regclass"))
+async def _narrow(connection: Any, rows: int) -> bool:
+    """Whether `rows` vectors in scope are better compared one by one. The graph is over all tenants' vectors."""
+    if rows <= EXACT_ROWS or rows > EXACT_MOST:
+        return rows <= EXACT_ROWS
+    all_rows = await connection.fetchval("select reltuples from pg_class where oid = 'embeddings'::regclass")
+    return bool(rows < EXACT_SHARE * all_rows)
 
 
 def _candidates_sql(probe: Probe, *, exact: bool, lexical: bool, filtered: bool) -> str:

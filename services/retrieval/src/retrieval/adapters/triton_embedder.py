@@ -26,12 +26,19 @@ class UnaryChannel(Protocol):
 class TritonEmbedder:
     """Embedder over one channel per InferenceService, made at first use."""
 
-    def __init__(self, connect: Callable[[str], UnaryChannel], *, batch: int = 16, in_flight: int = 4) -> None:
-        """`connect` opens the channel of an InferenceService; `batch` texts travel in a call, `in_flight` calls at once."""
+    def __init__(
+        self, connect: Callable[[str], UnaryChannel], *, batch: int = 16, in_flight: int = 32, bulk_in_flight: int = 2
+    ) -> None:
+        """`connect` opens the channel of an InferenceService; `batch` texts travel in a call.
+
+        At most `in_flight` calls wait for questions at once, and `bulk_in_flight` for texts of more than one batch: a
+        large upsert never stands before a search.
+        """
         self._connect = connect
         self._channels: dict[str, UnaryChannel] = {}
         self._batch = batch
         self._free = asyncio.Semaphore(in_flight)
+        self._bulk_free = asyncio.Semaphore(bulk_in_flight)
 
     async def embed(self, model: EmbeddingModel, texts: Sequence[str], timeout_s: float) -> Vector:
         """See Embedder."""
@@ -40,17 +47,20 @@ class TritonEmbedder:
         if not texts:
             return np.empty((0, model.dimensions), dtype=np.float32)
         batches = [texts[start : start + self._batch] for start in range(0, len(texts), self._batch)]
+        lane = self._free if len(batches) == 1 else self._bulk_free
         try:
             async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._infer(model, batch, timeout_s)) for batch in batches]
+                tasks = [group.create_task(self._infer(model, batch, timeout_s, lane)) for batch in batches]
         except TimeoutError as error:
             raise DeadlineExceeded("the embedder was late", reason="EMBEDDER_TIMEOUT") from error
         except ExceptionGroup as errors:
             raise _first(errors) from errors
         return np.concatenate([task.result() for task in tasks])
 
-    async def _infer(self, model: EmbeddingModel, texts: Sequence[str], timeout_s: float) -> Vector:
-        async with self._free:
+    async def _infer(
+        self, model: EmbeddingModel, texts: Sequence[str], timeout_s: float, lane: asyncio.Semaphore
+    ) -> Vector:
+        async with lane:
             try:
                 answer = await self._channel(model).unary(
                     METHOD, _request(model, texts), pb.ModelInferResponse, timeout_s

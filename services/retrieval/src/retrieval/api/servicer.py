@@ -7,7 +7,7 @@ from typing import Any
 
 from chassis.clock import Clock
 from chassis.envelope import Call, open_envelope
-from chassis.errors import MizzenError
+from chassis.errors import InvalidArgument, MizzenError
 from chassis.identity import Verifier
 from chassis.logs import logger
 from chassis.status import to_status
@@ -22,6 +22,7 @@ from retrieval.domain.ingest import Ingesting
 from retrieval.domain.search import Searching
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
+MAX_ITEMS = 256
 _LOG = logger("retrieval.search")
 
 
@@ -50,6 +51,8 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):
         return pb.ListCollectionsResponse(collections=[convert.from_collection(*item) for item in found])
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
+        if len(request.items) > MAX_ITEMS:
+            raise InvalidArgument(f"at most {MAX_ITEMS} items", reason="TOO_MANY_ITEMS", field="items")
         return pb.SearchResponse(results=await asyncio.gather(*(self._search(item) for item in request.items)))
 
     async def Ask(self, request: pb.AskRequest, context: Any) -> AsyncIterator[pb.AskEvent]:
