@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -157,7 +157,8 @@ _returning: set[asyncio.Task[None]] = set()
 def _give_back(pool: asyncpg.Pool, connection: Any, *, whole: bool) -> None:
     """Returns a connection; one that was cut off in the middle is dropped, for its server may never answer."""
     if not whole:
-        connection.terminate()
+        with suppress(asyncpg.InterfaceError):  # the pool took a broken one back by itself
+            connection.terminate()
     task = asyncio.ensure_future(pool.release(connection))
     _returning.add(task)
     task.add_done_callback(_returned)
