@@ -10,10 +10,14 @@ LISTEN = "0A"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process behind a taken port; `pid` 0 where another user's process is not told about."""
+    """The process behind a taken port; `pid` 0 where another user's process is not told about.
+
+    `state` is the state directory of the other Mizzen that it belongs to; empty for anything else.
+    """
 
     pid: int
     command: str
+    state: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.command})" if self.pid else "a process of another user"
@@ -42,7 +46,7 @@ def owner(port: int) -> Owner | None:
         with suppress(OSError):
             for descriptor in (process / "fd").iterdir():
                 if _inode(descriptor) in sockets:
-                    return Owner(int(process.name), _command(process))
+                    return Owner(int(process.name), _command(process), _state(process))
     return Owner(0, "")
 
 
@@ -63,6 +67,14 @@ def _inode(descriptor: Path) -> str:
         target = str(descriptor.readlink())
         if target.startswith("socket:["):
             return target.removeprefix("socket:[").removesuffix("]")
+    return ""
+
+
+def _state(process: Path) -> str:
+    with suppress(OSError):
+        for variable in (process / "environ").read_text(errors="replace").split("\0"):
+            if variable.startswith("MIZZEN_STATE="):
+                return variable.partition("=")[2]
     return ""
 
 

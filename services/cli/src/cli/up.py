@@ -11,7 +11,7 @@ from pathlib import Path
 
 from catalog import Catalog, Endpoint
 from chassis.identity import write_keys
-from cli import definitions, jobs, packages, plan
+from cli import definitions, jobs, models, packages, plan
 from cli.engines import postgres
 from cli.layout import Layout
 from cli.public_api import PublicApi, patiently
@@ -87,6 +87,9 @@ def start(prepared: Prepared, settings: Settings, layout: Layout, screen: Screen
         started = control.start(layout, prepared.specs, in_front=in_front)
         control.wait_all_ready(layout, prepared.specs, settings.start_timeout_s, lambda status: _tell(step, status))
         step.detail = f"{len(prepared.specs)} ready"
+    if any(spec.name == "triton" for spec in prepared.specs):
+        for reason in models.not_served(settings.triton_http_port):
+            screen.line(f"! {reason}", style="yellow")
     return started
 
 
