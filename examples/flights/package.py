@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from card import card_text
-from evaluation import Floats, reliability, roc_curve, rounded
+from evaluation import Floats, as_float32, reliability, roc_curve, rounded
 from numpy.typing import NDArray
 from plots import Axis, Line, axis, plot
 from training_set import ENDPOINT, TrainingSet, definitions
@@ -55,6 +56,14 @@ def write(root: Path, data: TrainingSet, trained: Trained, fitted: NDArray[np.bo
             root.rename(Path(scratch) / "replaced")
         shutil.move(made, root)
     return manifest.digest
+
+
+def point_to(path: Path, digest: str) -> None:
+    """Writes `digest` into the storageUri of the model's InferenceService in the file at `path`."""
+    text, found = re.subn(rf"(pvc://models/{MODEL}/)[0-9a-f]{{16}}", rf"\g<1>{digest}", path.read_text())
+    if found != 1:
+        raise LookupError(f"{path} names the model {found} times")
+    path.write_text(text)
 
 
 def _config(data: TrainingSet, trained: Trained, schema_hash: str, fitted: NDArray[np.bool_]) -> ModelConfig:
@@ -99,7 +108,7 @@ def _described(data: TrainingSet, trained: Trained, schema_hash: str, fitted: ND
     return {
         "vocabulary.json": json.dumps(trained.vocabulary, indent=1) + "\n",
         "evaluation.json": json.dumps(rounded(trained.evaluation), indent=1) + "\n",
-        "profile.json": json.dumps(rounded(profile), separators=(",", ":")) + "\n",
+        "profile.json": json.dumps(as_float32(profile), separators=(",", ":")) + "\n",
         "card.md": card_text(data, trained.evaluation, schema_hash),
         **plots,
     }

@@ -19,7 +19,7 @@ from evaluation import Floats, metrics
 from graph import to_onnx
 from network import Fitting, Network, fit, fit_scaling, logits_of
 from numpy.typing import NDArray
-from package import Trained, write
+from package import Trained, point_to, write
 from training_set import HERE, TrainingSet, build
 
 FITTED, CHOSEN, TESTED = range(1, 10), (10,), (11, 12)
@@ -124,6 +124,8 @@ def main() -> None:
     print(f"{len(data.late):,} flights, {data.numeric.shape[1]} numbers, {time.monotonic() - started:.0f} s", flush=True)
     trained = train(data)
     digest = write(arguments.output, data, trained, np.isin(data.month, FITTED))
+    if arguments.output == HERE / "model":
+        point_to(HERE / "inferenceservice.yaml", digest)
     test = trained.evaluation["models"]["network"]["test"]
     print(f"ROC-AUC {test['roc_auc']:.4f}, ECE {test['ece']:.4f} on November and December; package {digest}, {time.monotonic() - started:.0f} s")
 
