@@ -127,11 +127,17 @@ def check_ports(settings: Settings) -> Finding:
         return Finding("ports", "held by this Mizzen" if own else "all free")
     found = [f"{port} ({name}) is taken by {ports.owner(port) or 'a closing process'}" for name, port in taken.items()]
     name, port = next(iter(taken.items()))
+    mend = f"{_free(port)}  # or choose another: MIZZEN_{name.upper()}_PORT={port + 10_000}"
+    return Finding("ports", "; ".join(found), mend)
+
+
+def _free(port: int) -> str:
     other = ports.owner(port)
-    mend = f"kill {other.pid}" if other and other.pid else f"sudo ss -ltnp 'sport = :{port}'"
-    return Finding(
-        "ports", "; ".join(found), f"{mend}  # or choose another: MIZZEN_{name.upper()}_PORT={port + 10_000}"
-    )
+    if other is None or not other.pid:
+        return f"sudo ss -ltnp 'sport = :{port}'"
+    if other.state:
+        return f"MIZZEN_STATE={other.state} mizzen down"
+    return f"kill {other.pid}"
 
 
 def _install(package: str) -> str:
