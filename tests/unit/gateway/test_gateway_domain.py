@@ -1,0 +1,216 @@
+"""Routing, budgets, queues, stale rows: the thinking, without a wire."""
+
+import asyncio
+import math
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from chassis.clock import SystemClock
+from chassis.errors import MizzenError, ResourceExhausted, Unauthenticated, Unavailable
+from gateway.adapters.file_keys import FileKeys, key_hash
+from gateway.api.rest.app import paths
+from gateway.api.rest.problem import BY_REASON, STATUS, TITLE, problem, status_of
+from gateway.domain.columns import filled, from_list, replaced, scattered, taken, to_list
+from gateway.domain.limits import Bulkhead, Retry
+from gateway.domain.model import Call, Caller, DType, OutputPlan, Record, RecordKind, Route, Tensor, TensorPlan
+from gateway.domain.record import RecordQueue
+from gateway.domain.route import _pick, _share
+from gateway.domain.tensors import assembled, joined_texts, occluded, output_column, row_slices, split_texts
+from gateway.settings import Settings
+
+CALL = Call("r", Caller("t", "s", frozenset()), 0, 0.0)
+
+
+def record(number: int) -> Record:
+    return Record(CALL, RecordKind.PREDICT, str(number), number)
+
+
+def test_the_queue_keeps_the_gap_of_what_found_no_room() -> None:
+    full = []
+    queue = RecordQueue(3, lambda: full.append(1))
+    for number in range(3):
+        queue.offer(record(number))
+    queue.offer(record(3))
+    assert len(full) == 1
+    first, taken_records = queue.take(2)
+    assert (first, [one.endpoint for one in taken_records]) == (0, ["0", "1"])
+    queue.offer(record(4))
+    assert [(first, len(found)) for first, found in (queue.take(9), queue.take(9), queue.take(9))] == [
+        (2, 1), (4, 1), (5, 0),
+    ]  # fmt: skip
+    queue.put_back(0, taken_records)
+    assert queue.take(9)[0] == 0
+
+
+def test_weights_are_kept_and_stable() -> None:
+    routes = (Route("a", "a", weight=90), Route("b", "b", weight=10))
+    shares = [_pick(routes, _share(f"e\x00key{number}")) for number in range(10_000)]
+    assert abs(sum(shares) / 10_000 - 0.10) < 0.015
+    # A release must not move entities between models: these are the first eight of all time.
+    assert [_share(f"e\x00key{number}") for number in range(8)] == [39, 7, 83, 57, 61, 38, 14, 28]
+
+
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.booleans()), min_size=1, max_size=20))
+def test_one_row_and_many_rows_make_the_same_tensor(cells: list[tuple[float, bool]]) -> None:
+    plan = TensorPlan("t", "FP32", ("a",))
+    values = [None if null else value for value, null in cells]
+    column = from_list(values, DType.FLOAT64, "f", nullable=True)
+    whole = assembled(plan, [column], len(values)).raw
+    single = b"".join(assembled(plan, [taken(column, [row])], 1).raw for row in range(len(values)))
+    np.testing.assert_array_equal(np.frombuffer(whole, "<f4"), np.frombuffer(single, "<f4"))
+
+
+def test_missing_is_nan_zero_or_empty() -> None:
+    nothing = filled(None, DType.FLOAT64, 1)
+    assert math.isnan(np.frombuffer(assembled(TensorPlan("t", "FP32", ("a",)), [nothing], 1).raw, "<f4")[0])
+    assert assembled(TensorPlan("t", "INT64", ("a",)), [nothing], 1).raw == bytes(8)
+    assert assembled(TensorPlan("t", "BYTES", ("a",)), [filled(None, DType.STRING, 1)], 1).raw == bytes(4)
+    large = from_list([1e300], DType.FLOAT64, "f")
+    assert math.isinf(np.frombuffer(assembled(TensorPlan("t", "FP32", ("a",)), [large], 1).raw, "<f4")[0])
+
+
+@given(st.lists(st.binary(max_size=5), max_size=8))
+def test_texts_go_round(texts: list[bytes]) -> None:
+    assert split_texts(joined_texts(texts)) == texts
+
+
+def test_slices_columns_and_occlusion() -> None:
+    tensor = Tensor("x", "FP32", (3, 2), np.arange(6, dtype="<f4").tobytes())
+    assert [np.frombuffer(part, "<f4").tolist() for part in row_slices(tensor, [1, 2])] == [[0, 1], [2, 3, 4, 5]]
+    texts = Tensor("s", "BYTES", (2, 1), joined_texts([b"a", b"bc"]))
+    assert row_slices(texts, [1, 1]) == [joined_texts([b"a"]), joined_texts([b"bc"])]
+    second = output_column(OutputPlan("o", DType.FLOAT32, "x", 1), {"x": tensor}, 3)
+    assert to_list(second) == [1.0, 3.0, 5.0]
+    with pytest.raises(MizzenError, match="no column 2"):
+        output_column(OutputPlan("o", DType.FLOAT32, "x", 2), {"x": tensor}, 3)
+    (changed,) = occluded(tensor, [1], [9.0])
+    assert np.frombuffer(changed, "<f4").tolist() == [0, 9, 2, 9, 4, 9]
+    assert to_list(
+        scattered([(from_list([1], DType.INT64, "f"), [1]), (from_list([0], DType.INT64, "f"), [0])], 2)
+    ) == [0, 1]
+    assert to_list(replaced(from_list([1.0, 2.0], DType.FLOAT64, "f"), [True, False], None)) == [None, 2.0]
+    assert to_list(replaced(from_list(["a", "b"], DType.STRING, "f"), [False, True], "z")) == ["a", "z"]
+
+
+async def test_retries_have_a_budget() -> None:
+    calls = 0
+
+    async def attempt() -> None:
+        nonlocal calls
+        calls += 1
+        raise Unavailable("down")
+
+    retry = Retry(SystemClock(), ratio=0.1, reserve=2, pause_s=0)
+    for _ in range(100):
+        with pytest.raises(Unavailable):
+            await retry.run(attempt, SystemClock().monotonic_s() + 5)
+    assert calls <= 113  # 100 requests, 2 saved up, 10 earned
+    with pytest.raises(Unavailable):
+        await Retry(SystemClock(), pause_s=10).run(attempt, SystemClock().monotonic_s() + 1)
+
+
+def test_a_bulkhead_lets_go() -> None:
+    bulkhead = Bulkhead("m", 1)
+    with bulkhead, pytest.raises(ResourceExhausted):
+        bulkhead.__enter__()
+    with bulkhead:
+        pass
+    assert bulkhead.in_flight == 0
+
+
+def test_api_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("00" * 32)
+    path = tmp_path / "keys"
+    path.write_text(f"# ours\nci:acme:read,infer:{key_hash(bytes(32), 'k1')}\n")
+    keys = FileKeys(path, secret)
+    assert keys.caller("k1") == Caller("acme", "ci", frozenset({"read", "infer"}))
+    for wrong in (None, "", "k2", key_hash(bytes(32), "k1")):
+        with pytest.raises(Unauthenticated):
+            keys.caller(wrong)
+    assert "k1" not in path.read_text()
+    path.write_text(f"ci:acme:read:{key_hash(bytes(32), 'k2')}\n")
+    monkeypatch.setattr("gateway.adapters.file_keys._REREAD_S", 0.0)
+    assert keys.caller("k2").tenant == "acme"
+    with pytest.raises(Unauthenticated):
+        keys.caller("k1")
+    path.write_text("nonsense")
+    assert keys.caller("k2").tenant == "acme"
+    with pytest.raises(ValueError, match="line 1"):
+        FileKeys(path, secret)
+    path.write_text("")
+    with pytest.raises(ValueError, match="no API key"):
+        FileKeys(path, secret)
+
+
+def test_no_keys_no_other_host(tmp_path: Path) -> None:
+    Settings(state=tmp_path, host="127.0.0.1")
+    Settings(state=tmp_path, host="::1")
+    with pytest.raises(ValidationError, match="API_KEYS_FILE"):
+        Settings(state=tmp_path, host="0.0.0.0")
+    Settings(state=tmp_path, host="0.0.0.0", api_keys_file=tmp_path / "keys")
+
+
+def every_error() -> list[type[MizzenError]]:
+    return MizzenError.__subclasses__()
+
+
+def test_every_error_has_a_status_and_a_title() -> None:
+    for kind in every_error():
+        error = kind("text", field="f", ids={"a": "b"})
+        assert status_of(error) == STATUS[error.code]
+        assert TITLE[error.code]
+        assert error.code.value.encode() in problem(error, "r")
+    assert b"secret" not in problem(MizzenError("secret"), "r")
+
+
+def test_the_errors_table_is_the_codes() -> None:
+    """docs/errors.md names each code with its HTTP status."""
+    text = (Path(__file__).parents[3] / "docs/errors.md").read_text()
+    rows = {
+        cells[0].strip("`"): int(cells[1])
+        for line in text.splitlines()
+        if len(cells := [cell.strip() for cell in line.strip("|").split("|")]) >= 3 and cells[1].isdecimal()
+    }
+    assert {code.value: status for code, status in STATUS.items() if code.value != "OK"} == {
+        name: status for name, status in rows.items() if name not in BY_REASON
+    }
+    assert {name: rows[name] for name in BY_REASON} == dict(BY_REASON)
+
+
+def test_the_api_map_is_the_table() -> None:
+    """docs/api-map.md has each REST path of the gateway, with its gRPC method and owner, and no other of them."""
+    text = (Path(__file__).parents[3] / "docs/api-map.md").read_text()
+    rows = {
+        tuple(cell.strip().strip("`") for cell in line.strip("|").split("|"))
+        for line in text.splitlines()
+        if line.startswith(("| GET", "| POST", "| DELETE"))
+    }
+    ours = {(path.method, path.template, path.grpc, path.owner) for path in paths(MagicMock())}
+    assert rows - ours == {("GET", "/docs", "–", "mizzen"), ("GET", "/openapi.json", "–", "mizzen")}
+    assert ours - rows == set()
+
+
+async def test_a_slow_model_holds_only_its_own_place() -> None:
+    one, other = Bulkhead("slow", 2), Bulkhead("fast", 2)
+    gate = asyncio.Event()
+
+    async def hold(bulkhead: Bulkhead) -> None:
+        with bulkhead:
+            await gate.wait()
+
+    waiting: list[asyncio.Task[Any]] = [asyncio.ensure_future(hold(one)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(ResourceExhausted):
+        await hold(one)
+    with other:
+        pass
+    gate.set()
+    await asyncio.gather(*waiting)

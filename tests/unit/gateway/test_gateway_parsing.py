@@ -1,0 +1,169 @@
+"""What clients send: every wrong body is the client's fault, and is said to be so."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chassis.errors import Code, MizzenError
+from gateway.api.rest.convert import predict_request, read_parts
+from gateway.api.rest.documents_json import document_of, question_of
+from gateway.api.rest.http import parse_object
+from gateway.api.rest.labels import label_of
+from gateway.api.rest.oip import Binary, infer_body, infer_request
+from gateway.domain.columns import from_list, to_list
+from gateway.domain.infer import checked
+from gateway.domain.model import DType, EndpointPlan, Field, InferAnswer, Tensor
+
+CLIENT_FAULTS = {Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED, Code.NOT_FOUND}
+PLAN = EndpointPlan(
+    name="e", description="", entities=(Field("tailnum", DType.STRING), Field("leg", DType.INT64)),
+    inputs=(Field("distance", DType.FLOAT64), Field("at", DType.TIMESTAMP), Field("wet", DType.BOOL)), references=(),
+    join_keys=(), view_inputs=(), tensors=(), outputs=(), routes=(), shadow=None, sticky_key=None, request_clock=True,
+    on_stale="mark", default_when_down=False, max_rows=10, deadline_s=1, max_in_flight=1, schema_hash="", defaults={},
+    dtypes={}, example={},
+)  # fmt: skip
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
+    max_leaves=20,
+)
+names = st.sampled_from(["entities", "inputs", "options", "tailnum", "leg", "distance", "at", "wet", "as_of", "x"])
+shaped = st.dictionaries(names, st.dictionaries(names, st.lists(json_values, max_size=3) | json_values) | json_values)
+oip_input = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("x") | json_values,
+        "shape": st.lists(st.integers(-2, 2**33), max_size=4) | json_values,
+        "datatype": st.sampled_from(["FP32", "INT64", "BYTES", "BOOL", "UINT8", "FP16", "BF16", "NO"]) | json_values,
+        "data": st.lists(json_values, max_size=4) | json_values,
+        "parameters": st.dictionaries(st.sampled_from(["binary_data_size", "a"]), json_values) | json_values,
+    },
+)
+oip_body = st.fixed_dictionaries(
+    {},
+    optional={
+        "inputs": st.lists(oip_input, max_size=3) | json_values,
+        "outputs": json_values,
+        "parameters": json_values,
+        "id": json_values,
+    },
+)
+
+
+def refused(parse: Any) -> None:
+    """Runs it; whatever it raises has to be the client's fault, with a message."""
+    try:
+        parse()
+    except MizzenError as error:
+        assert error.code in CLIENT_FAULTS, error
+        assert error.message
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes(body: bytes) -> None:
+    refused(lambda: predict_request(parse_object(body), PLAN))
+    refused(lambda: infer_request(body, "m", "", None))
+    refused(lambda: infer_request(body, "m", "", len(body) // 2))
+
+
+@settings(max_examples=300, deadline=None)
+@given(shaped)
+def test_any_predict_body(body: dict[str, Any]) -> None:
+    refused(lambda: predict_request(body, PLAN))
+    refused(lambda: read_parts(body))
+
+
+@settings(max_examples=400, deadline=None)
+@given(oip_body)
+def test_any_infer_body(body: dict[str, Any]) -> None:
+    try:
+        raw = orjson.dumps(body)
+    except TypeError:
+        return
+
+    def parse() -> None:
+        request, _ = infer_request(raw, "m", "", None)
+        for index, tensor in enumerate(request.inputs):
+            checked(tensor, index)
+
+    refused(parse)
+
+
+@settings(max_examples=150, deadline=None)
+@given(json_values)
+def test_any_document_question_and_label(value: Any) -> None:
+    refused(lambda: document_of(value, "documents[0]"))
+    refused(lambda: label_of(value, "labels[0]"))
+    if isinstance(value, dict):
+        refused(lambda: question_of(value, "c", "query"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        (DType.STRING, ["a", "", "é"]),
+        (DType.INT32, [0, -(2**31), 2**31 - 1]),
+        (DType.INT64, [-(2**63), 2**63 - 1]),
+        (DType.FLOAT32, [0.5, -2.0]),
+        (DType.FLOAT64, [1e300, 0.1]),
+        (DType.BOOL, [True, False]),
+        (DType.TIMESTAMP, ["2013-11-03T14:00:00Z", "2013-11-03T14:00:00.000001Z"]),
+    ],
+)
+def test_lists_come_back(dtype: DType, values: list[Any]) -> None:
+    assert to_list(from_list(values, dtype, "f")) == values
+    assert to_list(from_list(values[:1], dtype, "f")) == values[:1]
+    assert to_list(from_list([None, *values], dtype, "f", nullable=True)) == [None, *values]
+
+
+def test_no_nan_or_infinity_leaves_as_json() -> None:
+    column = from_list([1.0, 2.0], DType.FLOAT32, "f")
+    column.raw = np.array([math.nan, -math.inf], "<f4").tobytes()
+    assert to_list(column) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (DType.INT32, 2**31), (DType.INT64, 2**63), (DType.INT64, 1.0), (DType.INT64, True), (DType.FLOAT64, True),
+        (DType.FLOAT32, 1e39), (DType.FLOAT64, math.nan), (DType.BOOL, 1), (DType.STRING, "a\x00b"),
+        (DType.TIMESTAMP, "2013-11-03T14:00:00"), (DType.TIMESTAMP, 5), (DType.STRING, None), (DType.STRING, "x" * 5000),
+    ],
+)  # fmt: skip
+def test_elements_are_named(dtype: DType, value: Any) -> None:
+    good: dict[DType, Any] = {DType.STRING: "a", DType.BOOL: True, DType.TIMESTAMP: "2013-11-03T14:00:00Z"}
+    with pytest.raises(MizzenError) as caught:
+        from_list([good.get(dtype, 1), value], dtype, "entities.tailnum")
+    assert caught.value.field == "entities.tailnum[1]"
+    assert caught.value.field in caught.value.message
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT8", "UINT64", "BOOL", "BYTES", "FP16"])
+def test_infer_json_goes_round(datatype: str) -> None:
+    data: list[Any] = {"BOOL": [True, False], "BYTES": ["é", ""]}.get(datatype, [1, 2])
+    body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": datatype, "data": [data]}]}
+    request, binary = infer_request(orjson.dumps(body), "m", "", None)
+    checked(request.inputs[0], 0)
+    answer, head = infer_body(InferAnswer("m", "1", request.inputs), binary)
+    assert head is None
+    assert orjson.loads(answer)["outputs"][0]["data"] == data
+
+
+def test_bytes_of_another_length_are_refused() -> None:
+    with pytest.raises(MizzenError, match="needs 8"):
+        checked(Tensor("x", "FP32", (1, 2), b"1234"), 0)
+    with pytest.raises(MizzenError):
+        checked(Tensor("x", "FP32", (2**31, 2**31), b""), 0)
+
+
+def test_binary_by_output() -> None:
+    binary = Binary(all_outputs=True, by_name={"y": False})
+    assert (binary.wants("x"), binary.wants("y")) == (True, False)
