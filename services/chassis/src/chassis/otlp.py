@@ -11,8 +11,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from chassis.tracing import Span
-
 _PROPAGATOR = TraceContextTextMapPropagator()
 _KINDS = {
     "internal": trace.SpanKind.INTERNAL,
@@ -56,7 +54,7 @@ class OtlpTracing:
 
     def span(
         self, name: str, parent: str = "", kind: str = "internal", attributes: Mapping[str, Any] | None = None
-    ) -> Span:
+    ) -> _OtlpSpan:
         context = _PROPAGATOR.extract({"traceparent": parent}) if parent else None
         return _OtlpSpan(self._tracer.start_span(name, context, _KINDS[kind], attributes))
 
