@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from chassis.errors import Unavailable
 
+from chassis.errors import Unavailable
 from monitoring.domain.model import (
     Appended,
     Delivery,

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from chassis.values import encode
 
+from chassis.values import encode
 from mizzen.monitoring.v1 import record_pb2
 
 DAY_US = 86_400_000_000
@@ -99,6 +99,4 @@ def asked(request_id: str, event_time_us: int, *, answerable: bool, collection: 
 
 def batch(records: Sequence[Any], first: int = 1, writer: str = "gateway/1") -> bytes:
     """A stream entry's payload."""
-    return bytes(
-        record_pb2.RecordBatch(writer=writer, first_sequence=first, records=records).SerializeToString()
-    )
+    return bytes(record_pb2.RecordBatch(writer=writer, first_sequence=first, records=records).SerializeToString())

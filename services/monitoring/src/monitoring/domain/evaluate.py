@@ -35,6 +35,8 @@ MAX_WINDOWS = 400
 # Rows loaded in one go; a window never brings more than the log's sample size.
 _ROWS_AT_ONCE = 400_000
 _CALIBRATING_WINDOWS = 4
+_LABELS_PAUSE_S = 3.0
+_NO_LABELS = "the label store does not answer: quality is missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Evaluate:
         self._definitions = definitions
         self._clock = clock
         self._scored: dict[tuple[str, str], dict[Window, _Scored]] = {}
+        self._labels_again_at_s = 0.0
         self._busy = asyncio.Semaphore(2)
 
     async def report(self, tenant: str, endpoint: str, from_us: int = 0, to_us: int = 0) -> Report:
@@ -128,10 +131,15 @@ class Evaluate:
     ) -> dict[Window, Labelled] | None:
         if policy.label_output is None:
             return None
+        if self._clock.monotonic_s() < self._labels_again_at_s:
+            notices.append(_NO_LABELS)
+            return None
         try:
             found = await self._labels.labelled(tenant, endpoint, policy.label_output, policy.window_us)
         except MizzenError:
-            notices.append("the label store does not answer: quality is missing")
+            # The next reports don't wait for it as well.
+            self._labels_again_at_s = self._clock.monotonic_s() + _LABELS_PAUSE_S
+            notices.append(_NO_LABELS)
             return None
         return {labelled.window: labelled for labelled in found}
 
