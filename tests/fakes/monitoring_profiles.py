@@ -11,21 +11,21 @@ def column_profile(values: Sequence[Any] | np.ndarray) -> dict[str, Any]:
     array = np.asarray(values)
     if array.dtype.kind in "OU":
         known = [value for value in array.tolist() if value is not None]
-        names, counts = np.unique(np.array(known, dtype=str), return_counts=True)
-        categories = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        names, found = np.unique(np.array(known, dtype=str), return_counts=True)
+        categories = dict(zip(names.tolist(), found.tolist(), strict=True))
         nulls = 1 - len(known) / len(array)
         return {"kind": "categorical", "nulls": nulls, "categories": categories, "constant": len(categories) < 2}
     numbers = array.astype(np.float64)
     known_numbers = numbers[~np.isnan(numbers)]
     quantiles = np.quantile(known_numbers, np.linspace(0, 1, 101))
     edges = np.unique(quantiles[::10])
-    counts = np.histogram(known_numbers, edges)[0] if len(edges) > 1 else np.empty(0)
+    counts = np.histogram(known_numbers, edges)[0].tolist() if len(edges) > 1 else []
     return {
         "kind": "numeric",
         "nulls": float(np.isnan(numbers).mean()),
         "quantiles": quantiles.tolist(),
         "edges": edges.tolist(),
-        "counts": counts.tolist(),
+        "counts": counts,
         "constant": len(edges) < 2,
     }
 
