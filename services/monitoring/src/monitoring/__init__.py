@@ -1,0 +1,1 @@
+"""Records, drift, late labels and reports."""
