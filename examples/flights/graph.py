@@ -21,7 +21,8 @@ class _Graph:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        # Not ascontiguousarray: it makes a list of one out of a number, and a Gather by a list keeps the axis.
+        self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name
 
     def node(self, operator: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: object) -> str:
@@ -43,7 +44,11 @@ def to_onnx(network: Network, vocabulary: Sequence[Sequence[str]], slope: float,
             weight, bias = weight * np.float32(slope), bias * np.float32(slope) + np.float32(offset)
         constants = [graph.constant(f"{name}_weight", weight), graph.constant(f"{name}_bias", bias)]
         hidden = graph.node("Gemm", [hidden, *constants], f"{name}_sum", transB=1)
-        hidden = graph.node("Sigmoid", [hidden], "probability") if name == "last" else graph.node("Relu", [hidden], f"{name}_out")
+        hidden = (
+            graph.node("Sigmoid", [hidden], "probability")
+            if name == "last"
+            else graph.node("Relu", [hidden], f"{name}_out")
+        )
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -59,7 +64,7 @@ def to_onnx(network: Network, vocabulary: Sequence[Sequence[str]], slope: float,
         ir_version=IR_VERSION,
         producer_name="mizzen",
     )
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -74,7 +79,11 @@ def _numbers(graph: _Graph, network: Network) -> list[str]:
     centred = graph.node("Sub", [filled, graph.constant("mean", network.mean.numpy())], "centred")
     scaled = graph.node("Div", [centred, graph.constant("deviation", network.deviation.numpy())], "scaled")
     ends = [graph.constant("lowest", np.float32(-CLIP)), graph.constant("highest", np.float32(CLIP))]
-    return [bins, graph.node("Clip", [scaled, *ends], "clipped"), graph.node("Cast", [missing], "flags", to=TensorProto.FLOAT)]
+    return [
+        bins,
+        graph.node("Clip", [scaled, *ends], "clipped"),
+        graph.node("Cast", [missing], "flags", to=TensorProto.FLOAT),
+    ]
 
 
 def _words(graph: _Graph, network: Network, vocabulary: Sequence[Sequence[str]]) -> list[str]:
