@@ -1,0 +1,1 @@
+"""Online feature reads and writes, on-demand features, training sets and materialization."""

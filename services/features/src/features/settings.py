@@ -43,7 +43,7 @@ class Settings(ServiceSettings, Definitions, OnlineStore):
     model_config = SettingsConfigDict(env_prefix="MIZZEN_FEATURES_")
     room: ClassVar[str] = "features"
 
-    port: int = Field(8101, ge=0, le=65535, description="gRPC port.")
+    port: int = Field(8101, ge=0, le=65535, description="gRPC port; 0 takes a free one.")
     ops_port: int = Field(8181, ge=0, le=65535, description="HTTP port of healthz, readyz and metrics.")
     store_timeout_ms: int = Field(
         250,

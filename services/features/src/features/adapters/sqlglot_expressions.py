@@ -8,8 +8,8 @@ import sqlglot
 from sqlglot import expressions as sql
 
 from chassis.errors import InvalidArgument
+from features.domain.comparisons import COMPARISONS
 from features.domain.expression import (
-    COMPARISONS,
     Case,
     Choice,
     ColumnOf,
