@@ -37,7 +37,7 @@ class FastFeatures(FakeFeatures):
         super().__init__()
         self.answers: dict[tuple[str, ...], Any] = {}
 
-    async def Read(self, request: Any, context: Any) -> Any:
+    async def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
         results = []
         for item in request.items:
             key = tuple(item.refs)
@@ -58,7 +58,7 @@ class FastTriton(FakeTriton):
         config.max_batch_size = 64
         return config
 
-    async def ModelInfer(self, request: Any, context: Any) -> Any:
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         rows = request.inputs[0].shape[0]
         name = "y" if request.model_name == "echo" else "probability"
         response = oip.ModelInferResponse(model_name=request.model_name, model_version="1")
@@ -145,6 +145,7 @@ async def main(seconds: float) -> None:
     gateway = subprocess.Popen(["taskset", "-c", "0", *command], env=env, stdout=subprocess.DEVNULL)  # noqa: ASYNC220
     os.sched_setaffinity(0, {1})
     cases = {
+        "nothing (GET /v2/health/live)": b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n",
         "predict 1 row, 3 columns": post(
             "/v1/endpoints/late:predict", {"entities": {"tailnum": ["N14228"]}, "inputs": {"distance": [10.0]}}
         ),

@@ -52,6 +52,9 @@ def _plan(endpoint: Definition, catalog: Catalog) -> EndpointPlan:
         entities=_fields(spec.entities),
         inputs=_fields(spec.inputs),
         references=references,
+        firsts=tuple(
+            {reference.partition(":")[0]: at for at, reference in reversed(list(enumerate(references)))}.values()
+        ),
         join_keys=tuple(join_keys),
         view_inputs=tuple(view_inputs),
         tensors=tuple(TensorPlan(tensor.name, tensor.datatype, tensor.features) for tensor in spec.model.tensors),

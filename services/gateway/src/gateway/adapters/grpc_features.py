@@ -35,7 +35,7 @@ class GrpcFeatures:
         self._retry = retry
         self._clock = clock
         self._coalescer: Coalescer[_Item, features_pb2.ReadResult | MizzenError] = Coalescer(
-            self._send, max_items=64, max_wait_s=0.0005, clock=clock, observe=observe
+            self._send, max_items=64, max_wait_s=0.001, clock=clock, observe=observe
         )
         # References of an endpoint are the same in every request: they are copied as a message, not one by one.
         self._templates: dict[tuple[str, ...], features_pb2.ReadItem] = {}
@@ -111,9 +111,10 @@ class WireRows(FeatureRows):
         rows = self._rows
         return [read_values(column.values, rows, "") for column in self.result.columns]
 
-    def has_status(self, status: Status) -> bool:
+    def has_status(self, status: Status, columns: Sequence[int]) -> bool:
         """See FeatureRows."""
-        return any(status in column.statuses for column in self.result.columns)
+        found = self.result.columns
+        return any(status in found[index].statuses for index in columns)
 
 
 def _rows(result: features_pb2.ReadResult, references: Sequence[str], rows: int) -> FeatureRows:

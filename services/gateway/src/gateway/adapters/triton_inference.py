@@ -124,7 +124,7 @@ class TritonInference:
             found = self._coalescers[key] = Coalescer(
                 lambda items: self._send(items, info.max_batch_size),
                 max_items=64,
-                max_wait_s=0.0005,
+                max_wait_s=0.001,
                 clock=self._clock,
                 observe=self._observe,
             )

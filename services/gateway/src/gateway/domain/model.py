@@ -95,9 +95,9 @@ class FeatureRows:
         """Values alone, one per reference."""
         return [feature.column for feature in self.columns]
 
-    def has_status(self, status: Status) -> bool:
-        """Whether any value has that status."""
-        return any(status in feature.statuses for feature in self.columns)
+    def has_status(self, status: Status, columns: Sequence[int]) -> bool:
+        """Whether any value of these columns has that status."""
+        return any(status in self.columns[index].statuses for index in columns)
 
     def replaced(self, columns: list[FeatureColumn]) -> "FeatureRows":
         """The same read with other columns."""
@@ -162,6 +162,8 @@ class EndpointPlan:
     entities: tuple[Field, ...]
     inputs: tuple[Field, ...]
     references: tuple[str, ...]
+    # The first column of each view: the columns of one view are unavailable together.
+    firsts: tuple[int, ...]
     # Entities and inputs that the views of `references` read.
     join_keys: tuple[str, ...]
     view_inputs: tuple[str, ...]

@@ -109,7 +109,9 @@ class Predictor:
         record.routes = [route.service for route in plan.routes]
         record.model_versions = [parts[i][0].version if i in parts else "" for i in range(len(plan.routes))]
         record.outputs = _merged(plan, parts, request.rows)
-        record.degraded = rows is not None and plan.default_when_down and rows.has_status(Status.UNAVAILABLE)
+        record.degraded = (
+            rows is not None and plan.default_when_down and rows.has_status(Status.UNAVAILABLE, plan.firsts)
+        )
         record.timings_ms = {
             "features": round((read - started) * 1e3, 3),
             "infer": round((done - read) * 1e3, 3),
