@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from pgvector import SparseVector
+
 from retrieval.adapters.postgres_pool import PostgresPool
-from retrieval.adapters.postgres_rows import ChunkRow, chunk_rows, document_of
+from retrieval.adapters.postgres_rows import DIMENSIONS, ChunkRow, chunk_rows, document_of
 from retrieval.adapters.postgres_search import search
 from retrieval.domain.model import CollectionCounts, Document, DocumentInput, Found, IndexedDocument, Probe, Scope
 from retrieval.domain.ports import Rank
@@ -144,24 +146,25 @@ async def _insert_labels(connection: Any, tenant: str, collection: str, document
 async def _insert_chunks(
     connection: Any, tenant: str, collection: str, rows: Sequence[ChunkRow], average_length: float
 ) -> None:
+    weighed = [(row, row.weights(average_length)) for row in rows]
     await connection.executemany(
         _INSERT_CHUNK,
         [
             (
                 *(tenant, collection, row.number, row.document, row.chunk.chunk.position, row.chunk.chunk.heading),
                 *(row.chunk.chunk.text, row.chunk.chunk.line_start, row.chunk.chunk.line_end, row.length),
-                *(list(row.counts), row.weights(average_length)),
+                *(list(row.counts), SparseVector(weights, DIMENSIONS)),
             )
-            for row in rows
+            for row, weights in weighed
         ],
     )
     await connection.executemany(
         "insert into embeddings values ($1, $2, $3, $4, $5)",
         [(tenant, collection, row.number, row.document, row.chunk.vector) for row in rows],
     )
-    pairs = sorted((term, row.number) for row in rows for term in row.counts)
-    terms, numbers = [term for term, _ in pairs], [number for _, number in pairs]
-    await connection.execute(_INSERT_POSTINGS, tenant, collection, terms, numbers)
+    postings = sorted((term, row.number, value) for row, weights in weighed for term, value in weights.items())
+    terms, numbers, values = (list(column) for column in zip(*postings, strict=True)) if postings else ([], [], [])
+    await connection.execute(_INSERT_POSTINGS, tenant, collection, terms, numbers, values)
     frequencies = sorted(Counter(terms).items())
     await connection.execute(
         _ADD_TERMS, tenant, collection, [term for term, _ in frequencies], [count for _, count in frequencies]
@@ -214,7 +217,8 @@ insert into chunks values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 
 _INSERT_POSTINGS = """
-insert into postings select $1, $2, term, chunk from unnest($3::integer[], $4::bigint[]) as given (term, chunk)
+insert into postings (tenant, collection, term, chunk, weight)
+select $1, $2, term, chunk, weight from unnest($3::integer[], $4::bigint[], $5::real[]) as given (term, chunk, weight)
 """
 
 _ADD_TERMS = """

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from pgvector import SparseVector
-
 from retrieval.domain import lexical
 from retrieval.domain.model import Document, IndexedChunk, IndexedDocument, Passage, Ranked
 
@@ -37,11 +35,10 @@ class ChunkRow:
         """Terms, repeats counted."""
         return sum(self.counts.values())
 
-    def weights(self, average_length: float) -> SparseVector:
+    def weights(self, average_length: float) -> dict[int, float]:
         """BM25 weights by dimension; the query's rarities are the other factor."""
         length = self.length
-        values = {term: lexical.weight(count, length, average_length) for term, count in self.counts.items()}
-        return SparseVector(values, DIMENSIONS)
+        return {term: lexical.weight(count, length, average_length) for term, count in self.counts.items()}
 
 
 def chunk_rows(documents: Sequence[IndexedDocument], numbers: Sequence[int]) -> list[ChunkRow]:

@@ -17,8 +17,8 @@ EXACT_ROWS = 5_000
 EXACT_SHARE = 0.05
 EXACT_MOST = 50_000
 """Where the scope is less than EXACT_SHARE of the table it is compared one by one up to EXACT_MOST rows (some 50 ms)."""
-POSTINGS = 2_000
-"""Postings of the rarest terms that are read to find lexical candidates; commoner terms only count in the score."""
+POSTINGS = 5_000
+"""Postings of the rarest terms that are read to find lexical candidates; commoner terms only count in the full score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,10 @@ async def search(connection: Any, scope: Scope, probe: Probe, rank: Rank) -> Fou
     exact = probe.vector is not None and await _narrow(connection, rows)
     sparse = SparseVector(rarities, DIMENSIONS)
     sql = _candidates_sql(probe, exact=exact, lexical=bool(rarities), filtered=documents is not None)
+    leading = statistics.leading_terms()
+    weights = [rarities[term] for term in leading]
     found = await connection.fetch(
-        sql, scope.tenant, scope.collection, probe.vector, statistics.leading_terms(), sparse, documents
+        sql, scope.tenant, scope.collection, probe.vector, leading, sparse, documents, weights
     )
     dense = _column(found, "dense") if probe.vector is not None else None
     bm25 = _column(found, "lexical") if probe.terms else None
@@ -101,10 +103,12 @@ def _candidates_sql(probe: Probe, *, exact: bool, lexical: bool, filtered: bool)
             f"order by {distance} limit {int(probe.candidates)})"
         )
     if lexical:
+        member = f"join chunks c on c.tenant = $1 and c.collection = $2 and c.chunk = p.chunk {only.format('c.')}"
         parts.append(
-            "(select c.chunk from (select distinct chunk from postings where tenant = $1 and collection = $2 "  # noqa: S608
-            "and term = any($4::integer[])) p join chunks c on c.tenant = $1 and c.collection = $2 and c.chunk = p.chunk "
-            f"{only.format('c.')} order by c.weights <#> $5 limit {int(probe.candidates)})"
+            "(select p.chunk from unnest($4::integer[], $7::real[]) as wanted (term, rarity) "  # noqa: S608
+            "join postings p on p.tenant = $1 and p.collection = $2 and p.term = wanted.term "
+            f"{member if filtered else ''} group by p.chunk order by sum(p.weight * wanted.rarity) desc, p.chunk "
+            f"limit {int(probe.candidates)})"
         )
     near = "-(e.embedding <#> $3)" if probe.vector is not None else "0.0::float8"
     union = " union ".join(parts) or "select 0::bigint where false"
@@ -113,7 +117,8 @@ def _candidates_sql(probe: Probe, *, exact: bool, lexical: bool, filtered: bool)
         f"select f.chunk, {near} as dense, -(c.weights <#> $5) as lexical from ({union}) f(chunk) "  # noqa: S608
         "join chunks c on c.tenant = $1 and c.collection = $2 and c.chunk = f.chunk "
         "join embeddings e on e.tenant = $1 and e.collection = $2 and e.chunk = f.chunk "
-        "where ($3::vector is null or true) and ($4::integer[] is null or true) and ($6::text[] is null or true)"
+        "where ($3::vector is null or true) and ($4::integer[] is null or true) and ($6::text[] is null or true) "
+        "and ($7::real[] is null or true)"
     )
 
 
