@@ -14,6 +14,7 @@ A new field of a known shape is a new column without any change here; one of an 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -198,20 +199,26 @@ def prepare(record: Any) -> Prepared:
         entries = getattr(record, prefix)
         columns.extend((f"{prefix}.{name}", *_elements(entries[name], rows, name)) for name in sorted(entries))
     views: dict[int, str] = {}
+    present = b"\x01" * rows
     for feature in record.features:
-        columns.append((f"features.{feature.ref}", *_elements(feature.values, rows, feature.ref)))
-        statuses = feature.statuses or b"\x01" * rows
-        columns.append(
-            (f"features.{feature.ref}.status", values_pb2.DTYPE_BOOL, 0, _sized(statuses, rows, feature.ref), b"")
-        )
+        ref = feature.ref
+        name, status_name = _feature_names(ref)
+        columns.append((name, *_elements(feature.values, rows, ref)))
+        statuses = feature.statuses or present
+        columns.append((status_name, values_pb2.DTYPE_BOOL, 0, _sized(statuses, rows, ref), b""))
         if feature.timestamps_index:
-            views.setdefault(feature.timestamps_index - 1, feature.ref.partition(":")[0])
+            views.setdefault(feature.timestamps_index - 1, ref.partition(":")[0])
     for index, stamps in enumerate(record.timestamps_us):
         view = views.get(index, str(index))
         piece = _sized(stamps, rows * 8, "timestamps_us")
         nulls = (np.frombuffer(piece, "<i8") == 0).tobytes()
         columns.append((f"timestamps_us.{view}", values_pb2.DTYPE_TIMESTAMP, 1, piece, nulls))
     return Prepared(columns)
+
+
+@lru_cache(65536)
+def _feature_names(ref: str) -> tuple[str, str]:
+    return f"features.{ref}", f"features.{ref}.status"
 
 
 def _sized(data: bytes, size: int, name: str) -> bytes:
@@ -221,26 +228,34 @@ def _sized(data: bytes, size: int, name: str) -> bytes:
 
 
 def _elements(values: Any, rows: int, name: str) -> tuple[int, int, Any, bytes]:
-    width = max(1, values.width)
-    nulls = values.nulls and _sized(values.nulls, rows, name)
-    kind = values.WhichOneof("data")
-    if values.dtype == values_pb2.DTYPE_STRING:
+    dtype = values.dtype
+    width = values.width or 1
+    nulls = values.nulls
+    if nulls:
+        _sized(nulls, rows, name)
+    if dtype == values_pb2.DTYPE_STRING:
         texts = list(values.strings.values)
         if len(texts) != rows * width:
             raise BadRecordError(f"{name} has {len(texts)} texts, not {rows * width}")
-        return values.dtype, width, texts, nulls
-    if values.dtype not in _ARROW_DTYPES:
+        return dtype, width, texts, nulls
+    if dtype not in _ARROW_DTYPES:
         raise BadRecordError(f"{name} has no known dtype")
-    numpy_dtype = _ARROW_DTYPES[values.dtype][1]
-    if kind == "raw":
-        return values.dtype, width, _sized(values.raw, rows * width * numpy_dtype.itemsize, name), nulls
-    if kind is None or kind == "strings":
+    numpy_dtype = _ARROW_DTYPES[dtype][1]
+    raw = values.raw
+    if raw:
+        return dtype, width, _sized(raw, rows * width * numpy_dtype.itemsize, name), nulls
+    return dtype, width, _packed(values, rows * width, numpy_dtype, name), nulls
+
+
+def _packed(values: Any, count: int, numpy_dtype: np.dtype[Any], name: str) -> bytes:
+    kind = values.WhichOneof("data")
+    if kind in (None, "raw", "strings"):
         raise BadRecordError(f"{name} has no numbers")
     try:
         array = np.array(getattr(values, kind).values, dtype=numpy_dtype)
     except (OverflowError, ValueError) as error:
         raise BadRecordError(f"{name} does not fit its dtype") from error
-    return values.dtype, width, _sized(array.tobytes(), rows * width * numpy_dtype.itemsize, name), nulls
+    return _sized(array.tobytes(), count * numpy_dtype.itemsize, name)
 
 
 def _array(column: _Column) -> pa.Array:

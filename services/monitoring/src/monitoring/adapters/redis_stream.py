@@ -27,7 +27,7 @@ class RedisStream:
         *,
         collect_s: float = 0.0,
         block_ms: int = 500,
-        count: int = 500,
+        count: int = 32,
         dead_ms: int = _DEAD_MS,
     ) -> None:
         """`collect_s` is how long a read waits for more once something came, seconds; `count` entries at most a read; an entry
