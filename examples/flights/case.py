@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 from data import table_path
 
-from catalog import Endpoint, read_directory
+from catalog import read_directory
+from catalog.endpoint import Example
 
 HERE = Path(__file__).parent
 ENDPOINT = "flight-delay"
@@ -18,12 +19,15 @@ OUTPUT = "probability"
 
 
 def case(root: Path) -> dict[str, Any]:
-    """Endpoint, request, title, output and truth, as `mizzen up` shows them. LookupError when the tables under `root` lack the flight."""
+    """Endpoint, request, title, output and truth, as `mizzen up` shows them.
+
+    LookupError when the tables under `root` lack the flight.
+    """
     endpoint = read_directory(HERE).endpoints[ENDPOINT]
     example = endpoint.spec.example
     if example is None:
         raise LookupError(f"Endpoint {ENDPOINT} has no example")
-    flight, dep_delay, arr_delay, departure = _found(endpoint, root)
+    flight, dep_delay, arr_delay, departure = _found(example, root)
     told = {key: values[0] for key, values in example.entities.items()}
     return {
         "endpoint": ENDPOINT,
@@ -34,9 +38,8 @@ def case(root: Path) -> dict[str, Any]:
     }
 
 
-def _found(endpoint: Endpoint, root: Path) -> tuple[int, float, float, str]:
-    assert endpoint.spec.example is not None
-    entities, inputs = endpoint.spec.example.entities, endpoint.spec.example.inputs
+def _found(example: Example, root: Path) -> tuple[int, float, float, str]:
+    entities, inputs = example.entities, example.inputs
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'")
         row = connection.execute(

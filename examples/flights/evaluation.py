@@ -37,7 +37,11 @@ def reliability(late: Floats, probability: Floats) -> list[dict[str, float]]:
     """Mean probability and share of late flights of ECE_BINS bins of equal width, empty ones left out."""
     bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)
     return [
-        {"rows": int(chosen.sum()), "probability": float(probability[chosen].mean()), "late": float(late[chosen].mean())}
+        {
+            "rows": int(chosen.sum()),
+            "probability": float(probability[chosen].mean()),
+            "late": float(late[chosen].mean()),
+        }
         for chosen in (bins == number for number in range(ECE_BINS))
         if chosen.any()
     ]

@@ -1,7 +1,8 @@
 """The model: a small network over bins of numbers and embeddings of words, in torch.
 
-Missing numbers are imputed with the training median and flagged. Each number enters twice: scaled, and as its position in each of its
-training quantile bins, which lets the first layer bend at every bin's edge. Words enter as codes, 0 for one that training did not see.
+Missing numbers are imputed with the training median and flagged. Each number enters twice: scaled, and as its
+position in each of its training quantile bins, which lets the first layer bend at every bin's edge. Words enter as
+codes, 0 for one that training did not see.
 """
 
 from __future__ import annotations
@@ -56,7 +57,11 @@ class Network(nn.Module):
             self.register_buffer(name, torch.from_numpy(getattr(scaling, name)))
         self.embeddings = nn.ModuleList(nn.Embedding(size, embedding_width(size)) for size in sizes)
         wide = len(scaling.median) * (BINS + 2) + sum(embedding_width(size) for size in sizes)
-        self.first, self.second, self.last = nn.Linear(wide, hidden[0]), nn.Linear(hidden[0], hidden[1]), nn.Linear(hidden[1], 1)
+        self.first, self.second, self.last = (
+            nn.Linear(wide, hidden[0]),
+            nn.Linear(hidden[0], hidden[1]),
+            nn.Linear(hidden[1], 1),
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:

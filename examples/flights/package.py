@@ -86,7 +86,9 @@ def _config(data: TrainingSet, trained: Trained, schema_hash: str, fitted: NDArr
 def _baseline(data: TrainingSet, fitted: NDArray[np.bool_]) -> dict[str, float | str]:
     """What is typical of each column: the median of a number, the most frequent word."""
     medians = np.nanmedian(data.numeric[fitted], axis=0)
-    baseline: dict[str, float | str] = {ref: round(float(value), 5) for ref, value in zip(data.numeric_refs, medians, strict=True)}
+    baseline: dict[str, float | str] = {
+        ref: round(float(value), 5) for ref, value in zip(data.numeric_refs, medians, strict=True)
+    }
     for ref, column in zip(data.categorical_refs, data.categorical[fitted].T, strict=True):
         values, counts = np.unique(column, return_counts=True)
         baseline[ref] = str(values[np.argmax(counts)])
@@ -121,10 +123,28 @@ def _plots(data: TrainingSet, trained: Trained) -> dict[str, str]:
     bins = [(each["probability"], each["late"]) for each in reliability(late, probability)]
     curve = list(zip(*(side.tolist() for side in roc_curve(late, probability)), strict=True))
     months = [(int(month), each["roc_auc"]) for month, each in trained.evaluation["by_month"].items()]
-    across = Axis("month of 2013; fitted to September, calibrated on October", [(number, name) for number, name in enumerate(MONTHS, 1)])
+    across = Axis(
+        "month of 2013; fitted to September, calibrated on October",
+        [(number, name) for number, name in enumerate(MONTHS, 1)],
+    )
     diagonal = ((0.0, 0.0), (1.0, 1.0))
     return {
-        "reliability": plot("Calibration, November and December", share, rate, [Line("network", bins, is_marked=True), Line("perfect", diagonal, is_dashed=True)]),
-        "roc": plot("ROC, November and December", axis("false positive rate", 0, 1, 5), axis("true positive rate", 0, 1, 5), [Line("network", curve), Line("chance", diagonal, is_dashed=True)]),
-        "auc-by-month": plot("ROC-AUC by month", across, axis("ROC-AUC", 0.6, 0.85, 5, digits=2), [Line("network", months, is_marked=True)]),
+        "reliability": plot(
+            "Calibration, November and December",
+            share,
+            rate,
+            [Line("network", bins, is_marked=True), Line("perfect", diagonal, is_dashed=True)],
+        ),
+        "roc": plot(
+            "ROC, November and December",
+            axis("false positive rate", 0, 1, 5),
+            axis("true positive rate", 0, 1, 5),
+            [Line("network", curve), Line("chance", diagonal, is_dashed=True)],
+        ),
+        "auc-by-month": plot(
+            "ROC-AUC by month",
+            across,
+            axis("ROC-AUC", 0.6, 0.85, 5, digits=2),
+            [Line("network", months, is_marked=True)],
+        ),
     }

@@ -53,7 +53,8 @@ def plot(title: str, across: Axis, up: Axis, lines: Sequence[Line]) -> str:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline fill="none" stroke="{color}" stroke-width="2"{dash} points="{path}"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in places if line.is_marked]
-        parts.append(f'<text x="{WIDTH - RIGHT - 6}" y="{HEIGHT - BOTTOM - 10 - 16 * number}" text-anchor="end" fill="{color}">{_escaped(line.name)}</text>')
+        place = f'x="{WIDTH - RIGHT - 6}" y="{HEIGHT - BOTTOM - 10 - 16 * number}"'
+        parts.append(f'<text {place} text-anchor="end" fill="{color}">{_escaped(line.name)}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -1,6 +1,7 @@
 """Trains the flight-delay model and writes its package: `python train.py --root OFFLINE_ROOT --output MODEL_DIRECTORY`.
 
-Fitted on January to September, everything chosen and calibrated on October, measured on November and December, which decide nothing.
+Fitted on January to September, everything chosen and calibrated on October, measured on November and December, which
+decide nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from baselines import boosting, logistic_regression
 from data import prepare
@@ -23,6 +25,7 @@ from package import Trained, point_to, write
 from training_set import HERE, TrainingSet, build
 
 FITTED, CHOSEN, TESTED = range(1, 10), (10,), (11, 12)
+AGREEMENT = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,9 @@ def encode(categorical: NDArray[np.str_], fitted: NDArray[np.bool_]) -> Words:
     """Codes by the values of the `fitted` rows alone."""
     vocabulary = [sorted(set(column[fitted].tolist())) for column in categorical.T]
     places = [{value: code for code, value in enumerate(values, 1)} for values in vocabulary]
-    codes = [[place.get(word, 0) for word in column.tolist()] for place, column in zip(places, categorical.T, strict=True)]
+    codes = [
+        [place.get(word, 0) for word in column.tolist()] for place, column in zip(places, categorical.T, strict=True)
+    ]
     return Words(vocabulary, np.asarray(codes, dtype=np.int64).T)
 
 
@@ -53,7 +58,9 @@ def calibrate(logits: Floats, late: Floats) -> tuple[float, float]:
     line, rows = np.array([1.0, 0.0]), np.stack([logits, np.ones_like(logits)], axis=1)
     for _ in range(30):
         probability = 1 / (1 + np.exp(-rows @ line))
-        step = np.linalg.solve(rows.T @ (rows * (probability * (1 - probability))[:, None]), rows.T @ (probability - late))
+        step = np.linalg.solve(
+            rows.T @ (rows * (probability * (1 - probability))[:, None]), rows.T @ (probability - late)
+        )
         line -= step
         if np.abs(step).max() < 1e-10:
             break
@@ -69,7 +76,10 @@ def train(data: TrainingSet, fitting: Fitting | None = None) -> Trained:
     fitted, chosen = np.isin(data.month, FITTED), np.isin(data.month, CHOSEN)
     words = encode(data.categorical, fitted)
     network = Network(
-        fit_scaling(data.numeric[fitted]), tuple(len(values) + 1 for values in words.vocabulary), fitting.hidden, fitting.dropout
+        fit_scaling(data.numeric[fitted]),
+        tuple(len(values) + 1 for values in words.vocabulary),
+        fitting.hidden,
+        fitting.dropout,
     )
     numeric, codes, late = torch.from_numpy(data.numeric), torch.from_numpy(words.codes), torch.from_numpy(data.late)
     rows = torch.from_numpy(fitted)
@@ -78,12 +88,24 @@ def train(data: TrainingSet, fitting: Fitting | None = None) -> Trained:
     logits, truth = logits_of(network, numeric, codes), data.late.astype(np.float64)
     slope, offset = calibrate(logits[chosen], truth[chosen])
     probability = 1 / (1 + np.exp(-(slope * logits + offset)))
+    model = to_onnx(network.eval(), words.vocabulary, slope, offset)
+    check_agreement(model, data, probability)
     return Trained(
-        model=to_onnx(network.eval(), words.vocabulary, slope, offset),
+        model=model,
         vocabulary=dict(zip(data.categorical_refs, words.vocabulary, strict=True)),
         probability=probability,
         evaluation=evaluate(data, words, probability),
     )
+
+
+def check_agreement(model: bytes, data: TrainingSet, probability: Floats) -> None:
+    """Raises ArithmeticError when the graph answers other probabilities than the network that it was made from."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    rows = np.arange(0, len(probability), 50)
+    given = {"numeric": data.numeric[rows], "categorical": data.categorical[rows].astype(object)}
+    furthest = float(np.abs(session.run(["probability"], given)[0][:, 0] - probability[rows]).max())
+    if not furthest < AGREEMENT:
+        raise ArithmeticError(f"the ONNX graph's answers differ from the network's by up to {furthest:.2g}")
 
 
 def evaluate(data: TrainingSet, words: Words, probability: Floats) -> dict[str, Any]:
@@ -101,11 +123,15 @@ def evaluate(data: TrainingSet, words: Words, probability: Floats) -> dict[str, 
         "label": "arr_delay > 15 minutes",
         "months": {name: list(months) for name, months in parts.items()},
         "models": {
-            model: {part: metrics(truth[np.isin(data.month, months)], answer[np.isin(data.month, months)]) for part, months in parts.items()}
+            model: {
+                part: metrics(truth[np.isin(data.month, months)], answer[np.isin(data.month, months)])
+                for part, months in parts.items()
+            }
             for model, answer in answers.items()
         },
         "by_month": {
-            str(month): metrics(truth[data.month == month], probability[data.month == month]) for month in np.unique(data.month).tolist()
+            str(month): metrics(truth[data.month == month], probability[data.month == month])
+            for month in np.unique(data.month).tolist()
         },
         "left_out": data.left_out,
     }
@@ -114,20 +140,25 @@ def evaluate(data: TrainingSet, words: Words, probability: Floats) -> dict[str, 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train the flight-delay model and write its package.")
-    parser.add_argument("--root", type=Path, required=True, help="offline root directory; tables are made there when missing")
+    parser.add_argument(
+        "--root", type=Path, required=True, help="offline root directory; tables are made there when missing"
+    )
     parser.add_argument("--output", type=Path, default=HERE / "model", help="package directory, replaced as a whole")
     arguments = parser.parse_args()
     started = time.monotonic()
     prepare(arguments.root)
     print("building the training set", flush=True)
     data = build(arguments.root)
-    print(f"{len(data.late):,} flights, {data.numeric.shape[1]} numbers, {time.monotonic() - started:.0f} s", flush=True)
+    print(
+        f"{len(data.late):,} flights, {data.numeric.shape[1]} numbers, {time.monotonic() - started:.0f} s", flush=True
+    )
     trained = train(data)
     digest = write(arguments.output, data, trained, np.isin(data.month, FITTED))
     if arguments.output == HERE / "model":
         point_to(HERE / "inferenceservice.yaml", digest)
     test = trained.evaluation["models"]["network"]["test"]
-    print(f"ROC-AUC {test['roc_auc']:.4f}, ECE {test['ece']:.4f} on November and December; package {digest}, {time.monotonic() - started:.0f} s")
+    print(f"ROC-AUC {test['roc_auc']:.4f}, ECE {test['ece']:.4f} on November and December")
+    print(f"package {digest} in {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":
