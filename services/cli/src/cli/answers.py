@@ -13,6 +13,7 @@ from catalog import Endpoint
 from cli.settings import Settings
 
 FEATURES_SHOWN = 3
+CASE_TIMEOUT_S = 60.0
 QUOTE_CHARACTERS = 160
 
 
@@ -31,13 +32,17 @@ class Case:
         return {**self.request, "options": {**self.request.get("options", {}), **options}}
 
 
-def find_case(project: Path, endpoint: Endpoint | None, offline: Path) -> Case | None:
+def find_case(project: Path, endpoint: Endpoint | None, offline: Path, environment: Mapping[str, str]) -> Case | None:
     """The project's own case (`case.py`, one JSON object on its output), else the endpoint's example, else None."""
     script = project / "case.py"
     if script.is_file():
         command = [sys.executable, str(script.resolve()), "--root", str(offline)]
-        told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
-        return Case(**told)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=CASE_TIMEOUT_S, env=dict(environment)
+        )
+        if done.returncode:
+            raise RuntimeError(f"{script} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        return Case(**json.loads(done.stdout))
     if endpoint is None or endpoint.spec.example is None:
         return None
     return Case(endpoint.name, endpoint.spec.example.model_dump())

@@ -14,12 +14,12 @@ from rich.live import Live
 
 from catalog import read_directory
 from chassis.errors import MizzenError
-from cli import answers, definitions, jobs, plan
+from cli import definitions, jobs, plan
 from cli import doctor as examination
-from cli import up as steps
+from cli.bring_up import BringUp
 from cli.engines import postgres
 from cli.layout import Layout
-from cli.public_api import ApiError, PublicApi, patiently
+from cli.public_api import ApiError, PublicApi
 from cli.screen import Screen, status_table
 from cli.settings import Settings
 from cli.supervision import control
@@ -78,72 +78,13 @@ def up(
     was_running = control.running(layout) is not None
     try:
         with screen:
-            _bring_up(project, settings, layout, screen, in_front=not detach, question=question, started_at=started_at)
-    except BrokenPipeError:  # whoever read the screen left; what runs is all right
-        sys.stdout = None
+            BringUp(project, settings, layout, screen, started_at).run(question, in_front=not detach)
     except BaseException as error:
         if not was_running:
             _say_and_stop(layout, screen, error)
         raise
     if not detach:
         _stay_in_front(layout, screen)
-
-
-def _bring_up(
-    project: Path,
-    settings: Settings,
-    layout: Layout,
-    screen: Screen,
-    *,
-    in_front: bool,
-    question: str,
-    started_at: float,
-) -> None:
-    prepared = steps.prepare(project, settings, layout, screen)
-    steps.start(prepared, settings, layout, screen, in_front=in_front)
-    api = PublicApi(f"http://127.0.0.1:{settings.gateway_rest_port}")
-    try:
-        steps.fill(project, prepared, layout, api, screen)
-        _show_answers(project, prepared, settings, layout, api, screen, question, started_at)
-    finally:
-        api.close()
-
-
-def _show_answers(
-    project: Path,
-    prepared: steps.Prepared,
-    settings: Settings,
-    layout: Layout,
-    api: PublicApi,
-    screen: Screen,
-    question: str,
-    started_at: float,
-) -> None:
-    catalog = prepared.catalog
-    case = answers.find_case(project, steps.example_endpoint(catalog), layout.volumes / "offline")
-    if case is not None and case.endpoint in catalog.endpoints:
-        told = case
-        with screen.step("first prediction"):
-            answer = patiently(
-                lambda: api.predict(told.endpoint, told.body(features=True, explain=True)), steps.SETTLE_S
-            )
-        first_s = time.monotonic() - started_at
-        screen.line("")
-        for line in answers.prediction_lines(case, answer):
-            screen.line(line)
-        screen.line(f"  {first_s:.1f} s from the command to the first prediction")
-    collection = next(iter(sorted(catalog.collections)), None)
-    if collection is not None:
-        cited = patiently(lambda: api.ask(collection, question), steps.SETTLE_S)
-        screen.line("")
-        for line in answers.answer_lines(question, cited):
-            screen.line(line)
-    screen.line("\nTry it:")
-    for line in answers.try_lines(settings, case, collection, question):
-        screen.line(line)
-    screen.line("\nLook at:")
-    for line in answers.look_lines(settings, case, layout.state):
-        screen.line(line)
 
 
 @_plainly

@@ -14,6 +14,7 @@ from cli.public_api import PublicApi
 from cli.spec import tied
 
 BATCH_CHARACTERS = 200_000
+_running: set["subprocess.Popen[str]"] = set()
 MEDIA_TYPES = {".md": "text/markdown"}
 
 
@@ -40,6 +41,7 @@ def run_job(
             errors="replace",
         ) as process,
     ):
+        _running.add(process)
         try:
             for line in process.stdout or ():
                 file.write(line)
@@ -50,9 +52,17 @@ def run_job(
         except BaseException:
             process.terminate()
             raise
+        finally:
+            _running.discard(process)
     if process.returncode:
         raise JobFailed(f"{' '.join(command[:4])} ended with {process.returncode}:\n" + "\n".join(lines[-15:]))
     return lines[-1] if lines else ""
+
+
+def end_all() -> None:
+    """Tell every job of this process to end, from whichever thread it was started."""
+    for process in list(_running):
+        process.terminate()
 
 
 def prepare_tables(

@@ -7,7 +7,8 @@ from typing import Any, cast
 import httpx2
 
 CALLERS_FAULT = (400, 401, 403, 405, 413, 415, 422)
-RETRY_PAUSE_S = 0.2
+RETRY_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 1.0
 
 
 class ApiError(Exception):
@@ -71,14 +72,15 @@ class PublicApi:
 
 def patiently(call: Any, give_up_s: float) -> Any:
     """Call until it succeeds or can't any more; the last ApiError is raised."""
-    give_up = time.monotonic() + give_up_s
+    give_up, pause_s = time.monotonic() + give_up_s, RETRY_PAUSE_S
     while True:
         try:
             return call()
         except ApiError as error:
             if not error.may_pass or time.monotonic() > give_up:
                 raise
-            time.sleep(RETRY_PAUSE_S)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
 def _problem(answer: httpx2.Response) -> str:

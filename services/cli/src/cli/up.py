@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from cli.supervision import control
 from cli.supervision.status import SupervisorStatus
 
 SETTLE_S = 30.0
+STORE_S = 60.0
 TENANT = "default"
 
 
@@ -31,6 +32,7 @@ class Done:
 
     path: Path
     digests: dict[str, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def read(cls, path: Path) -> "Done":
@@ -44,10 +46,11 @@ class Done:
         return self.digests.get(job) == digest
 
     def note(self, job: str, digest: str) -> None:
-        self.digests[job] = digest
-        partial = self.path.with_suffix(".new")
-        partial.write_text(json.dumps(self.digests))
-        partial.replace(self.path)
+        with self._lock:
+            self.digests[job] = digest
+            partial = self.path.with_suffix(".new")
+            partial.write_text(json.dumps(self.digests))
+            partial.replace(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +84,19 @@ def prepare(project: Path, settings: Settings, layout: Layout, screen: Screen) -
     return Prepared(applied.catalog, specs, plan.service_environment(settings, layout), applied)
 
 
-def start(prepared: Prepared, settings: Settings, layout: Layout, screen: Screen, *, in_front: bool) -> bool:
-    """Start what is missing and wait until all is ready; True when this call started the supervisor. Raises StartFailed."""
+def launch(prepared: Prepared, layout: Layout, *, in_front: bool) -> bool:
+    """Hand the plan to the supervisor; True when this call started it. Raises StartFailed."""
+    return control.start(layout, prepared.specs, in_front=in_front)
+
+
+def await_ready(prepared: Prepared, settings: Settings, layout: Layout, screen: Screen) -> None:
+    """Until every engine and service is ready; names models that tritonserver could not load. Raises StartFailed."""
     with screen.step("engines and services") as step:
-        started = control.start(layout, prepared.specs, in_front=in_front)
         control.wait_all_ready(layout, prepared.specs, settings.start_timeout_s, lambda status: _tell(step, status))
         step.detail = f"{len(prepared.specs)} ready"
     if any(spec.name == "triton" for spec in prepared.specs):
         for reason in models.not_served(settings.triton_http_port):
             screen.line(f"! {reason}", style="yellow")
-    return started
-
-
-def fill(project: Path, prepared: Prepared, layout: Layout, api: PublicApi, screen: Screen) -> None:
-    """Tables, features and documents, as far as they changed; features and documents at the same time."""
-    done = Done.read(layout.run / "done.json")
-    with ThreadPoolExecutor(2) as pool:
-        running = [
-            pool.submit(_fill_features, project, prepared, layout, screen, done),
-            pool.submit(_fill_collections, project, prepared, api, screen, done),
-        ]
-    for each in running:
-        each.result()
 
 
 def example_endpoint(catalog: Catalog) -> Endpoint | None:
@@ -117,7 +111,8 @@ def until(catalog: Catalog) -> str | None:
     return str(example.options["as_of"]) if example and example.options.get("as_of") else None
 
 
-def _fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Screen, done: Done) -> None:
+def fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Screen, done: Done) -> None:
+    """Tables, then feature views, as far as they changed. Needs the online store, and waits for it. Raises JobFailed."""
     if not prepared.catalog.feature_views:
         return
     offline = layout.volumes / "offline"
@@ -130,6 +125,9 @@ def _fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Sc
     if done.is_done("materialize", digest):
         return
     with screen.step("features materialized") as step:
+        control.wait_all_ready(
+            layout, [spec for spec in prepared.specs if spec.name == "valkey"], STORE_S, lambda _: None
+        )
         arguments = ["--until", instant or datetime.now(UTC).isoformat()]
         step.detail = jobs.materialize(
             arguments, prepared.environment, layout.state, layout.log("materialize"), step.say
@@ -137,7 +135,8 @@ def _fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Sc
     done.note("materialize", digest)
 
 
-def _fill_collections(project: Path, prepared: Prepared, api: PublicApi, screen: Screen, done: Done) -> None:
+def fill_collections(project: Path, prepared: Prepared, api: PublicApi, screen: Screen, done: Done) -> None:
+    """Documents of every collection, as far as they changed. Raises ApiError."""
     directory = definitions.project_directory(project)
     for name, collection in sorted(prepared.catalog.collections.items()):
         digest = jobs.sources_digest(collection, directory)
