@@ -8,7 +8,7 @@ from chassis.errors import MizzenError
 from monitoring.domain.ports import Metrics
 
 _log = logging.getLogger(__name__)
-_BACKOFF_S = (0.2, 5.0)
+_BACKOFF_S = (0.2, 2.0)
 
 
 async def repeat(task: str, step: Callable[[], Awaitable[object]], every_s: float, metrics: Metrics) -> None:
