@@ -5,6 +5,7 @@ SIGTERM: not ready, NOT_SERVING → drain seconds, still accepting → stop with
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ async def _main(settings: S, build: Build[S]) -> int:
     _catch_signals(stop, runtime.log)
     try:
         await lifecycle.start(stop)
+        _settle_garbage_collector()
         await stop.wait()
     except OSError as error:
         runtime.log.error("cannot start", error=str(error))
@@ -48,6 +50,13 @@ async def _main(settings: S, build: Build[S]) -> int:
     finally:
         await lifecycle.stop()
     return 0
+
+
+def _settle_garbage_collector() -> None:
+    """Requests leave few cycles: collecting every 700 objects, over all that was loaded, costs a sixth of a small RPC."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _catch_signals(stop: asyncio.Event, log: Any) -> None:
