@@ -1,0 +1,1 @@
+"""The `mizzen` command and the supervisor behind `mizzen up`."""
