@@ -426,3 +426,27 @@ async def test_new_definitions_are_taken_while_running(rig: Rig, http: httpx2.As
     async with asyncio.timeout(10):
         while (await http.get("/v1/endpoints/late")).json()["description"] != "Another text.":
             await asyncio.sleep(0.05)
+
+
+async def test_a_drain_lets_requests_in_flight_finish(rig: Rig, http: httpx2.AsyncClient) -> None:
+    await http.post("/v1/endpoints/late:predict", json=BODY)
+    rig.triton.gate = asyncio.Event()
+    calls = len(rig.triton.calls)
+    waiting = [asyncio.create_task(http.post("/v1/endpoints/late:predict", json=BODY)) for _ in range(8)]
+    async with asyncio.timeout(5):
+        while len(rig.triton.calls) == calls or len(rig.features.items) < 9:
+            await asyncio.sleep(0.01)
+    stopping = asyncio.create_task(rig.lifecycle.stop())
+    await asyncio.sleep(0.1)
+    rig.triton.gate.set()
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+    await stopping
+
+
+async def test_a_new_package_is_seen_after_the_server_was_away(rig: Rig, http: httpx2.AsyncClient) -> None:
+    await http.post("/v1/endpoints/late:predict", json=BODY)
+    rig.triton.down = 2
+    assert (await http.post("/v1/endpoints/late:predict", json=BODY)).status_code == 503
+    rig.triton.version = "fedcba987654"
+    answer = await http.post("/v1/endpoints/late:predict", json=BODY)
+    assert answer.json()["model_versions"] == ["fedcba987654"] * 2

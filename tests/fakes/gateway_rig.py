@@ -81,6 +81,7 @@ class Rig:
     state: Path
     servers: dict[str, Any]
     runtime: Any
+    lifecycle: Any
 
 
 def write_definitions(
@@ -136,7 +137,7 @@ async def gateway_rig(
         await lifecycle.start()
         yield Rig(
             f"http://127.0.0.1:{lifecycle.public_port}", f"127.0.0.1:{lifecycle.port}",
-            f"http://127.0.0.1:{lifecycle.ops.port}", features, triton, retrieval, monitoring, state, servers, runtime,
+            f"http://127.0.0.1:{lifecycle.ops.port}", features, triton, retrieval, monitoring, state, servers, runtime, lifecycle,
         )  # fmt: skip
     finally:
         await lifecycle.stop()

@@ -162,6 +162,10 @@ def test_bytes_of_another_length_are_refused() -> None:
         checked(Tensor("x", "FP32", (1, 2), b"1234"), 0)
     with pytest.raises(MizzenError):
         checked(Tensor("x", "FP32", (2**31, 2**31), b""), 0)
+    for raw in (b"", b"\x01\x00\x00\x00", b"\x01\x00\x00\x00a" * 2, b"\xff\xff\xff\xff", b"\x00"):
+        with pytest.raises(MizzenError):
+            checked(Tensor("x", "BYTES", (1, 1), raw), 0)
+    checked(Tensor("x", "BYTES", (2, 1), b"\x01\x00\x00\x00a" * 2), 0)
 
 
 def test_binary_by_output() -> None:

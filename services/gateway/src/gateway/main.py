@@ -47,10 +47,6 @@ async def build(runtime: Runtime[Settings]) -> Service:
     )
     edge = Edge(out.authenticator, clock, runtime.ids, seen.tenant)
     app = rest_app(verbs, edge, settings.max_body_bytes, settings.body_timeout_s, seen.request)
-    # What is loaded now stays: the collector need not look at it again and again while requests are waiting.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
     return Service(
         registrations=registrations(verbs, edge),
         background=[("records", out.records.run), ("definitions", lambda: follow(source, endpoints, runtime.log))],
@@ -61,6 +57,16 @@ async def build(runtime: Runtime[Settings]) -> Service:
     )
 
 
+async def build_process(runtime: Runtime[Settings]) -> Service:
+    """`build`, for a process of its own."""
+    service = await build(runtime)
+    # What is loaded now stays: the collector need not look at it again and again while requests are waiting.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+    return service
+
+
 def main() -> int:
     """Runs until SIGTERM."""
-    return lifecycle.run(Settings(), build)
+    return lifecycle.run(Settings(), build_process)

@@ -1,5 +1,7 @@
 """What the gateway measures of itself."""
 
+from typing import Any
+
 from chassis import telemetry
 from chassis.telemetry import Metrics, TenantLabels
 
@@ -21,7 +23,8 @@ class GatewayMetrics:
         coalesced = metrics.histogram(telemetry.COALESCED_ITEMS)
         self.coalesced_reads = coalesced.labels("features").observe
         self.coalesced_infers = coalesced.labels("inference").observe
-        self._children: dict[tuple[str, str, int], object] = {}
+        self._children: dict[tuple[str, str, int], Any] = {}
+        self._by_tenant: dict[str, Any] = {}
 
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """A REST request was answered."""
@@ -29,11 +32,15 @@ class GatewayMetrics:
         child = self._children.get(key)
         if child is None:
             child = self._children[key] = self._seconds.labels(method, path, str(status))
-        child.observe(seconds)  # type: ignore[attr-defined]
+        child.observe(seconds)
 
     def tenant(self, tenant: str) -> None:
         """A tenant sent a request."""
-        self._requests.labels(self._tenants.label(tenant)).inc()
+        label = self._tenants.label(tenant)
+        child = self._by_tenant.get(label)
+        if child is None:
+            child = self._by_tenant[label] = self._requests.labels(label)
+        child.inc()
 
     def queue_full(self) -> None:
         """A record found no room in the queue."""

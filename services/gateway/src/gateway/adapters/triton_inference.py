@@ -57,7 +57,8 @@ class TritonInference:
         """See ports.Inference."""
         key = (service, model, version)
         known = self._known.get(key)
-        if known is not None:
+        # After a failure another package may be served: what was known does not count until it is read again.
+        if known is not None and known.read_at_s > -math.inf:
             if time.monotonic() - known.read_at_s > _FRESH_S:
                 self._read(key)
             return known.info

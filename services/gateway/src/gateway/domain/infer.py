@@ -18,7 +18,7 @@ from gateway.domain.model import (
     Tensor,
 )
 from gateway.domain.ports import Clock, Inference, Recorder
-from gateway.domain.tensors import SIZES
+from gateway.domain.tensors import SIZES, text_count
 
 MAX_ELEMENTS = 2**31
 
@@ -34,6 +34,10 @@ def checked(tensor: Tensor, index: int) -> None:
     if elements >= MAX_ELEMENTS or len(tensor.shape) > 32:
         raise InvalidArgument(f"{field}.shape has too many elements", reason="INVALID_SHAPE", field=f"{field}.shape")
     if tensor.datatype == "BYTES":
+        # Counted here: laid end to end with others, a wrong count would shift their rows.
+        if text_count(tensor.raw) != elements:
+            message = f"{field} ({tensor.name}) does not hold {elements} length-prefixed elements, as its shape says"
+            raise InvalidArgument(message, reason="INVALID_SHAPE", field=f"{field}.data")
         return
     size = SIZES.get(tensor.datatype)
     if size is None:

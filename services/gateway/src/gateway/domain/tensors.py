@@ -124,6 +124,15 @@ def split_texts(raw: bytes) -> list[bytes]:
     return elements
 
 
+def text_count(raw: bytes) -> int:
+    """How many elements a BYTES tensor holds; -1 when the lengths do not add up."""
+    offset, end, count = 0, len(raw), 0
+    while offset + 4 <= end:
+        offset += 4 + _LENGTH.unpack_from(raw, offset)[0]
+        count += 1
+    return count if offset == end else -1
+
+
 def joined_texts(elements: Sequence[bytes]) -> bytes:
     """The reverse of `split_texts`."""
     return b"".join([part for element in elements for part in (_LENGTH.pack(len(element)), element)])
