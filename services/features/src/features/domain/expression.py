@@ -118,7 +118,7 @@ class Constant:
 
     def sql(self, name: Naming) -> str:
         if self.value is None:
-            return f"CAST(NULL AS {_SQL_TYPE[self.kind]})"
+            return f"CAST(NULL AS {_SQL_TYPE[self.kind]})" if self.kind in _SQL_TYPE else "NULL"
         if isinstance(self.value, bool):
             return "TRUE" if self.value else "FALSE"
         # A quoted number is parsed as the nearest double; a bare one with a point would be a DECIMAL.
