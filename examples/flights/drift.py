@@ -198,14 +198,17 @@ def draw(report: dict[str, Any]) -> dict[str, str]:
 
 
 def told(report: dict[str, Any]) -> list[str]:
-    """The report in a few lines."""
+    """The report in a few lines: what decides by name, what moves by nature counted."""
+    watched = definitions().endpoints[ENDPOINT].spec.monitoring.watch
     lines = [f"verdict: {report['verdict']}"]
     for window in report["windows"]:
         quality = window["quality"] or {}
         auc = f"{quality['roc_auc']:.3f}" if quality.get("roc_auc") else "  –  "
-        drifted = f"  drifted: {', '.join(window['drifted'])}" if window["drifted"] else ""
+        drifted = [ref for ref in window["drifted"] if ref in watched]
+        others = len(window["drifted"]) - len(drifted)
+        moved = f"  drifted: {', '.join(drifted) or 'nothing watched'}, {others} others" if window["drifted"] else ""
         lines.append(
-            f"  {window['from'][:10]}  {window['volume']['rows']:>6,} rows  ROC-AUC {auc}  {window['verdict']}{drifted}"
+            f"  {window['from'][:10]}  {window['volume']['rows']:>6,} rows  ROC-AUC {auc}  {window['verdict']}{moved}"
         )
     return lines
 

@@ -29,7 +29,7 @@ class Axis:
     def place(self, value: float) -> float:
         """`value` as a share of the axis, kept within its ends."""
         low, high = self.ticks[0][0], self.ticks[-1][0]
-        return min(1.0, max(0.0, (value - low) / (high - low)))
+        return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.5
 
 
 def axis(title: str, low: float, high: float, steps: int, digits: int = 1) -> Axis:
