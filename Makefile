@@ -96,7 +96,7 @@ train: setup .venv-train/.installed ## train the flights model anew and write it
 	@$(BIN)/mizzen train -f $(EXAMPLE) --python .venv-train/bin/python
 
 demo-drift: up ## replay the year through the API: drift and quality as time goes by
-	@$(BIN)/python $(EXAMPLE)/drift.py
+	@$(BIN)/python $(EXAMPLE)/drift.py $(DRIFT_ARGS)
 
 clean: ## remove environments, state and caches
 	@if test -x $(BIN)/mizzen; then $(BIN)/mizzen down --delete-state; fi

@@ -16,10 +16,11 @@ from catalog.endpoint import Example
 HERE = Path(__file__).parent
 ENDPOINT = "flight-delay"
 OUTPUT = "probability"
+QUESTION = "Why are there no Docker containers on a laptop?"
 
 
 def case(root: Path) -> dict[str, Any]:
-    """Endpoint, request, title, output and truth, as `mizzen up` shows them.
+    """Endpoint, request, title, output, truth and a question, as `mizzen up` shows them.
 
     LookupError when the tables under `root` lack the flight.
     """
@@ -35,6 +36,7 @@ def case(root: Path) -> dict[str, Any]:
         "title": f"{told['carrier']} {flight} {told['origin']} → {told['dest']}, {departure}, asked two hours before",
         "truth": f"left {_minutes(dep_delay)}, arrived {_minutes(arr_delay)}: {'late' if arr_delay > 15 else 'not late'}",
         "output": OUTPUT,
+        "question": QUESTION,
     }
 
 

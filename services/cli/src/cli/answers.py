@@ -14,6 +14,7 @@ from cli.settings import Settings
 
 FEATURES_SHOWN = 3
 CASE_TIMEOUT_S = 60.0
+ANY_QUESTION = "What is this about?"
 QUOTE_CHARACTERS = 160
 
 
@@ -26,6 +27,7 @@ class Case:
     title: str = ""
     truth: str = ""
     output: str = ""
+    question: str = ""
 
     def body(self, **options: bool) -> dict[str, Any]:
         """The request with more options switched on."""
@@ -93,7 +95,7 @@ def try_lines(settings: Settings, case: Case | None, collection: str | None, que
         body = shlex.quote(json.dumps(case.body(explain=True), separators=(",", ":")))
         lines.append(f"curl -s {rest}/v1/endpoints/{case.endpoint}:predict {header} -d {body}")
     if collection is not None:
-        asked = shlex.quote(json.dumps({"question": question}, ensure_ascii=False))
+        asked = shlex.quote(json.dumps({"question": question or ANY_QUESTION}, ensure_ascii=False))
         lines.append(f"curl -s {rest}/v1/collections/{collection}:ask {header} -d {asked}")
     if case is not None:
         lines.append(f"curl -s {rest}/v1/endpoints/{case.endpoint}/report")

@@ -62,7 +62,8 @@ class BringUp:
             self._predict(case, api)
         documents.result()
         collection = next(iter(sorted(catalog.collections)), None)
-        if collection is not None:
+        question = question or (case.question if case else "")
+        if collection is not None and question:
             cited = patiently(lambda: api.ask(collection, question), steps.SETTLE_S)
             self._lines += ["", *answers.answer_lines(question, cited)]
         self._lines += ["", "Try it:", *answers.try_lines(self._settings, case, collection, question)]

@@ -30,7 +30,6 @@ UNFIT = 3
 INTERRUPTED = 130
 DOWN_TIMEOUT_S = 90.0
 TABLE_PERIOD_S = 0.5
-QUESTION = "What happens to a prediction when the online store is down?"
 EXPECTED = (
     definitions.Refused,
     control.StartFailed,
@@ -67,7 +66,9 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when all is ready; `mizzen down` ends it.")
     ] = False,
-    question: Annotated[str, typer.Option(help="What to ask the first collection.")] = QUESTION,
+    question: Annotated[
+        str, typer.Option(help="What to ask the first collection; the project's case by default.")
+    ] = "",
 ) -> None:
     """Start everything for a folder of definitions, predict its example and answer a question."""
     started_at = time.monotonic()
