@@ -18,7 +18,7 @@ from gateway.domain.model import Call, Record, RecordKind, Retrieved
 from gateway.domain.ports import Clock, Recorder, Retrieval
 
 MAX_QUERY = 4096
-MAX_DOCUMENTS = 100
+MAX_DOCUMENTS = 1000
 
 
 def _checked(question: Question, field: str, largest: int) -> None:

@@ -312,7 +312,7 @@ class DocumentInput(Body):
 
 
 class UpsertRequest(Body):
-    """Documents to store, 1 to 100."""
+    """Documents to store, 1 to 1,000."""
 
     documents: list[DocumentInput]
 
