@@ -55,7 +55,7 @@ async def test_a_prediction_is_columnar_and_whole(client: httpx2.AsyncClient, ex
     seen = {status for column in answer["features"].values() for status in column["statuses"]}
     assert "PRESENT" in seen
     assert seen <= STATUSES
-    moved = [explanation["contributions"][0] for explanation in answer["explanations"]]
+    moved = [contributions[0] for contributions in answer["explanations"].values()]
     assert len(moved) > 10
     assert max(abs(value) for value in moved) > 0
 
