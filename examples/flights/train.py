@@ -7,6 +7,7 @@ decide nothing.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,12 @@ from evaluation import Floats, metrics
 from graph import to_onnx
 from network import Fitting, Network, fit, fit_scaling, logits_of
 from numpy.typing import NDArray
-from package import Trained, point_to, write
+from package import MODEL, Trained, point_to, write
 from training_set import HERE, TrainingSet, build
 
 FITTED, CHOSEN, TESTED = range(1, 10), (10,), (11, 12)
 AGREEMENT = 1e-4
+TOLERANCE = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,16 @@ def evaluate(data: TrainingSet, words: Words, probability: Floats) -> dict[str, 
     }
 
 
+def compare(evaluation: dict[str, Any], root: Path) -> None:
+    """Raises SystemExit when a test metric is further than TOLERANCE from that of the package at `root`."""
+    committed = json.loads((root / MODEL / "package" / "evaluation.json").read_text())["models"]["network"]["test"]
+    found = evaluation["models"]["network"]["test"]
+    for name in ("roc_auc", "ece", "brier", "log_loss"):
+        print(f"{name}: {found[name]:.5f}, committed {committed[name]:.5f}")
+    if any(abs(found[name] - committed[name]) > TOLERANCE for name in ("roc_auc", "ece", "brier", "log_loss")):
+        raise SystemExit(f"metrics differ from the committed package's by more than {TOLERANCE}")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train the flight-delay model and write its package.")
@@ -144,6 +156,9 @@ def main() -> None:
         "--root", type=Path, required=True, help="offline root directory; tables are made there when missing"
     )
     parser.add_argument("--output", type=Path, default=HERE / "model", help="package directory, replaced as a whole")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail unless metrics agree with the package"
+    )
     arguments = parser.parse_args()
     started = time.monotonic()
     prepare(arguments.root)
@@ -153,6 +168,9 @@ def main() -> None:
         f"{len(data.late):,} flights, {data.numeric.shape[1]} numbers, {time.monotonic() - started:.0f} s", flush=True
     )
     trained = train(data)
+    if arguments.check:
+        compare(trained.evaluation, arguments.output)
+        return
     digest = write(arguments.output, data, trained, np.isin(data.month, FITTED))
     if arguments.output == HERE / "model":
         point_to(HERE / "inferenceservice.yaml", digest)
