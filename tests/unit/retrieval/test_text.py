@@ -109,3 +109,8 @@ def test_quotable_units_are_sentences_items_rows_and_code_with_their_lines() -> 
 def test_units_lie_within_their_text(text: str) -> None:
     last = text.count("\n")
     assert all(0 <= unit.first <= unit.last <= last for unit in units(text))
+
+
+def test_links_are_quoted_by_their_words() -> None:
+    (unit,) = units('Read the [errors](docs/errors.md#L3 "def x") page, and ![the picture](a.svg) there.')
+    assert unit.text == "Read the errors page, and the picture there."

@@ -43,10 +43,11 @@ async def build(runtime: Runtime[Settings]) -> Service:
             settings.llm_url, settings.llm_model, settings.llm_key, first_byte_s=settings.llm_first_byte_s
         )
     store, analyzer = PostgresDocuments(pool), SnowballAnalyzer()
-    searching = Searching(store, embedder, analyzer, collections, clock, EmbedLimits(settings.embed_timeout_s))
+    patience = EmbedLimits(settings.embed_timeout_s)
+    searching = Searching(store, embedder, analyzer, collections, clock, patience)
     verbs = Verbs(
         searching=searching,
-        asking=Asking(searching, embedder, analyzer, collections, clock, generator),
+        asking=Asking(searching, embedder, analyzer, collections, clock, generator, limits=patience),
         ingesting=Ingesting(store, embedder, SplitterChunker(), analyzer, collections, clock),
         listing=Listing(store, collections, clock),
     )

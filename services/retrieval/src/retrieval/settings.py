@@ -29,7 +29,7 @@ class Settings(ServiceSettings, Definitions, Postgres, Inference):
         2, ge=1, description="Most calls to the embedding model for large upserts at once; more slow searches down."
     )
     embed_timeout_s: float = Field(
-        2.0, gt=0, description="Seconds that a search waits for its vector before it matches words only."
+        2.0, gt=0, description="Seconds that a search or an answer waits for vectors before words alone count."
     )
     llm_url: str = Field(
         "",

@@ -10,7 +10,7 @@ from retrieval.domain.access import open_collection
 from retrieval.domain.extract import Candidate, Thresholds
 from retrieval.domain.model import Answer, Citation, Passage, Search, SearchOutcome
 from retrieval.domain.ports import Analyzer, Clock, Collections, Embedder, Generator
-from retrieval.domain.search import EMBEDDER_DOWN, Searching
+from retrieval.domain.search import EMBEDDER_DOWN, EmbedLimits, Searching
 
 MAX_PASSAGES = 20
 EXTRACTIVE = "extractive"
@@ -43,6 +43,7 @@ class Asking:
         clock: Clock,
         generator: Generator | None = None,
         thresholds: Thresholds | None = None,
+        limits: EmbedLimits | None = None,
     ) -> None:
         self._searching = searching
         self._embedder = embedder
@@ -51,6 +52,7 @@ class Asking:
         self._clock = clock
         self._generator = generator
         self._thresholds = thresholds or Thresholds()
+        self._limits = limits or EmbedLimits()
 
     async def ask(self, search: Search) -> AsyncIterator[AskEvent]:
         """The passages, then pieces of text, last the whole Answer (whose text counts where pieces differ).
@@ -90,11 +92,12 @@ class Asking:
             model = open_collection(self._collections, search.collection, search.tenant).embedding
             texts = [candidate.unit.text for candidate in found]
             try:
-                vectors = await self._embedder.embed(model, texts, min(2.0, 0.6 * self._left_s(search)))
+                timeout_s = min(self._limits.seconds, self._limits.share * self._left_s(search))
+                vectors = await self._embedder.embed(model, texts, timeout_s)
                 similarity = extract.similarities(outcome.vector, vectors)
             except MizzenError:
                 degraded = EMBEDDER_DOWN
-        fits = extract.fit(found, similarity)
+        fits = extract.fit(found, outcome.passages, similarity)
         chosen = extract.choose(found, fits)
         best = extract.Evidence.of(outcome.passages, similarity, terms, outcome.rarity, self._analyzer)
         return Extract(tuple(chosen), extract.answerable(best, self._thresholds), degraded)

@@ -9,7 +9,7 @@ from retrieval.domain.model import Citation, Passage, Scores, Vector
 from retrieval.domain.ports import Analyzer
 from retrieval.domain.sentences import Unit, units
 
-CONSIDERED = 16
+CONSIDERED = 12
 """Sentences whose vectors are compared; the rest share fewer words with the question."""
 QUOTED = 3
 NEAR_BEST = 0.85
@@ -62,10 +62,13 @@ def overlap(terms: Sequence[str], held: set[str], rarity: Mapping[str, float]) -
     return sum(weight for term, weight in weights.items() if term in held) / total if total else 0.0
 
 
-def fit(found: Sequence[Candidate], similarity: Scores | None) -> Scores:
-    """How well each sentence answers, 0 to 1: meaning and shared words alike, or words alone without vectors."""
+def fit(found: Sequence[Candidate], passages: Sequence[Passage], similarity: Scores | None) -> Scores:
+    """How well each sentence answers, 0 to 1: its meaning, its shared words, and how well its passage fits."""
     words = np.array([candidate.overlap for candidate in found], dtype=np.float64)
-    return words if similarity is None else 0.6 * np.clip(similarity, 0, 1) + 0.4 * words
+    around = np.array([passages[candidate.passage].score for candidate in found], dtype=np.float64)
+    if similarity is None:
+        return np.asarray(0.7 * words + 0.3 * around)
+    return np.asarray(0.45 * np.clip(similarity, 0, 1) + 0.25 * words + 0.3 * around)
 
 
 def similarities(question: Vector, sentences: Vector) -> Scores:

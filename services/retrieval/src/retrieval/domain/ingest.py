@@ -15,6 +15,7 @@ from retrieval.domain.access import open_collection
 from retrieval.domain.model import Chunk, Collection, Document, DocumentInput, IndexedChunk, IndexedDocument, Vector
 from retrieval.domain.ports import Analyzer, Chunker, Clock, Collections, DocumentStore, Embedder
 from retrieval.domain.search import check_labels
+from retrieval.domain.sentences import without_targets
 
 MEDIA_TYPES = ("text/markdown", "text/plain")
 MAX_DOCUMENTS = 256
@@ -22,7 +23,7 @@ MAX_ID = 256
 MAX_TITLE = 1024
 MAX_TEXT = 4_000_000
 MAX_METADATA = 64
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raise it when cutting or weighing changes: stored documents are then indexed anew on their next upsert."""
 EMBEDDER_RETRY_S = 2.0
 
@@ -132,7 +133,8 @@ class Ingesting:
 
 def indexed_text(document: DocumentInput, chunk: Chunk) -> str:
     """What a chunk is found by: its title and headings give words that its own text takes for granted."""
-    return "\n".join(part for part in (document.title, chunk.heading, chunk.text) if part)
+    text = "\n".join(part for part in (document.title, chunk.heading, chunk.text) if part)
+    return without_targets(text) if document.media_type == "text/markdown" else text
 
 
 def text_digest(text: str) -> str:

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MAX_UNIT = 600
+MAX_UNIT = 400
 MIN_UNIT = 20
 
 _FENCE = re.compile(r"^\s{0,3}(```|~~~)")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)\n]*\)")
 _RULE = re.compile(r"^[\s|:=*_-]*$")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[`*]*[A-Z0-9])")
 
@@ -29,6 +30,11 @@ def units(text: str) -> list[Unit]:
     for block in _blocks(text.split("\n")):
         found.extend(_sentences(block))
     return [unit for unit in found if len(unit.text) >= MIN_UNIT]
+
+
+def without_targets(text: str) -> str:
+    """Markdown text whose links are their words only: targets are noise to words and vectors alike."""
+    return _LINK.sub(r"\1", text)
 
 
 def _blocks(lines: list[str]) -> Iterator[list[tuple[int, str]]]:
@@ -76,7 +82,7 @@ def _sentences(block: list[tuple[int, str]]) -> Iterator[Unit]:
     start = 0
     ends = [match.end() for match in _SENTENCE_END.finditer(text)] + [len(text)]
     for end in ends:
-        sentence = text[start:end].strip()
+        sentence = without_targets(text[start:end]).strip()
         if sentence and not _RULE.match(sentence):
             yield Unit(sentence[:MAX_UNIT], places[start], places[end - 1])
         start = end
