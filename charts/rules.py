@@ -1,0 +1,98 @@
+"""Recording rules and alerts, made from the metric names that services measure by."""
+
+from typing import Any
+
+from chassis import telemetry
+
+OBJECTIVE = 0.999
+FAILED_CODES = "INTERNAL|UNKNOWN|UNAVAILABLE|DATA_LOSS|DEADLINE_EXCEEDED"
+WINDOWS = ("5m", "30m", "1h", "6h")
+RUNBOOKS = "docs/runbooks/"
+# (severity, times too fast, long window, short window, what it means for the month's budget)
+BURNS = (
+    ("page", 14.4, "1h", "5m", "2 % of the month's budget went in the last hour"),
+    ("ticket", 6, "6h", "30m", "5 % of the month's budget went in the last six hours"),
+)
+_REST = f"{telemetry.GATEWAY_REQUEST_SECONDS.name}_count"
+_GRPC = f"{telemetry.SERVER_SECONDS.name}_count"
+Rule = dict[str, Any]
+
+
+def failures(window: str) -> str:
+    """Share of requests at the gateway that failed; no number where none came."""
+    rest = f'rate({_REST}{{status=~"5.."}}[{window}])'
+    grpc = f'rate({_GRPC}{{job="gateway",code=~"{FAILED_CODES}",method!~"/?grpc[.].*"}}[{window}])'
+    every = f'rate({_REST}[{window}]) or rate({_GRPC}{{job="gateway",method!~"/?grpc[.].*"}}[{window}])'
+    return f"sum by (namespace) ({rest} or {grpc}) / sum by (namespace) ({every})"
+
+
+def record(window: str) -> str:
+    """Name of the recorded share."""
+    return f"mizzen:gateway_failures:ratio_rate{window}"
+
+
+def burn_alert(severity: str, factor: float, long: str, short: str, meaning: str) -> Rule:
+    """Fires when the budget burns `factor` times too fast over both windows."""
+    limit = round(factor * (1 - OBJECTIVE), 6)
+    expression = " and ".join(f"{record(window)} > {limit}" for window in (long, short))
+    return alert(
+        f"MizzenErrorBudgetBurns{'Fast' if severity == 'page' else 'Slowly'}",
+        expression,
+        severity,
+        f"{{{{ $value | humanizePercentage }}}} of requests in {{{{ $labels.namespace }}}} fail: {meaning}.",
+        "error-budget.md",
+    )
+
+
+def alert(name: str, expression: str, severity: str, summary: str, runbook: str, wait: str = "") -> Rule:
+    """One alerting rule; every one has a runbook."""
+    return {
+        "alert": name,
+        "expr": expression,
+        **({"for": wait} if wait else {}),
+        "labels": {"severity": severity},
+        "annotations": {"summary": summary, "runbook_url": f"{RUNBOOKS}{runbook}"},
+    }
+
+
+def rules() -> dict[str, Any]:
+    """All groups, as Prometheus reads them."""
+    dropped, refused = telemetry.GATEWAY_RECORDS_DROPPED.name, telemetry.GATEWAY_DEFINITIONS_REFUSED.name
+    return {
+        "groups": [
+            {
+                "name": "mizzen-gateway-failures",
+                "rules": [{"record": record(window), "expr": failures(window)} for window in WINDOWS],
+            },
+            {"name": "mizzen-gateway-burn", "rules": [burn_alert(*burn) for burn in BURNS]},
+            {
+                "name": "mizzen-state",
+                "rules": [
+                    alert(
+                        "MizzenNotReady",
+                        f"min by (namespace, job, pod) ({telemetry.READY.name}) == 0",
+                        "ticket",
+                        "{{ $labels.job }} ({{ $labels.pod }}) takes no work for ten minutes.",
+                        "not-ready.md",
+                        "10m",
+                    ),
+                    alert(
+                        "MizzenRecordsDropped",
+                        f"sum by (namespace, reason) (rate({dropped}[10m])) > 0",
+                        "ticket",
+                        "Prediction records are dropped ({{ $labels.reason }}): reports of this time will have gaps.",
+                        "records-dropped.md",
+                        "5m",
+                    ),
+                    alert(
+                        "MizzenDefinitionsRefused",
+                        f"max by (namespace) ({refused}) > 0",
+                        "ticket",
+                        "{{ $value }} definitions are wrong; what served before goes on serving.",
+                        "definitions-refused.md",
+                        "5m",
+                    ),
+                ],
+            },
+        ]
+    }
