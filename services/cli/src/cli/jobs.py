@@ -13,7 +13,8 @@ from catalog import Collection
 from cli.public_api import PublicApi
 from cli.spec import tied
 
-BATCH_CHARACTERS = 200_000
+BATCH_CHARACTERS = 24_000
+"""A batch is one request, embedded before it is answered: small enough for a busy machine, with progress in between."""
 _running: set["subprocess.Popen[str]"] = set()
 MEDIA_TYPES = {".md": "text/markdown"}
 

@@ -29,7 +29,7 @@ class PublicApi:
 
     def __init__(self, base: str, *, api_key: str = "") -> None:
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx2.Client(base_url=base, headers=headers, timeout=60.0, trust_env=False)
+        self._client = httpx2.Client(base_url=base, headers=headers, timeout=120.0, trust_env=False)
 
     def close(self) -> None:
         self._client.close()
