@@ -92,6 +92,8 @@ def test_aliases_and_deep_nesting_are_refused() -> None:
 
 def test_foreign_kinds_are_passed_over() -> None:
     assert parse_text("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n", "x.yaml") == ([], [])
+    assert parse_text("replicas: 3\n", "values.yaml") == ([], [])
+    assert "no kind" in refused("spec: {}\n")[0].reason
 
 
 def test_schema_hash_follows_types_order_and_sql(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """YAML text → definitions, with the file, line and field of everything that is wrong."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,22 @@ def _parse_node(node: yaml.Node, file: str) -> tuple[AnyDefinition | None, list[
         return None, [
             DefinitionError(file, mark.line + 1 if mark else line, "", str(getattr(error, "problem", None) or error))
         ]
+    return _validated(content, file, lambda location: _line(node, location))
+
+
+def parse_object(content: Any, file: str = "") -> tuple[AnyDefinition | None, list[DefinitionError]]:
+    """The same for one object as the Kubernetes API gives it: no lines, and `status` is passed over."""
+    return _validated(content, file, lambda _: 0)
+
+
+def _validated(
+    content: Any, file: str, line_of: Callable[[tuple[int | str, ...]], int]
+) -> tuple[AnyDefinition | None, list[DefinitionError]]:
+    line = line_of(())
     if not isinstance(content, dict):
         return None, [DefinitionError(file, line, "", "is not a mapping with apiVersion, kind, metadata and spec")]
+    if not content.keys() & {"apiVersion", "kind", "metadata", "spec"}:
+        return None, []  # other YAML that lies beside definitions, such as values of a chart
     group, kind = str(content.get("apiVersion", "")), str(content.get("kind", ""))
     model = _MODELS.get((group, kind))
     metadata = content.get("metadata")
@@ -102,12 +117,11 @@ def _parse_node(node: yaml.Node, file: str) -> tuple[AnyDefinition | None, list[
             reason = f"there is no kind {kind!r} in apiVersion {group!r}"
             return None, [DefinitionError(file, line, "kind", reason, kind or "?", name or "?")]
         return None, []
-    content.pop("status", None)
     try:
-        return model.model_validate(content), []
+        return model.model_validate({key: value for key, value in content.items() if key != "status"}), []
     except ValidationError as error:
         return None, [
-            DefinitionError(file, _line(node, found["loc"]), _dotted(found["loc"]), _reason(found), kind, name)
+            DefinitionError(file, line_of(found["loc"]), _dotted(found["loc"]), _reason(found), kind, name)
             for found in error.errors(include_url=False, include_context=False)
         ]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -90,12 +90,17 @@ def read_directory(directory: Path, last: Catalog | None = None) -> Catalog:
         definitions, wrong = parse_file(path)
         found.extend(definitions)
         errors.extend(wrong)
+    return assemble(found, errors, last)
+
+
+def assemble(found: Iterable[AnyDefinition], errors: Sequence[DefinitionError], last: Catalog) -> Catalog:
+    """The catalog of what was found; names of `last` that `errors` say are wrong now keep serving."""
     catalog, twice = _by_name(found)
     catalog = _keep_serving(catalog, last, errors)
     return replace(catalog, errors=(*errors, *twice, *_broken_references(catalog)))
 
 
-def _by_name(found: list[AnyDefinition]) -> tuple[Catalog, list[DefinitionError]]:
+def _by_name(found: Iterable[AnyDefinition]) -> tuple[Catalog, list[DefinitionError]]:
     catalog = Catalog()
     twice: list[DefinitionError] = []
     for definition in found:
@@ -119,7 +124,7 @@ def _by_name(found: list[AnyDefinition]) -> tuple[Catalog, list[DefinitionError]
     return catalog, twice
 
 
-def _keep_serving(catalog: Catalog, last: Catalog, errors: list[DefinitionError]) -> Catalog:
+def _keep_serving(catalog: Catalog, last: Catalog, errors: Sequence[DefinitionError]) -> Catalog:
     """Adds what served before and is wrong now. A name that can't even be read keeps everything its file may have held."""
     unreadable = any(not error.name for error in errors)
     broken = {(error.kind, error.name) for error in errors}
