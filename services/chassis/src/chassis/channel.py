@@ -4,14 +4,16 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc import aio
 
 from chassis import telemetry
 from chassis.addresses import Addresses, StaticAddresses, parse_addresses
-from chassis.errors import Code, DeadlineExceeded, MizzenError, Unavailable
+from chassis.connection import Connection
+from chassis.errors import Code, DeadlineExceeded, Internal, MizzenError, Unavailable
 from chassis.identity import CallerTokens
 from chassis.status import from_rpc_error
 from chassis.telemetry import Metrics
@@ -37,43 +39,82 @@ _AVOID_S = 0.5  # a draining server refuses calls on a connection that still sta
 _READY = grpc.ChannelConnectivity.READY
 
 
-class _Connection:
-    """One HTTP/2 connection, with what is needed to choose it."""
+class _Replica:
+    """One address, with what is needed to choose it. grpc.aio's channel is made when first needed: for streams, or for all."""
 
-    __slots__ = ("address", "avoid_until", "channel", "in_flight", "methods", "retired")
+    __slots__ = ("_channel", "_own", "address", "avoid_until", "in_flight", "methods", "retired")
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, native: bool) -> None:
         self.address = address
-        self.channel = aio.insecure_channel(address, options=_OPTIONS)
+        self._own = Connection(address) if native else None
+        self._channel: aio.Channel | None = None
         self.methods: dict[tuple[str, Any, Any], Any] = {}
         self.in_flight = 0
         self.avoid_until = 0.0
         self.retired = False
 
+    @property
+    def channel(self) -> aio.Channel:
+        """grpc.aio's."""
+        if self._channel is None:
+            self._channel = aio.insecure_channel(self.address, options=_OPTIONS)
+        return self._channel
+
+    def connected(self) -> bool:
+        """Whether it stands; asking makes it try to connect."""
+        return self._own.usable() if self._own else self.channel.get_state(try_to_connect=True) is _READY
+
     def usable(self) -> bool:
-        """Whether it stands and did not just refuse a call; asking makes it try to connect."""
-        ready = self.channel.get_state(try_to_connect=True) is _READY
-        return ready and (self.avoid_until == 0.0 or time.monotonic() >= self.avoid_until)
+        """Whether it stands and did not just refuse a call."""
+        return self.connected() and (self.avoid_until == 0.0 or time.monotonic() >= self.avoid_until)
+
+    async def unary(
+        self, method: str, request: Any, response_type: type[R], timeout_s: float, metadata: Metadata | None
+    ) -> R:
+        """Raises AioRpcError, or DecodeError for an answer of another type."""
+        if self._own is None:
+            call = _callable(self, "unary_unary", method, type(request), response_type)
+            answer: R = await call(request, timeout=timeout_s, metadata=metadata)
+            return answer
+        message = request if type(request) is bytes else request.SerializeToString()
+        data: Any = await self._own.unary(method, message, timeout_s, metadata or ())
+        made: R = data if response_type is bytes else response_type.FromString(data)  # type: ignore[attr-defined]
+        return made
+
+    async def close(self) -> None:
+        """Ends its connections."""
+        if self._own is not None:
+            await self._own.close()
+        if self._channel is not None:
+            await self._channel.close()
 
 
 class Channel:
     """Calls to the replicas of one service. Raises MizzenError only.
 
     name: the upstream's name, for metrics and messages; callers: proves who we are (None for foreign servers).
+    client: native carries unary calls on chassis.connection, grpcio on grpc.aio; streams are grpc.aio's either way.
     Requests are proto messages or bytes; ``response_type`` is a message class or ``bytes``, which passes raw bytes.
     """
 
     def __init__(
-        self, name: str, addresses: Addresses, *, callers: CallerTokens | None = None, metrics: Metrics | None = None
+        self,
+        name: str,
+        addresses: Addresses,
+        *,
+        callers: CallerTokens | None = None,
+        metrics: Metrics | None = None,
+        client: Literal["native", "grpcio"] = "native",
     ) -> None:
         self._name = name
         self._callers = callers
+        self._native = client == "native"
         metrics = metrics or Metrics()
         self._seconds = metrics.histogram(telemetry.CHANNEL_SECONDS)
         self._in_flight = metrics.gauge(telemetry.CHANNEL_IN_FLIGHT).labels(name)
         self._known = metrics.gauge(telemetry.CHANNEL_CONNECTIONS).labels(name)
         self._children: dict[tuple[str, Code], Any] = {}
-        self._connections: list[_Connection] = []
+        self._connections: list[_Replica] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._streams: set[Any] = set()
         self._closed = False
@@ -85,12 +126,14 @@ class Channel:
     ) -> R:
         """One answer to one request. method: ``/service/Method``. Raises a MizzenError, DeadlineExceeded after `timeout_s`."""
         connection, all_metadata = self._choose(timeout_s), self._metadata(metadata)
-        call = _callable(connection, "unary_unary", method, type(request), response_type)
         code, started = Code.OK, time.perf_counter()
         self._enter(connection)
         try:
-            answer: R = await call(request, timeout=timeout_s, metadata=all_metadata)
-            return answer
+            return await connection.unary(method, request, response_type, timeout_s, all_metadata)
+        except DecodeError as error:
+            code = Code.INTERNAL
+            message = f"{self._name} answered what cannot be read"
+            raise Internal(message, reason="UPSTREAM_INTERNAL", ids={"upstream": self._name}) from error
         except aio.AioRpcError as error:
             failure = self._failure(error, connection)
             code = failure.code
@@ -155,7 +198,7 @@ class Channel:
         """Waits until one address is connected. Raises Unavailable after `timeout_s`."""
         self._start()
         deadline = time.monotonic() + timeout_s
-        while not any(one.channel.get_state(try_to_connect=True) is _READY for one in self._connections):
+        while not any(one.connected() for one in self._connections):
             if time.monotonic() >= deadline:
                 raise self._unreachable()
             await asyncio.sleep(0.02)
@@ -166,7 +209,7 @@ class Channel:
         for stream in list(self._streams):
             stream.cancel()  # closing its channel would leave a reader waiting for good
         connections, self._connections = self._connections, []
-        await asyncio.gather(*(one.channel.close() for one in connections), *self._closing)
+        await asyncio.gather(*(one.close() for one in connections), *self._closing)
 
     def _metadata(self, metadata: Metadata) -> Metadata | None:
         if self._callers is None:
@@ -188,16 +231,16 @@ class Channel:
             if connection.address not in kept:
                 connection.retired = True
                 self._release(connection)
-        self._connections = [kept.get(address) or _Connection(address) for address in addresses]
+        self._connections = [kept.get(address) or _Replica(address, native=self._native) for address in addresses]
         self._known.set(len(self._connections))
 
-    def _release(self, connection: _Connection) -> None:
+    def _release(self, connection: _Replica) -> None:
         if connection.retired and connection.in_flight == 0:
-            task = asyncio.ensure_future(connection.channel.close())
+            task = asyncio.ensure_future(connection.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    def _choose(self, timeout_s: float) -> _Connection:
+    def _choose(self, timeout_s: float) -> _Replica:
         if timeout_s <= 0:
             raise DeadlineExceeded("the deadline has passed")
         self._start()
@@ -212,11 +255,11 @@ class Channel:
             first, second = random.sample(usable, 2) if len(usable) > 1 else (usable[0], usable[0])
         return first if first.in_flight <= second.in_flight else second
 
-    def _enter(self, connection: _Connection) -> None:
+    def _enter(self, connection: _Replica) -> None:
         connection.in_flight += 1
         self._in_flight.inc()
 
-    def _leave(self, connection: _Connection, method: str, code: Code, started: float) -> None:
+    def _leave(self, connection: _Replica, method: str, code: Code, started: float) -> None:
         connection.in_flight -= 1
         self._in_flight.dec()
         if connection.retired:
@@ -226,7 +269,7 @@ class Channel:
             child = self._children[method, code] = self._seconds.labels(self._name, method, code.value)
         child.observe(time.perf_counter() - started)
 
-    def _failure(self, error: aio.AioRpcError, connection: _Connection) -> MizzenError:
+    def _failure(self, error: aio.AioRpcError, connection: _Replica) -> MizzenError:
         failure = from_rpc_error(error)
         if not failure.reason.startswith("UPSTREAM_"):
             return failure  # the service's own words
@@ -256,7 +299,7 @@ class Channel:
         )
 
 
-def _callable(connection: _Connection, kind: str, method: str, request: type[Any], response: type[Any]) -> Any:
+def _callable(connection: _Replica, kind: str, method: str, request: type[Any], response: type[Any]) -> Any:
     """grpc.aio's callable for one method, made once a connection."""
     key = (method, request, response)
     made = connection.methods.get(key)

@@ -1,0 +1,374 @@
+"""HTTP/2 as a gRPC client needs it, on the loop's own transport: one connection, unary exchanges, no threads.
+
+grpc.aio hands every call to threads of its own and back, which costs more than a batch of reads itself. What is sent here is plain
+HTTP/2 (RFC 9113), so any gRPC server answers it. Header blocks are written without the dynamic table; what the server sends is
+decoded by `hpack`, and remembered while its table is empty, because then the same bytes mean the same headers.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from typing import Any
+
+import hpack
+
+DATA, HEADERS, _, RST_STREAM, SETTINGS, _, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+END_STREAM = ACK = 0x1
+END_HEADERS, PADDED, HAS_PRIORITY = 0x4, 0x8, 0x20
+NO_ERROR, PROTOCOL_ERROR, CANCEL = 0x0, 0x1, 0x8
+_HEADER_TABLE_SIZE, _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _MAX_FRAME = 1, 2, 3, 4, 5
+_RECEIVE_FRAME = 64 * 1024
+_RECEIVE_WINDOW = 2**30
+_REFILL = 2**24
+_LAST_STREAM = 2**30
+_REMEMBERED = 256
+_IDLE_S, _ACK_S = 10.0, 5.0
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+
+class StreamResetError(Exception):
+    """The server gave the stream up; `code` is HTTP/2's."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"the stream was reset with {code}")
+        self.code = code
+
+
+class ConnectionLostError(Exception):
+    """The connection ended, or the server will not take this stream; nothing is known of what it did."""
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame."""
+    return struct.pack(">IBI", len(payload) << 8 | kind, flags, stream) + payload
+
+
+def literal(name: bytes | int, value: bytes) -> bytes:
+    """A header field that enters no table; an int names it by its place in the static table."""
+    if not isinstance(name, int):
+        return b"\x00" + _sized(name) + _sized(value)
+    return (bytes((name,)) if name < 15 else bytes((15, name - 15))) + _sized(value)
+
+
+def _sized(text: bytes) -> bytes:
+    length = len(text)
+    if length < 127:
+        return bytes((length,)) + text
+    parts = bytearray((127,))
+    length -= 127
+    while length > 127:
+        parts.append(length & 127 | 128)
+        length >>= 7
+    parts.append(length)
+    return bytes(parts) + text
+
+
+class Exchange:
+    """One request and its answer. `done` gives the exchange itself, or StreamResetError or ConnectionLostError."""
+
+    __slots__ = ("body", "data", "done", "fields", "head", "id", "window")
+
+    def __init__(self, head: bytes, body: bytes, done: "asyncio.Future[Exchange]") -> None:
+        self.id = 0
+        self.head = head
+        self.body = body  # what is not sent yet
+        self.done = done
+        self.fields: list[Fields] = []
+        self.data: list[bytes] = []
+        self.window = 0
+
+
+class Http2(asyncio.Protocol):
+    """The protocol of one TCP connection. `lost` is done when it ended; `ready` when the server's settings are here."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._rest = b""
+        self._decoder = hpack.Decoder()
+        self._known: dict[bytes, Fields] = {}
+        self._open: dict[int, Exchange] = {}
+        self._queued: deque[Exchange] = deque()
+        self._blocked: deque[Exchange] = deque()
+        self._next = 1
+        self._max_streams = 100
+        self._max_frame = 16384
+        self._initial_window = 65535
+        self._window = 65535
+        self._unreported = 0
+        self._block: tuple[int, int, bytes] | None = None  # stream, flags, what has come of a header block
+        self._heard = 0.0
+        self._pinged = False
+        self._watch: asyncio.TimerHandle | None = None
+        self.accepting = True
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+
+    # -- what a caller does
+
+    def send(self, head: bytes, body: bytes) -> Exchange:
+        """Sends a request of the header block `head` and `body`. Raises ConnectionLostError when it takes no more."""
+        if not self.accepting or self._transport is None:
+            raise ConnectionLostError
+        exchange = Exchange(head, body, self._loop.create_future())
+        if len(self._open) >= self._max_streams:
+            self._queued.append(exchange)
+        else:
+            self._begin(exchange)
+        return exchange
+
+    def give_up(self, exchange: Exchange) -> None:
+        """Ends an exchange that nobody waits for."""
+        if self._open.pop(exchange.id, None) is not None:
+            self._write(frame(RST_STREAM, 0, exchange.id, CANCEL.to_bytes(4, "big")))
+            exchange.body = b""
+            self._more()
+        elif exchange in self._queued:
+            self._queued.remove(exchange)
+
+    def close(self) -> None:
+        """Ends the connection and whatever it carries."""
+        self.accepting = False
+        if self._transport is not None:
+            self._write(frame(GOAWAY, 0, 0, bytes(8)))
+            self._transport.close()
+
+    def _begin(self, exchange: Exchange) -> None:
+        exchange.id, self._next = self._next, self._next + 2
+        if self._next > _LAST_STREAM:
+            self.accepting = False
+        if not self._open:
+            self._heard = self._loop.time()
+            if self._watch is None:
+                self._watch = self._loop.call_later(_ACK_S, self._look)
+        self._open[exchange.id] = exchange
+        exchange.window = self._initial_window
+        size = len(exchange.body)
+        head = frame(HEADERS, END_HEADERS, exchange.id, exchange.head)
+        if size <= self._max_frame and size <= self._window and size <= exchange.window:
+            self._window -= size
+            body, exchange.body = exchange.body, b""
+            self._write(head + frame(DATA, END_STREAM, exchange.id, body))
+        else:
+            self._write(head)
+            self._blocked.append(exchange)
+            self._unblock()
+
+    def _unblock(self) -> None:
+        """Sends of waiting bodies what the windows allow."""
+        waiting, self._blocked = self._blocked, deque()
+        for exchange in waiting:
+            while (
+                exchange.body and (size := min(len(exchange.body), self._max_frame, self._window, exchange.window)) > 0
+            ):
+                part, exchange.body = exchange.body[:size], exchange.body[size:]
+                self._window -= size
+                exchange.window -= size
+                self._write(frame(DATA, 0 if exchange.body else END_STREAM, exchange.id, part))
+            if exchange.body:
+                self._blocked.append(exchange)
+
+    def _more(self) -> None:
+        """Begins what waited for others to end; closes a connection that only had to finish."""
+        while self._queued and len(self._open) < self._max_streams and self.accepting:
+            self._begin(self._queued.popleft())
+        if not self.accepting and not self._open and self._transport is not None:
+            self._transport.close()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _look(self) -> None:
+        """Asks a silent server whether it is there; gives it up when it does not answer."""
+        self._watch = None
+        if not self._open or self._transport is None:
+            return
+        silent_s = self._loop.time() - self._heard
+        if silent_s >= _IDLE_S + _ACK_S and self._pinged:
+            self._transport.abort()
+            return
+        if silent_s >= _IDLE_S and not self._pinged:
+            self._pinged = True
+            self._write(frame(PING, 0, 0, bytes(8)))
+        self._watch = self._loop.call_later(_ACK_S, self._look)
+
+    # -- what the loop tells
+
+    def connection_made(self, transport: Any) -> None:
+        """See asyncio.Protocol."""
+        self._transport = transport
+        settings = (
+            (_HEADER_TABLE_SIZE, 0),
+            (_ENABLE_PUSH, 0),
+            (_INITIAL_WINDOW, _RECEIVE_WINDOW),
+            (_MAX_FRAME, _RECEIVE_FRAME),
+        )
+        payload = b"".join(struct.pack(">HI", name, value) for name, value in settings)
+        grown = (_RECEIVE_WINDOW - 65535).to_bytes(4, "big")
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        self._write(preface + frame(SETTINGS, 0, 0, payload) + frame(WINDOW_UPDATE, 0, 0, grown))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol; every exchange fails."""
+        self._transport = None
+        self.accepting = False
+        if self._watch is not None:
+            self._watch.cancel()
+        for exchange in (*self._open.values(), *self._queued):
+            _fail(exchange, ConnectionLostError())
+        self._open.clear()
+        self._queued.clear()
+        self._blocked.clear()
+        for future in (self.ready, self.lost):
+            if not future.done():
+                future.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self._heard, self._pinged = self._loop.time(), False
+        if self._rest:
+            data = self._rest + data
+        at, end = 0, len(data)
+        try:
+            while end - at >= 9:
+                start = at + 9
+                size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+                if size > _RECEIVE_FRAME:
+                    raise ValueError("a frame is larger than allowed")
+                if end - start < size:
+                    break
+                kind, flags, stream = (
+                    data[at + 3],
+                    data[at + 4],
+                    int.from_bytes(data[at + 5 : start], "big") & 0x7FFFFFFF,
+                )
+                at = start + size
+                self._take(kind, flags, stream, data[start:at])
+        except (ValueError, IndexError, struct.error, hpack.HPACKError):
+            self._write(frame(GOAWAY, 0, 0, struct.pack(">II", 0, PROTOCOL_ERROR)))
+            self._transport.abort()
+            return
+        self._rest = data[at:]
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if self._block is not None and kind != CONTINUATION:
+            raise ValueError("a header block was interrupted")
+        if kind == DATA:
+            self._take_data(flags, stream, payload)
+        elif kind == HEADERS:
+            payload = _unpadded(flags, payload)
+            self._take_block(stream, flags, payload[5:] if flags & HAS_PRIORITY else payload)
+        elif kind == CONTINUATION:
+            if self._block is None or self._block[0] != stream:
+                raise ValueError("a header block goes on that never began")
+            _, first, before = self._block
+            self._take_block(stream, first | flags, before + payload)
+        elif kind == WINDOW_UPDATE:
+            self._take_window(stream, int.from_bytes(payload, "big") & 0x7FFFFFFF)
+        elif kind == SETTINGS:
+            self._take_settings(flags, payload)
+        elif kind == PING and not flags & ACK:
+            self._write(frame(PING, ACK, 0, payload))
+        elif kind == RST_STREAM:
+            exchange = self._open.pop(stream, None)
+            if exchange is not None:
+                exchange.body = b""
+                _fail(exchange, StreamResetError(int.from_bytes(payload, "big")))
+                self._more()
+        elif kind == GOAWAY:
+            self._take_goaway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF)
+
+    def _take_data(self, flags: int, stream: int, payload: bytes) -> None:
+        self._unreported += len(payload)
+        if self._unreported >= _REFILL:
+            self._write(frame(WINDOW_UPDATE, 0, 0, self._unreported.to_bytes(4, "big")))
+            self._unreported = 0
+        exchange = self._open.get(stream)
+        if exchange is None:
+            return
+        exchange.data.append(_unpadded(flags, payload))
+        if flags & END_STREAM:
+            self._finish(exchange)
+
+    def _take_block(self, stream: int, flags: int, block: bytes) -> None:
+        if not flags & END_HEADERS:
+            if len(block) > _RECEIVE_FRAME:
+                raise ValueError("a header block is too long")
+            self._block = (stream, flags, block)
+            return
+        self._block = None
+        fields = self._fields(block)
+        exchange = self._open.get(stream)
+        if exchange is not None:
+            exchange.fields.append(fields)
+            if flags & END_STREAM:
+                self._finish(exchange)
+
+    def _fields(self, block: bytes) -> Fields:
+        known = self._known.get(block)
+        if known is not None:
+            return known
+        table = self._decoder.header_table
+        was_empty = not table.dynamic_entries
+        fields = tuple((bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True))
+        if was_empty and not table.dynamic_entries:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[block] = fields
+        else:
+            self._known.clear()
+        return fields
+
+    def _finish(self, exchange: Exchange) -> None:
+        del self._open[exchange.id]
+        exchange.body = b""
+        if not exchange.done.done():
+            exchange.done.set_result(exchange)
+        if self._queued or not self.accepting:
+            self._more()
+
+    def _take_window(self, stream: int, grown: int) -> None:
+        if stream == 0:
+            self._window += grown
+        elif stream in self._open:
+            self._open[stream].window += grown
+        if self._blocked:
+            self._unblock()
+
+    def _take_settings(self, flags: int, payload: bytes) -> None:
+        if flags & ACK:
+            return
+        for name, value in struct.iter_unpack(">HI", payload):
+            if name == _MAX_STREAMS:
+                self._max_streams = value
+            elif name == _MAX_FRAME:
+                self._max_frame = value
+            elif name == _INITIAL_WINDOW:
+                for exchange in self._open.values():
+                    exchange.window += value - self._initial_window
+                self._initial_window = value
+        self._write(frame(SETTINGS, ACK, 0))
+        if not self.ready.done():
+            self.ready.set_result(None)
+        self._unblock()
+        self._more()
+
+    def _take_goaway(self, last: int) -> None:
+        self.accepting = False
+        refused = [stream for stream in self._open if stream > last]
+        for exchange in (*(self._open.pop(stream) for stream in refused), *self._queued):
+            exchange.body = b""
+            _fail(exchange, ConnectionLostError())
+        self._queued.clear()
+        self._more()
+
+
+def _fail(exchange: Exchange, error: Exception) -> None:
+    if not exchange.done.done():
+        exchange.done.set_exception(error)
+
+
+def _unpadded(flags: int, payload: bytes) -> bytes:
+    return payload[1 : len(payload) - payload[0]] if flags & PADDED else payload
