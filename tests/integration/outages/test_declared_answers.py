@@ -1,10 +1,9 @@
 """Valkey, Triton and PostgreSQL stopped in turn: each kind of request gives the answer that docs/architecture.md declares."""
 
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psutil
 import pytest
 
 from tests.stack import Answer, Load, Stack, eventually, load_on
@@ -20,12 +19,16 @@ async def stalled(stack: Stack, engine: str) -> AsyncIterator[Load]:
     pid = stack.pid(engine)
     async with load_on(stack, PATIENCE_S) as load:
         await eventually(load.all_well, 30, "everything healthy before the fault")
-        group = os.getpgid(pid)
-        os.killpg(group, signal.SIGSTOP)
+        # PostgreSQL's backends are process groups of their own: the whole tree has to stand still.
+        leader = psutil.Process(pid)
+        tree = [leader, *leader.children(recursive=True)]
+        for process in tree:
+            process.suspend()
         try:
             yield load
         finally:
-            os.killpg(group, signal.SIGCONT)
+            for process in tree:
+                process.resume()
         await eventually(load.all_well, 10, f"healthy again after {engine} came back")
 
 
