@@ -58,12 +58,12 @@ def write(root: Path, data: TrainingSet, trained: Trained, fitted: NDArray[np.bo
     return manifest.digest
 
 
-def point_to(path: Path, digest: str) -> None:
-    """Writes `digest` into the storageUri of the model's InferenceService in the file at `path`."""
-    text, found = re.subn(rf"(pvc://models/{MODEL}/)[0-9a-f]{{16}}", rf"\g<1>{digest}", path.read_text())
-    if found != 1:
-        raise LookupError(f"{path} names the model {found} times")
-    path.write_text(text)
+def point_to(project: Path, digest: str) -> None:
+    """Writes `digest` into every storageUri of the model in the project's YAML files."""
+    for path in project.rglob("*.yaml"):
+        text, found = re.subn(rf"(pvc://models/{MODEL}/)[0-9a-f]{{16}}", rf"\g<1>{digest}", path.read_text())
+        if found:
+            path.write_text(text)
 
 
 def _config(data: TrainingSet, trained: Trained, schema_hash: str, fitted: NDArray[np.bool_]) -> ModelConfig:

@@ -173,7 +173,7 @@ def main() -> None:
         return
     digest = write(arguments.output, data, trained, np.isin(data.month, FITTED))
     if arguments.output == HERE / "model":
-        point_to(HERE / "inferenceservice.yaml", digest)
+        point_to(HERE, digest)
     test = trained.evaluation["models"]["network"]["test"]
     print(f"ROC-AUC {test['roc_auc']:.4f}, ECE {test['ece']:.4f} on November and December")
     print(f"package {digest} in {time.monotonic() - started:.0f} s")

@@ -1,6 +1,7 @@
 """The committed package: whole, fit for the endpoint, as good as promised, and robust against what it never saw."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ def test_the_package_is_whole_small_and_of_the_endpoints_schema(example: Path) -
     catalog = definitions()
     assert manifest.schema_hash == catalog.schema_hash(ENDPOINT)
     assert catalog.inference_services[ENDPOINT].storage_uri == f"pvc://models/{ENDPOINT}/{manifest.digest}"
+    named = {
+        uri
+        for path in example.rglob("*.yaml")
+        for uri in re.findall(rf"pvc://models/{ENDPOINT}/(\w+)", path.read_text())
+    }
+    assert named == {manifest.digest}
     assert sum(path.stat().st_size for path in (example / "model").rglob("*") if path.is_file()) <= 1_000_000
 
 
