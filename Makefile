@@ -24,7 +24,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export UV_HTTP_TIMEOUT ?= 180
 
-.PHONY: help setup up down status test check train demo-drift protos fmt lint types imports lock-check clean FORCE
+.PHONY: help setup up down status test check train train-check crds demo-drift protos fmt lint types imports lock-check clean FORCE
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +61,7 @@ status: setup ## what runs
 test: setup ## unit, contract, integration on the real engines, end to end
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: lint types imports protos-check lock-check test ## what CI runs: everything
+check: lint types imports protos-check lock-check test train-check ## what CI runs: everything
 
 lint: setup ## ruff
 	@$(BIN)/ruff check .
@@ -94,6 +94,12 @@ lock-check: setup ## nothing is installed at a version that no file names
 
 train: setup .venv-train/.installed ## train the flights model anew and write its package
 	@$(BIN)/mizzen train -f $(EXAMPLE) --python .venv-train/bin/python
+
+train-check: setup .venv-train/.installed ## train anew, and compare with the committed package
+	@.venv-train/bin/python $(EXAMPLE)/train.py --check
+
+crds: setup ## generate k8s/crds anew
+	@$(BIN)/python -m catalog.crds k8s/crds
 
 demo-drift: up ## replay the year through the API: drift and quality as time goes by
 	@$(BIN)/python $(EXAMPLE)/drift.py $(DRIFT_ARGS)
