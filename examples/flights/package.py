@@ -59,8 +59,8 @@ def write(root: Path, data: TrainingSet, trained: Trained, fitted: NDArray[np.bo
 
 
 def point_to(project: Path, digest: str) -> None:
-    """Writes `digest` into every storageUri of the model in the project's YAML files."""
-    for path in project.rglob("*.yaml"):
+    """Writes `digest` into every storageUri of the model in the project's definitions and Helm values."""
+    for path in (*project.rglob("*.yaml"), *project.rglob("*.values")):
         text, found = re.subn(rf"(pvc://models/{MODEL}/)[0-9a-f]{{16}}", rf"\g<1>{digest}", path.read_text())
         if found:
             path.write_text(text)

@@ -35,7 +35,7 @@ def test_the_package_is_whole_small_and_of_the_endpoints_schema(example: Path) -
     assert catalog.inference_services[ENDPOINT].storage_uri == f"pvc://models/{ENDPOINT}/{manifest.digest}"
     named = {
         uri
-        for path in example.rglob("*.yaml")
+        for path in (*example.rglob("*.yaml"), *example.rglob("*.values"))
         for uri in re.findall(rf"pvc://models/{ENDPOINT}/(\w+)", path.read_text())
     }
     assert named == {manifest.digest}
