@@ -83,12 +83,6 @@ def test_addresses_that_are_none_are_refused(setting: str) -> None:
     assert caught.value.reason == "ADDRESSES_INVALID"
 
 
-def test_a_cluster_is_said_to_be_needed() -> None:
-    with pytest.raises(FailedPrecondition) as caught:
-        parse_addresses("endpointslice:features")
-    assert caught.value.reason == "ADDRESSES_UNSUPPORTED"
-
-
 def test_metric_names_follow_the_house() -> None:
     specs = [spec for spec in vars(telemetry).values() if isinstance(spec, CounterSpec | GaugeSpec | HistogramSpec)]
     assert len({spec.name for spec in specs}) == len(specs)

@@ -9,9 +9,9 @@ from catalog.endpoint import Endpoint
 from catalog.feature_view import FeatureView
 from catalog.fields import DType, Field
 from catalog.inference_service import InferenceService
-from catalog.parse import DefinitionError, parse_file, parse_text
+from catalog.parse import DefinitionError, parse_file, parse_object, parse_text
 from catalog.schema import schema_hash, split_reference
-from catalog.source import Catalog, DefinitionSource, DirectorySource, read_directory
+from catalog.source import Catalog, DefinitionSource, DirectorySource, read_directory, source_from
 
 __all__ = [
     "Catalog",
@@ -25,8 +25,10 @@ __all__ = [
     "Field",
     "InferenceService",
     "parse_file",
+    "parse_object",
     "parse_text",
     "read_directory",
     "schema_hash",
+    "source_from",
     "split_reference",
 ]

@@ -35,6 +35,7 @@ class DefinitionError:
     reason: str
     kind: str = ""
     name: str = ""
+    missing_reference: bool = False  # the definition itself is right, and what it refers to is not there
 
     def __str__(self) -> str:
         """`file:line: field: reason`."""

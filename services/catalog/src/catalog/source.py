@@ -1,7 +1,8 @@
-"""Where definitions are read from: a port, and its directory adapter."""
+"""Where definitions are read from: a port, and its directory adapter (kubernetes_source.py has the other one)."""
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import watchfiles
 from catalog.collection import Collection
 from catalog.endpoint import Endpoint
 from catalog.feature_view import FeatureView
+from catalog.fields import NAME_PATTERN
 from catalog.inference_service import InferenceService
 from catalog.parse import AnyDefinition, DefinitionError, parse_file
 from catalog.schema import schema_hash
@@ -44,6 +46,9 @@ class DefinitionSource(Protocol):
     async def watch(self, callback: Callable[[Catalog], Awaitable[None] | None]) -> None:
         """Calls back with the new catalog after each change, until cancelled; a definition that became wrong stays as it was."""
 
+    async def close(self) -> None:
+        """Lets go of what reading needed."""
+
 
 class DirectorySource:
     """Definitions from the YAML files of a directory (and its subdirectories)."""
@@ -68,6 +73,9 @@ class DirectorySource:
         async for _ in watchfiles.awatch(self._directory, debounce=step_ms, step=50, recursive=True):
             await self._reload(callback)
 
+    async def close(self) -> None:
+        """See DefinitionSource."""
+
     async def _reload(self, callback: Callable[[Catalog], Awaitable[None] | None]) -> None:
         before = self._last
         after = await self.load()
@@ -78,6 +86,21 @@ class DirectorySource:
         answer = callback(after)
         if answer is not None:
             await answer
+
+
+def source_from(setting: Path | str, *, report_status: Iterable[str] = ()) -> DefinitionSource:
+    """The source that MIZZEN_DEFINITIONS names: a directory, or `kubernetes:NAMESPACE`.
+
+    report_status: kinds whose condition `Accepted` is written, where there is a place for it. ValueError for an empty namespace.
+    """
+    scheme, separator, namespace = str(setting).partition(":")
+    if scheme != "kubernetes" or not separator:
+        return DirectorySource(Path(setting))
+    if not re.fullmatch(NAME_PATTERN, namespace):
+        raise ValueError(f"{setting}: name a namespace, e.g. kubernetes:default")
+    from catalog.kubernetes_source import KubernetesSource  # noqa: PLC0415 - a laptop has no use for it
+
+    return KubernetesSource(namespace, report_status=report_status)
 
 
 def read_directory(directory: Path, last: Catalog | None = None) -> Catalog:
@@ -152,5 +175,6 @@ def _broken_references(catalog: Catalog) -> list[DefinitionError]:
             schema_hash(endpoint, catalog.feature_views)
         except KeyError as error:
             reason = str(error.args[0])
-            found.append(DefinitionError("", 0, "spec.model.tensors", reason, "Endpoint", endpoint.name))
+            field = "spec.model.tensors"
+            found.append(DefinitionError("", 0, field, reason, "Endpoint", endpoint.name, missing_reference=True))
     return found

@@ -85,10 +85,10 @@ class ServiceSettings(State):
 class Definitions(State):
     """For rooms that load definitions."""
 
-    definitions: Path = Field(
+    definitions: Path | str = Field(
         default_factory=_file("definitions"),
         validation_alias="MIZZEN_DEFINITIONS",
-        description="Directory of YAML definitions, watched for changes.",
+        description="Directory of YAML definitions, or kubernetes:NAMESPACE; watched for changes.",
     )
 
 

@@ -1,0 +1,50 @@
+"""The condition `Accepted` of a definition: what `kubectl get` and `kubectl describe` show of it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from catalog.source import Catalog
+
+ACCEPTED = "Accepted"
+Json = dict[str, Any]
+
+
+def desired_conditions(item: Json, catalog: Catalog, now: datetime) -> list[Json] | None:
+    """The conditions that `item` (an object of ours) should have by `catalog`; None when it has them."""
+    metadata = item["metadata"]
+    kind, name = item["kind"], metadata["name"]
+    status, reason, message = _verdict(kind, name, catalog)
+    present: list[Json] = (item.get("status") or {}).get("conditions") or []
+    before: Json = next((each for each in present if each.get("type") == ACCEPTED), {})
+    wanted: Json = {
+        "type": ACCEPTED,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "observedGeneration": metadata.get("generation", 0),
+    }
+    if all(before.get(key) == value for key, value in wanted.items()):
+        return None
+    if before.get("status") == status:
+        wanted["lastTransitionTime"] = before["lastTransitionTime"]
+    else:
+        wanted["lastTransitionTime"] = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [*(each for each in present if each.get("type") != ACCEPTED), wanted]
+
+
+def _verdict(kind: str, name: str, catalog: Catalog) -> tuple[str, str, str]:
+    """(status, reason, message)."""
+    errors = [error for error in catalog.errors if (error.kind, error.name) == (kind, name)]
+    if not errors:
+        return "True", "Accepted", "in use"
+    faults = "; ".join(f"{error.field}: {error.reason}" if error.field else error.reason for error in errors)
+    if all(error.missing_reference for error in errors):
+        return "False", "ReferenceMissing", f"{faults}; requests fail until it is there"
+    by_kind: dict[str, Json] = {
+        "FeatureView": catalog.feature_views,
+        "Endpoint": catalog.endpoints,
+        "Collection": catalog.collections,
+    }
+    serving = name.replace("-", "_") if kind == "FeatureView" else name
+    rest = "the definition before it keeps serving" if serving in by_kind[kind] else "nothing serves under this name"
+    return "False", "Invalid", f"{faults}; {rest}"

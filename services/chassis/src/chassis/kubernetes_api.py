@@ -1,0 +1,184 @@
+"""The Kubernetes API as far as Mizzen needs it: list, watch and patch of a status, for any resource of one namespace.
+
+The `kubernetes` package is imported on the first use only: it takes a second and 50 MB that a laptop has no use for.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from chassis.errors import Aborted, FailedPrecondition, MizzenError, NotFound, PermissionDenied, Unavailable
+
+Json = dict[str, Any]
+NONE: Mapping[str, str] = MappingProxyType({})
+_PAGE = 500
+_CALL_S = 30.0
+_SLACK_S = 15.0  # what a watch may take longer than the server was told
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of object as the API server's paths name it; the core group is "" ."""
+
+    group: str
+    version: str
+    plural: str
+
+    def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
+        """`/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL[/NAME[/SUBRESOURCE]]`."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        return "/".join(part for part in (f"{root}/namespaces/{namespace}/{self.plural}", name, subresource) if part)
+
+
+class Expired(Aborted):
+    """The resource version is too old to be watched from: list anew."""
+
+
+class KubernetesApi:
+    """One API server. Without a `kubeconfig` it is the pod's own (its ServiceAccount), else $KUBECONFIG's current context.
+
+    Raises Unavailable, PermissionDenied (the role lacks a right), NotFound (no such resource or object) or Expired.
+    """
+
+    def __init__(self, kubeconfig: str | None = None) -> None:
+        self._kubeconfig = kubeconfig
+        self._client: Any = None
+        self._connecting = asyncio.Lock()
+
+    async def list(
+        self, resource: Resource, namespace: str, selectors: Mapping[str, str] = NONE
+    ) -> tuple[list[Json], str]:
+        """All objects and the resource version to watch from. selectors: `labelSelector` and `fieldSelector`."""
+        items: list[Json] = []
+        query: dict[str, str | int] = {**selectors, "limit": _PAGE}
+        while True:
+            page: Json = json.loads(await self._read("GET", resource.path(namespace), query))
+            items.extend(page["items"])
+            rest = page["metadata"].get("continue")
+            if not rest:
+                return items, page["metadata"]["resourceVersion"]
+            query["continue"] = rest
+
+    async def watch(
+        self, resource: Resource, namespace: str, version: str, timeout_s: float, selectors: Mapping[str, str] = NONE
+    ) -> AsyncGenerator[tuple[str, Json], None]:
+        """(ADDED | MODIFIED | DELETED | BOOKMARK, object) after `version`, until the server ends it after `timeout_s`."""
+        query: dict[str, str | int] = {
+            **selectors,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": max(1, int(timeout_s)),
+        }
+        answer = await self._call("GET", resource.path(namespace), query, timeout_s + _SLACK_S)
+        stream = answer.response
+        try:
+            while line := await stream.content.readline():
+                event: Json = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise _failure(int(event["object"].get("code", 500)), str(event["object"].get("message", "")))
+                yield event["type"], event["object"]
+        except MizzenError:
+            raise
+        except Exception as error:
+            raise _translated(error) from error
+        finally:
+            stream.close()
+
+    async def patch_status(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> None:
+        """A JSON merge patch of the status; `metadata.resourceVersion` in it makes it fail when somebody was faster."""
+        await self._read("PATCH", resource.path(namespace, name, "status"), {}, body)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _read(
+        self, method: str, path: str, query: Mapping[str, str | int], body: Mapping[str, Any] | None = None
+    ) -> bytes:
+        answer = await self._call(method, path, query, body=body)
+        try:
+            return bytes(await answer.read())
+        except Exception as error:
+            raise _translated(error) from error
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int],
+        timeout_s: float = _CALL_S,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        client = await self._connected()
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/merge-patch+json"
+        try:
+            prepared = await client.param_serialize(
+                method, path, query_params=list(query.items()), header_params=headers, body=body,
+                auth_settings=["BearerToken"],
+            )  # fmt: skip
+            answer = await client.call_api(*prepared, _request_timeout=timeout_s)
+        except Exception as error:
+            raise _translated(error) from error
+        if not 200 <= answer.status < 300:
+            raise _failure(answer.status, _message(await answer.read()))
+        return answer
+
+    async def _connected(self) -> Any:
+        async with self._connecting:
+            if self._client is None:
+                self._client = await _client(self._kubeconfig)
+            return self._client
+
+
+async def _client(kubeconfig: str | None) -> Any:
+    from kubernetes import aio  # noqa: PLC0415 - see above
+
+    config: Any = aio.config
+    configuration = aio.client.Configuration()
+    try:
+        if kubeconfig is None and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    except Exception as error:
+        message = (
+            f"there is no way to a Kubernetes API: no ServiceAccount token is mounted and no kubeconfig works: {error}"
+        )
+        raise FailedPrecondition(message, reason="KUBERNETES_CONFIG") from error
+    return aio.client.ApiClient(configuration)
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body).get("message", ""))
+    except (ValueError, AttributeError):
+        return body.decode(errors="replace")[:200]
+
+
+def _translated(error: Exception) -> MizzenError:
+    status = getattr(error, "status", None)
+    if status:
+        return _failure(int(status), str(getattr(error, "reason", "")))
+    return Unavailable(f"the Kubernetes API cannot be reached: {error!r}", reason="KUBERNETES")
+
+
+def _failure(status: int, message: str) -> MizzenError:
+    words = f"the Kubernetes API answered {status}: {message}"
+    match status:
+        case 401 | 403:
+            return PermissionDenied(words, reason="KUBERNETES_RIGHTS")
+        case 404:
+            return NotFound(words, reason="KUBERNETES_NOT_FOUND")
+        case 410:
+            return Expired(words, reason="KUBERNETES_EXPIRED")
+        case _:
+            return Unavailable(words, reason="KUBERNETES")

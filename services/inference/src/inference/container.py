@@ -1,0 +1,61 @@
+"""What the CPU runtime's image runs: tritonserver with the image's own paths, under ``inference.launcher``.
+
+``python -m inference.container [FLAG…]``: a flag of Triton that is given stands, what is not given has its default here. KServe
+appends an InferenceService's ``args`` to the ServingRuntime's. The root may be read-only: only /tmp and /dev/shm are written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from inference import launcher, runtime
+
+HOME = Path(sys.prefix)
+DEFAULTS = {
+    "--model-repository": "/mnt/models",
+    "--grpc-address": "0.0.0.0",  # noqa: S104 - a pod is reached by its address
+    "--grpc-port": "9000",
+    "--http-address": "0.0.0.0",  # noqa: S104
+    "--http-port": "8090",
+    "--metrics-address": "0.0.0.0",  # noqa: S104
+    "--metrics-port": "8002",
+    "--model-control-mode": "none",
+    "--exit-timeout-secs": str(runtime.EXIT_TIMEOUT_S),
+    "--log-format": "ISO8601",
+    "--allow-gpu-metrics": "false",
+}
+SHARED_MEMORY_PREFIX = "mizzen-"
+_SAME = {"--model-store": "--model-repository"}
+
+
+def command(arguments: Sequence[str], home: Path = HOME) -> list[str]:
+    """The argument vector of tritonserver in the venv ``home``; a leading ``tritonserver`` in ``arguments`` is passed over."""
+    given = list(arguments[1:] if arguments[:1] == ["tritonserver"] else arguments)
+    named = {_SAME.get(name, name) for name in (argument.partition("=")[0] for argument in given)}
+    server = runtime.site_packages(home) / "pytriton" / "tritonserver" / "bin" / "tritonserver"
+    backends = next((home / "triton").glob("backends-*"))
+    fixed = [
+        f"--backend-directory={backends}",
+        f"--backend-config=python,shm-region-prefix-name={SHARED_MEMORY_PREFIX}",
+    ]
+    return [str(server), *given, *(f"{name}={value}" for name, value in DEFAULTS.items() if name not in named), *fixed]
+
+
+def environment(base: Mapping[str, str], home: Path = HOME) -> dict[str, str]:
+    """What tritonserver and its stubs run in."""
+    # One arena a thread would let a small model's memory grow for hours.
+    return {"MALLOC_ARENA_MAX": "2", **runtime.tritonserver_environment(home, base)}
+
+
+def main() -> int:
+    """tritonserver's exit status, see ``inference.launcher``."""
+    line = command(sys.argv[1:])
+    os.environ.update(environment(os.environ))
+    return launcher.run(SHARED_MEMORY_PREFIX, line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
