@@ -46,7 +46,7 @@ class FakeFeatures(features_pb2_grpc.FeaturesServiceServicer):
         keys = list(item.entities[sorted(item.entities)[0]].strings.values)
         missing = np.array([key == "missing" for key in keys])
         columns = []
-        for ref in item.refs:
+        for ref in item.joined_refs.split(",") if item.joined_refs else item.refs:
             if ref in self.texts:
                 column = values.encode(keys, "STRING", missing)
             else:

@@ -11,6 +11,7 @@ from chassis.status import to_status
 from chassis.values import encode, wire_dtype
 from features.api.convert import read_response
 from features.domain.model import NUMPY, Answer, DType, Plan
+from mizzen.chassis.v1.envelope_pb2 import Envelope
 from mizzen.chassis.v1.values_pb2 import Values
 from mizzen.features.v1 import features_pb2 as pb
 
@@ -69,6 +70,6 @@ def generated(answer: Answer) -> pb.ReadResult:
 @settings(max_examples=60, deadline=None)
 def test_the_bytes_are_the_generated_ones(found: list[Answer]) -> None:
     error = NotFound("there is none", field="refs[0]")
-    data = read_response([*found, error], ["1"] * (len(found) + 1))
+    data = read_response([*found, error], [pb.ReadItem(envelope=Envelope(request_id="1"))] * (len(found) + 1))
     wanted = pb.ReadResponse(results=[*map(generated, found), pb.ReadResult(status=to_status(error, "1"))])
     assert pb.ReadResponse.FromString(data) == wanted

@@ -132,17 +132,23 @@ class ReadItem(_message.Message):
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     REFS_FIELD_NUMBER: _builtins.int
+    JOINED_REFS_FIELD_NUMBER: _builtins.int
     ENTITIES_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
     AS_OF_US_FIELD_NUMBER: _builtins.int
     SCHEMA_HASH_FIELD_NUMBER: _builtins.int
     DEFAULT_WHEN_DOWN_FIELD_NUMBER: _builtins.int
+    AS_BLOCK_FIELD_NUMBER: _builtins.int
+    joined_refs: _builtins.str
+    """Instead of refs: the same joined by commas, because one string is read faster than many."""
     as_of_us: _builtins.int
     """The instant that ttl and time-based features are measured against, microseconds UTC; 0 = server time."""
     schema_hash: _builtins.str
     """When set, the read fails (FAILED_PRECONDITION, SCHEMA_MISMATCH) unless refs hash to it now (catalog.schema_hash)."""
     default_when_down: _builtins.bool
     """Answer declared defaults with FIELD_STATUS_UNAVAILABLE instead of failing when the online store is down."""
+    as_block: _builtins.bool
+    """Take ReadResult.block instead of columns where the answer fits one."""
     @_builtins.property
     def envelope(self) -> _envelope_pb2.Envelope:
         """The caller's context."""
@@ -164,15 +170,17 @@ class ReadItem(_message.Message):
         *,
         envelope: _envelope_pb2.Envelope | None = ...,
         refs: _abc.Iterable[_builtins.str] | None = ...,
+        joined_refs: _builtins.str = ...,
         entities: _abc.Mapping[_builtins.str, _values_pb2.Values] | None = ...,
         inputs: _abc.Mapping[_builtins.str, _values_pb2.Values] | None = ...,
         as_of_us: _builtins.int = ...,
         schema_hash: _builtins.str = ...,
         default_when_down: _builtins.bool = ...,
+        as_block: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_us", b"as_of_us", "default_when_down", b"default_when_down", "entities", b"entities", "envelope", b"envelope", "inputs", b"inputs", "refs", b"refs", "schema_hash", b"schema_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_block", b"as_block", "as_of_us", b"as_of_us", "default_when_down", b"default_when_down", "entities", b"entities", "envelope", b"envelope", "inputs", b"inputs", "joined_refs", b"joined_refs", "refs", b"refs", "schema_hash", b"schema_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -212,8 +220,17 @@ class ReadResult(_message.Message):
     COLUMNS_FIELD_NUMBER: _builtins.int
     TIMESTAMPS_US_FIELD_NUMBER: _builtins.int
     AS_OF_US_FIELD_NUMBER: _builtins.int
+    BLOCK_FIELD_NUMBER: _builtins.int
+    DTYPES_FIELD_NUMBER: _builtins.int
+    TIMESTAMPS_INDICES_FIELD_NUMBER: _builtins.int
     as_of_us: _builtins.int
     """The instant used, microseconds UTC."""
+    block: _builtins.bytes
+    """Instead of columns, when asked for, all have a fixed width and every value is PRESENT: raw values, column after column."""
+    dtypes: _builtins.bytes
+    """One DType a reference of the block, a byte each."""
+    timestamps_indices: _builtins.bytes
+    """One timestamps_index a reference of the block, a byte each."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Code 0 (OK) or this item's own failure."""
@@ -233,10 +250,13 @@ class ReadResult(_message.Message):
         columns: _abc.Iterable[Global___FeatureColumn] | None = ...,
         timestamps_us: _abc.Iterable[_builtins.bytes] | None = ...,
         as_of_us: _builtins.int = ...,
+        block: _builtins.bytes = ...,
+        dtypes: _builtins.bytes = ...,
+        timestamps_indices: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_us", b"as_of_us", "columns", b"columns", "status", b"status", "timestamps_us", b"timestamps_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_us", b"as_of_us", "block", b"block", "columns", b"columns", "dtypes", b"dtypes", "status", b"status", "timestamps_indices", b"timestamps_indices", "timestamps_us", b"timestamps_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ def to_query(item: pb.ReadItem, tenant: str, now_us: int) -> Query:
         rows = len(values)
     return Query(
         tenant,
-        tuple(item.refs),
+        _split(item.joined_refs) if item.joined_refs else tuple(item.refs),
         given,
         asked,
         rows or 0,
@@ -38,6 +38,11 @@ def to_query(item: pb.ReadItem, tenant: str, now_us: int) -> Query:
         item.schema_hash,
         item.default_when_down,
     )
+
+
+@lru_cache(maxsize=1024)
+def _split(joined: str) -> tuple[str, ...]:
+    return tuple(joined.split(","))
 
 
 def to_rows(item: pb.WriteItem, tenant: str) -> Rows:
@@ -88,21 +93,25 @@ def _field(column: Column, *, on_demand: bool = False) -> pb.Field:
     )
 
 
-def read_response(answers: Sequence[Answer | Exception], request_ids: Sequence[str]) -> bytes:
-    """A serialized ReadResponse."""
+def read_response(answers: Sequence[Answer | Exception], items: Sequence[pb.ReadItem]) -> bytes:
+    """A serialized ReadResponse to these items."""
     parts: list[bytes] = []
-    for answer, request_id in zip(answers, request_ids, strict=True):
+    for answer, item in zip(answers, items, strict=True):
         if isinstance(answer, Answer):
-            result = _result(answer)
+            result = _result(answer, as_block=item.as_block)
         else:
-            result = pb.ReadResult(status=to_status(answer, request_id)).SerializeToString()
+            result = pb.ReadResult(status=to_status(answer, item.envelope.request_id)).SerializeToString()
         parts += (b"\x0a", _varint(len(result)), result)
     return b"".join(parts)
 
 
-def _result(answer: Answer) -> bytes:
+def _result(answer: Answer, *, as_block: bool) -> bytes:
     parts: list[bytes] = []
-    if answer.plan.is_plain and answer.statuses is None:
+    is_whole = answer.plan.is_plain and answer.statuses is None
+    if is_whole and as_block and len(answer.plan.views) < 256:
+        block = b"".join(answer.values)  # type: ignore[arg-type]  # a plain plan has no texts
+        parts = [_block_head(answer.plan), _varint(len(block)), block]
+    elif is_whole:
         # Every other part is a column's bytes; what stands between them is constant.
         parts = _heads(answer.plan, answer.rows).copy()
         parts[1::2] = answer.values  # type: ignore[assignment]  # a plain plan has no texts
@@ -133,6 +142,13 @@ def _column(answer: Answer, i: int) -> bytes:
     if statuses:
         column += _length_delimited(26, statuses)
     return column + _index(plan.indices[i])
+
+
+@lru_cache(maxsize=1024)
+def _block_head(plan: Plan) -> bytes:
+    """What stands before a block's length: constant for a plan."""
+    dtypes = bytes(wire_dtype(dtype) for dtype in plan.dtypes)
+    return _length_delimited(50, dtypes) + _length_delimited(58, bytes(plan.indices)) + b"\x2a"
 
 
 @lru_cache(maxsize=256)

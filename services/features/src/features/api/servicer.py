@@ -45,9 +45,9 @@ class FeaturesServicer:
             outcomes.append(None)
         answers = iter(await self._reader.read(queries, timeout_s))
         found = [next(answers) if outcome is None else outcome for outcome in outcomes]
-        request_ids = [item.envelope.request_id for item in request.items]
-        _log_unexpected(found, request_ids)
-        return read_response(found, request_ids)
+        if any(not isinstance(one, Answer) for one in found):
+            _log_unexpected(found, [item.envelope.request_id for item in request.items])
+        return read_response(found, request.items)
 
     async def write(self, request: pb.WriteRequest, _context: Any) -> pb.WriteResponse:
         """One outcome an item."""

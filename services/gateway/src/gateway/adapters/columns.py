@@ -1,11 +1,13 @@
 """Domain columns ↔ `mizzen.chassis.v1.Values` as internal calls carry them: raw bytes or strings, never typed lists."""
 
+from collections.abc import Sequence
+
 from chassis.errors import Internal
-from gateway.domain.model import Column, DType
+from gateway.domain.model import BlockShape, Column, DType
 from mizzen.chassis.v1 import values_pb2
 
 _WIRE = {dtype: values_pb2.DType.Value(f"DTYPE_{dtype.value}") for dtype in DType}
-_DOMAIN = {number: dtype for dtype, number in _WIRE.items()}
+_DOMAIN: dict[int, DType] = {number: dtype for dtype, number in _WIRE.items()}
 _SIZES = {
     DType.BOOL: 1,
     DType.INT32: 4,
@@ -27,6 +29,15 @@ def write_values(column: Column, target: values_pb2.Values) -> None:
         target.raw = column.raw
     if column.nulls:
         target.nulls = column.nulls
+
+
+def block_shape(references: Sequence[str], dtypes: bytes, indices: bytes) -> BlockShape:
+    """What a block of a service's answer consists of. Internal when it is not what was asked for."""
+    found = tuple(_DOMAIN.get(number, DType.STRING) for number in dtypes)
+    if not len(references) == len(found) == len(indices) or DType.STRING in found:
+        raise Internal("features answered another block than asked for", reason="UPSTREAM_MISMATCH")
+    widths = tuple(_SIZES[dtype] for dtype in found)
+    return BlockShape(tuple(references), found, widths, tuple(indices), sum(widths))
 
 
 def read_values(values: values_pb2.Values, rows: int, ref: str) -> Column:

@@ -7,10 +7,10 @@ from chassis.clock import Clock
 from chassis.coalesce import Coalescer
 from chassis.errors import Internal, MizzenError
 from chassis.status import from_status
-from gateway.adapters.columns import read_values, write_values
+from gateway.adapters.columns import block_shape, read_values, write_values
 from gateway.adapters.envelopes import Envelopes
 from gateway.domain.limits import Retry
-from gateway.domain.model import Call, Column, FeatureColumn, FeatureRows, Status
+from gateway.domain.model import BlockRows, BlockShape, Call, Column, FeatureColumn, FeatureRows, Status
 from mizzen.features.v1 import features_pb2
 
 _READ = "/mizzen.features.v1.FeaturesService/Read"
@@ -37,8 +37,9 @@ class GrpcFeatures:
         self._coalescer: Coalescer[_Item, features_pb2.ReadResult | MizzenError] = Coalescer(
             self._send, max_items=64, max_wait_s=0.001, clock=clock, observe=observe
         )
-        # References of an endpoint are the same in every request: they are copied as a message, not one by one.
-        self._templates: dict[tuple[str, ...], features_pb2.ReadItem] = {}
+        # References of an endpoint are the same in every request.
+        self._joined: dict[tuple[str, ...], str] = {}
+        self._shapes: dict[tuple[str, bytes, bytes], BlockShape] = {}
 
     async def read(
         self,
@@ -51,26 +52,43 @@ class GrpcFeatures:
         default_when_down: bool = False,
     ) -> FeatureRows:
         """See ports.Features."""
-        item = features_pb2.ReadItem()
-        item.CopyFrom(self._template(tuple(references)))
+        joined = self._join(tuple(references))
+        item = features_pb2.ReadItem(
+            joined_refs=joined, as_of_us=as_of_us, default_when_down=default_when_down, as_block=True
+        )
         self._envelopes.write(call, item.envelope)
         for name, column in entities.items():
             write_values(column, item.entities[name])
         for name, column in inputs.items():
             write_values(column, item.inputs[name])
-        item.as_of_us = as_of_us
-        item.default_when_down = default_when_down
         result = await self._coalescer.submit((item, call.deadline_s), call.deadline_s)
         rows = next(iter(entities.values()), None) or next(iter(inputs.values()))
-        return _rows(result, references, rows.rows)  # type: ignore[arg-type]
+        return self._rows(result, joined, references, rows.rows)  # type: ignore[arg-type]
 
-    def _template(self, references: tuple[str, ...]) -> features_pb2.ReadItem:
-        template = self._templates.get(references)
-        if template is None:
-            if len(self._templates) >= 256:
-                self._templates.clear()
-            template = self._templates[references] = features_pb2.ReadItem(refs=references)
-        return template
+    def _join(self, references: tuple[str, ...]) -> str:
+        joined = self._joined.get(references)
+        if joined is None:
+            if len(self._joined) >= 256:
+                self._joined.clear()
+            joined = self._joined[references] = ",".join(references)
+        return joined
+
+    def _rows(self, result: features_pb2.ReadResult, joined: str, references: Sequence[str], rows: int) -> FeatureRows:
+        dtypes = result.dtypes
+        if not dtypes:
+            if len(result.columns) != len(references):
+                raise Internal("features answered other columns than asked for", reason="UPSTREAM_MISMATCH")
+            return WireRows(result, rows)
+        key = (joined, dtypes, result.timestamps_indices)
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= 256:
+                self._shapes.clear()
+            shape = self._shapes[key] = block_shape(references, dtypes, result.timestamps_indices)
+        raw = result.block
+        if len(raw) != rows * shape.row_bytes:
+            raise Internal("features answered a block of another size", reason="UPSTREAM_MISMATCH")
+        return BlockRows(shape, raw, rows, list(result.timestamps_us), result.as_of_us)
 
     async def _send(self, items: list[_Item]) -> list[features_pb2.ReadResult | MizzenError]:
         request = features_pb2.ReadRequest(items=[item for item, _ in items])
@@ -115,9 +133,3 @@ class WireRows(FeatureRows):
         """See FeatureRows."""
         found = self.result.columns
         return any(status in found[index].statuses for index in columns)
-
-
-def _rows(result: features_pb2.ReadResult, references: Sequence[str], rows: int) -> FeatureRows:
-    if len(result.columns) != len(references):
-        raise Internal("features answered other columns than asked for", reason="UPSTREAM_MISMATCH")
-    return WireRows(result, rows)

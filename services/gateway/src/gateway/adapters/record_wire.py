@@ -4,11 +4,12 @@ A FeatureColumn and a RecordedFeature have the same fields under the same number
 are a recorded feature's bytes: only the field number around them differs. That is a tenth of the cost of copying values.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from gateway.adapters.columns import write_values
 from gateway.adapters.grpc_features import WireRows
-from gateway.domain.model import FeatureRows
+from gateway.domain.model import BlockRows, BlockShape, Column, FeatureRows
 from mizzen.features.v1 import features_pb2
 from mizzen.monitoring.v1 import record_pb2
 
@@ -38,13 +39,32 @@ def feature_bytes(rows: FeatureRows | None) -> bytes:
     """Fields `features` and `timestamps_us` of a Record."""
     if rows is None:
         return b""
-    columns = [one.SerializeToString() for one in rows.result.columns] if isinstance(rows, WireRows) else _written(rows)
-    parts: list[bytes] = []
-    for column in columns:
-        parts += (_FEATURES, varint(len(column)), column)
+    if isinstance(rows, BlockRows):
+        parts = list(_around(rows.shape, rows.rows))
+        parts[1::3] = rows.slices()
+    else:
+        columns = (
+            [one.SerializeToString() for one in rows.result.columns] if isinstance(rows, WireRows) else _written(rows)
+        )
+        parts = []
+        for column in columns:
+            parts += (_FEATURES, varint(len(column)), column)
     for stamps in rows.timestamps_us:
         parts += (_TIMESTAMPS, varint(len(stamps)), stamps)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=256)
+def _around(shape: BlockShape, rows: int) -> tuple[bytes, ...]:
+    """What stands around the values of a block's columns: (before, nothing, after) for each."""
+    parts: list[bytes] = []
+    for ref, dtype, width, index in zip(shape.refs, shape.dtypes, shape.widths, shape.indices, strict=True):
+        message = features_pb2.FeatureColumn(ref=ref, timestamps_index=index)
+        write_values(Column(dtype, rows, bytes(width * rows)), message.values)
+        data = message.SerializeToString()
+        after = len(data) - (len(varint(index)) + 1 if index else 0)
+        parts += (_FEATURES + varint(len(data)) + data[: after - width * rows], b"", data[after:])
+    return tuple(parts)
 
 
 def _written(rows: FeatureRows) -> list[bytes]:

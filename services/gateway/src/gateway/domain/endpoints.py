@@ -13,6 +13,7 @@ class Endpoints:
         self._plans: Mapping[str, EndpointPlan] = {}
         self._models: dict[str, str] = {}
         self._views: Mapping[str, ViewPlan] = {}
+        self._fields: dict[tuple[str, ...], tuple[tuple[Field, ...], tuple[Field, ...]]] = {}
 
     def swap(
         self,
@@ -25,7 +26,7 @@ class Endpoints:
         models = {name: name for name in services}
         routes = [*embedders, *(route for plan in plans.values() for route in _routes(plan))]
         models.update({route.model: route.service for route in routes})
-        self._plans, self._views, self._models = dict(plans), dict(views), models
+        self._plans, self._views, self._models, self._fields = dict(plans), dict(views), models, {}
 
     def get(self, name: str) -> EndpointPlan:
         """NotFound when there is none; FailedPrecondition when it refers to what does not exist."""
@@ -55,8 +56,17 @@ class Endpoints:
         token = names[size - 1] if len(names) > size else ""
         return [self._plans[name] for name in names[:size]], token
 
-    def fields_of(self, references: Sequence[str]) -> tuple[dict[str, Field], dict[str, Field]]:
-        """Entities and inputs that the views of these references read, by name. NotFound for an unknown view."""
+    def fields_of(self, references: tuple[str, ...]) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+        """Entities and inputs that the views of these references read. NotFound for an unknown view."""
+        found = self._fields.get(references)
+        if found is None:
+            found = self._find_fields(references)
+            if len(self._fields) >= 256:
+                self._fields.clear()
+            self._fields[references] = found
+        return found
+
+    def _find_fields(self, references: tuple[str, ...]) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
         entities: dict[str, Field] = {}
         inputs: dict[str, Field] = {}
         for index, reference in enumerate(references):
@@ -66,7 +76,7 @@ class Endpoints:
                 raise NotFound(message, reason="FEATURE_VIEW_NOT_FOUND", field=f"features[{index}]")
             entities.update({field.name: field for field in view.entities})
             inputs.update({field.name: field for field in view.inputs})
-        return entities, inputs
+        return tuple(entities.values()), tuple(inputs.values())
 
     def models(self) -> list[str]:
         """Names of the models that can be inferred, sorted."""

@@ -104,6 +104,56 @@ class FeatureRows:
         return FeatureRows(columns, self.timestamps_us, self.as_of_us)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockShape:
+    """What a block of values consists of: parallel to `refs`. Made once for a list of references; known by its identity."""
+
+    refs: tuple[str, ...]
+    dtypes: tuple[DType, ...]
+    widths: tuple[int, ...]
+    indices: tuple[int, ...]
+    row_bytes: int
+
+
+class BlockRows(FeatureRows):
+    """Rows of which every value is PRESENT and of fixed width: `raw` holds column after column."""
+
+    __slots__ = ("raw", "rows", "shape")
+
+    def __init__(self, shape: BlockShape, raw: bytes, rows: int, timestamps_us: list[bytes], as_of_us: int) -> None:
+        super().__init__(None, timestamps_us, as_of_us)
+        self.shape = shape
+        self.raw = raw
+        self.rows = rows
+
+    @property
+    def columns(self) -> list[FeatureColumn]:
+        """See FeatureRows."""
+        if self._columns is None:
+            shape = self.shape
+            parts = zip(shape.refs, self.values(), shape.indices, strict=True)
+            self._columns = [FeatureColumn(ref, column, b"", index) for ref, column, index in parts]
+        return self._columns
+
+    def slices(self) -> list[bytes]:
+        """The bytes of each column."""
+        found, at, raw, rows = [], 0, self.raw, self.rows
+        for width in self.shape.widths:
+            end = at + width * rows
+            found.append(raw[at:end])
+            at = end
+        return found
+
+    def values(self) -> list[Column]:
+        """See FeatureRows."""
+        rows = self.rows
+        return [Column(dtype, rows, raw) for dtype, raw in zip(self.shape.dtypes, self.slices(), strict=True)]
+
+    def has_status(self, status: Status, columns: Sequence[int]) -> bool:
+        """See FeatureRows."""
+        return status is Status.PRESENT
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A declared entity, input or output."""

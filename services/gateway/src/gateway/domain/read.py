@@ -1,7 +1,8 @@
 """features:read: feature rows of entities, without a model."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 
 from chassis.errors import InvalidArgument
 from gateway.domain.limits import remaining_s
@@ -21,16 +22,10 @@ class Reader:
         self._clock = clock
 
     async def read(
-        self, call: Call, references: Sequence[str], entities: Mapping[str, Column], inputs: Mapping[str, Column]
+        self, call: Call, references: tuple[str, ...], entities: Mapping[str, Column], inputs: Mapping[str, Column]
     ) -> FeaturesAnswer:
         """As of the server's time. Raises MizzenError."""
-        if not 1 <= len(references) <= MAX_REFERENCES:
-            message = f"features must name 1 to {MAX_REFERENCES} references view:feature"
-            raise InvalidArgument(message, reason="INVALID_VALUE", field="features")
-        for index, reference in enumerate(references):
-            if REFERENCE.match(reference) is None:
-                message = f"features[{index}] must be a feature reference view:feature"
-                raise InvalidArgument(message, reason="INVALID_VALUE", field=f"features[{index}]")
+        _check_references(references)
         rows = {column.rows for column in (*entities.values(), *inputs.values())}
         if len(rows) > 1 or not rows or not 1 <= next(iter(rows)) <= MAX_ROWS:
             message = f"every list in entities and inputs must have the same length, 1 to {MAX_ROWS}"
@@ -38,3 +33,14 @@ class Reader:
         remaining_s(self._clock, call.deadline_s)
         answer = await self._features.read(call, references, entities, inputs, as_of_us=call.received_at_us)
         return FeaturesAnswer(call.request_id, answer)
+
+
+@lru_cache(maxsize=256)
+def _check_references(references: tuple[str, ...]) -> None:
+    if not 1 <= len(references) <= MAX_REFERENCES:
+        message = f"features must name 1 to {MAX_REFERENCES} references view:feature"
+        raise InvalidArgument(message, reason="INVALID_VALUE", field="features")
+    for index, reference in enumerate(references):
+        if REFERENCE.match(reference) is None:
+            message = f"features[{index}] must be a feature reference view:feature"
+            raise InvalidArgument(message, reason="INVALID_VALUE", field=f"features[{index}]")

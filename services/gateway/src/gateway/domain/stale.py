@@ -2,7 +2,7 @@
 
 from chassis.errors import FailedPrecondition
 from gateway.domain.columns import filled, replaced
-from gateway.domain.model import EndpointPlan, FeatureColumn, FeatureRows, Status
+from gateway.domain.model import BlockRows, EndpointPlan, FeatureColumn, FeatureRows, Status
 
 STALE = int(Status.OUTSIDE_MAX_AGE)
 DOWN = int(Status.UNAVAILABLE)
@@ -10,7 +10,7 @@ DOWN = int(Status.UNAVAILABLE)
 
 def judged(plan: EndpointPlan, rows: FeatureRows) -> FeatureRows:
     """Applies `onStale`: FailedPrecondition naming the feature and row, declared defaults, or as it is."""
-    if plan.on_stale == "mark":
+    if plan.on_stale == "mark" or isinstance(rows, BlockRows):
         return rows
     columns = list(rows.columns)
     for index, feature in enumerate(columns):

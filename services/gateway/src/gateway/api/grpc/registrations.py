@@ -6,7 +6,7 @@ from chassis.server import Registration
 from gateway.api.edge import Edge
 from gateway.api.grpc.calls import Calls
 from gateway.api.grpc.collections import CollectionServicer, LabelServicer
-from gateway.api.grpc.endpoints import EndpointServicer, FeatureServicer
+from gateway.api.grpc.endpoints import EndpointServicer, FeatureServicer, add_features
 from gateway.api.grpc.infer import InferenceServicer
 from gateway.domain.verbs import Verbs
 from mizzen.gateway.v1 import gateway_pb2_grpc
@@ -24,7 +24,7 @@ def registrations(verbs: Verbs, edge: Edge) -> list[Registration]:
     infer = InferenceServicer(calls, verbs.inferrer)
     return [
         Registration(gateway_pb2_grpc.add_EndpointServiceServicer_to_server, endpoints, f"{_OURS}.EndpointService"),
-        Registration(gateway_pb2_grpc.add_FeatureServiceServicer_to_server, features, f"{_OURS}.FeatureService"),
+        Registration(add_features, features, f"{_OURS}.FeatureService"),
         Registration(
             gateway_pb2_grpc.add_CollectionServiceServicer_to_server, collections, f"{_OURS}.CollectionService"
         ),

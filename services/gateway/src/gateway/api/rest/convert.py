@@ -3,25 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
+import orjson
 
 from chassis.errors import InvalidArgument
+from gateway.api.rest.feature_json import features_json
 from gateway.api.rest.http import refuse_unknown
-from gateway.domain.columns import format_instant, from_list, parse_instant, to_list
+from gateway.domain.columns import from_list, parse_instant, to_list
 from gateway.domain.model import (
     Column,
     EndpointPlan,
-    FeatureRows,
     Field,
     PredictAnswer,
     PredictRequest,
-    Status,
 )
 
 _PREDICT = frozenset({"entities", "inputs", "options"})
 _OPTIONS = frozenset({"as_of", "features", "explain"})
 _READ = frozenset({"features", "entities", "inputs"})
-_NAMES = {status.value: status.name for status in Status}
 _EMPTY: Mapping[str, Any] = {}
 
 
@@ -90,31 +88,14 @@ def _flag(options: Mapping[str, Any], name: str) -> bool:
     return value
 
 
-def read_parts(body: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any], Mapping[str, Any]]:
+def read_parts(body: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, Any], Mapping[str, Any]]:
     """References, entities and inputs of `features:read`, not typed yet."""
     refuse_unknown(body, _READ)
     references = body.get("features")
-    if type(references) is not list or not all(type(reference) is str for reference in references):
+    if type(references) is not list or set(map(type, references)) - {str}:
         message = "features must be a list of references view:feature"
         raise InvalidArgument(message, reason="INVALID_VALUE", field="features")
-    return references, _object(body, "entities"), _object(body, "inputs")
-
-
-def features_json(rows: FeatureRows) -> dict[str, object]:
-    """`{ref: {values, statuses, event_timestamps}}`; a value without a timestamp has null."""
-    stamps = [
-        [None if instant == 0 else format_instant(instant) for instant in np.frombuffer(raw, "<i8").tolist()]
-        for raw in rows.timestamps_us
-    ]
-    answer: dict[str, object] = {}
-    for feature in rows.columns:
-        count = feature.column.rows
-        answer[feature.ref] = {
-            "values": to_list(feature.column),
-            "statuses": [_NAMES.get(status, "UNAVAILABLE") for status in feature.statuses] or ["PRESENT"] * count,
-            "event_timestamps": stamps[feature.timestamps_index - 1] if feature.timestamps_index else [None] * count,
-        }
-    return answer
+    return tuple(references), _object(body, "entities"), _object(body, "inputs")
 
 
 def predict_json(answer: PredictAnswer) -> dict[str, object]:
@@ -129,7 +110,7 @@ def predict_json(answer: PredictAnswer) -> dict[str, object]:
         "degraded": answer.degraded,
     }
     if answer.features is not None:
-        body["features"] = features_json(answer.features)
+        body["features"] = orjson.Fragment(features_json(answer.features))
     if answer.explanations is not None:
         body["explanations"] = answer.explanations
     return body

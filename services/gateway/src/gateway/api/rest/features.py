@@ -1,7 +1,8 @@
 """/v1/features:read."""
 
 from gateway.api.edge import DEFAULT_S, INFER
-from gateway.api.rest.convert import check_rows, columns, features_json, read_parts
+from gateway.api.rest.convert import check_rows, columns, read_parts
+from gateway.api.rest.feature_json import features_json
 from gateway.api.rest.http import Http
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.read import MAX_ROWS, Reader
@@ -21,7 +22,8 @@ class FeaturePaths:
         check_rows(entities_in, "entities", MAX_ROWS)
         check_rows(inputs_in, "inputs", MAX_ROWS)
         entity_fields, input_fields = self._endpoints.fields_of(references)
-        entities, rows = columns(entities_in, tuple(entity_fields.values()), "entities", None)
-        inputs, _ = columns(inputs_in, tuple(input_fields.values()), "inputs", rows, nullable=True)
+        entities, rows = columns(entities_in, entity_fields, "entities", None)
+        inputs, _ = columns(inputs_in, input_fields, "inputs", rows, nullable=True)
         answer = await self._reader.read(call, references, entities, inputs)
-        await http.answer_json({"request_id": answer.request_id, "features": features_json(answer.features)})
+        head = b'{"request_id":"' + answer.request_id.encode() + b'","features":'
+        await http.answer(head + features_json(answer.features) + b"}")
