@@ -49,8 +49,8 @@ TAG: Schema = {"type": "string", "not": {"const": "latest"}}
 DIGEST: Schema = {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}
 ENVIRONMENT: Schema = {
     "type": "object",
-    "propertyNames": {"pattern": "^[A-Z][A-Z0-9_]*$"},
-    "additionalProperties": {"type": ["string", "number", "boolean"]},
+    "patternProperties": {"^[A-Z][A-Z0-9_]*$": {"type": ["string", "number", "boolean"]}},
+    "additionalProperties": False,
 }
 TOLERATIONS = items(closed(key=TEXT, operator=enum("Exists", "Equal"), value=TEXT, effect=TEXT, tolerationSeconds=whole()))
 ANY_OBJECT: Schema = {"type": "object"}

@@ -78,7 +78,10 @@ spec:
         {{- $store := has $callee (list "valkey" "postgresql") }}
         {{- if and $store (eq (index $root.Values $callee).mode "external") }}
         {{- $outside := (index $root.Values $callee).external }}
-        {{- toYaml (required (printf "%s.external.peers: say where the NetworkPolicy lets callers go" $callee) $outside.peers) | nindent 8 }}
+        {{- if not $outside.peers }}
+        {{- fail (printf "%s.external.peers: say where the NetworkPolicy lets callers go" $callee) }}
+        {{- end }}
+        {{- toYaml $outside.peers | nindent 8 }}
       ports:
         - {protocol: TCP, port: {{ $outside.port }}}
         {{- else }}

@@ -1,0 +1,93 @@
+"""The burn-rate alerts, played by promtool at the figures that are promised: they page for burn and not for blips."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.charts.rendering import CHART, ROOT
+
+RATE = 1000  # requests a second, so many that shares come out whole
+FAST, SLOW = "MizzenErrorBudgetBurnsFast", "MizzenErrorBudgetBurnsSlowly"
+
+
+@dataclass(frozen=True)
+class Case:
+    """`share` of requests fail for `lasts_s`; then (seconds after the start, alert, does it fire)."""
+
+    name: str
+    share: float
+    lasts_s: int
+    expected: tuple[tuple[int, str, bool], ...]
+    grpc: bool = False
+    idle: bool = False
+    peace_s: int = 3600  # all is well before, for as long as the alert's long window
+    step_s: int = 15
+
+
+CASES = (
+    Case("all fail: a page within a minute", 1.0, 3600, ((30, FAST, False), (75, FAST, True))),
+    Case("all fail over gRPC: the same", 1.0, 3600, ((30, FAST, False), (75, FAST, True)), grpc=True),
+    Case("a blip of 30 s is silent", 1.0, 30, ((45, FAST, False), (90, FAST, False), (600, FAST, False))),
+    Case("a minute pages and clears in five", 1.0, 60, ((90, FAST, True), (400, FAST, False))),
+    Case("5 % page within 18 minutes", 0.05, 7200, ((900, FAST, False), (1080, FAST, True))),
+    Case("2 % page within 44 minutes", 0.02, 7200, ((2400, FAST, False), (2640, FAST, True))),
+    Case("0.7 % are a ticket within 5 h 10 min", 0.007, 8 * 3600, ((17_700, SLOW, False), (18_700, SLOW, True), (18_700, FAST, False)), peace_s=6 * 3600, step_s=60),
+    Case("0.05 % are silent", 0.0005, 8 * 3600, ((28_000, FAST, False), (28_000, SLOW, False)), peace_s=6 * 3600, step_s=60),
+    Case("no traffic is silent", 0.0, 3600, ((1800, FAST, False), (3600, SLOW, False)), idle=True),
+)
+
+
+def series(case: Case, failed: bool) -> dict[str, str]:
+    """A counter: peace, then the case, then peace."""
+    steps, peace, step = case.lasts_s // case.step_s, case.peace_s // case.step_s, RATE * case.step_s
+    calm = 0 if failed or case.idle else step
+    grown = 0 if case.idle else round(step * (case.share if failed else 1 - case.share))
+    begun = calm * peace
+    done = begun + grown * steps
+    values = f"0+{calm}x{peace} {begun + grown}+{grown}x{steps - 1} {done + calm}+{calm}x60"
+    if case.grpc:
+        code = "UNAVAILABLE" if failed else "OK"
+        name = f'mizzen_chassis_server_seconds_count{{namespace="ml",job="gateway",method="/m/P",code="{code}"}}'
+    else:
+        name = f'mizzen_gateway_request_seconds_count{{namespace="ml",method="POST",path="/p",status="{500 if failed else 200}"}}'
+    return {"series": name, "values": values}
+
+
+def played(case: Case) -> dict[str, object]:
+    """One of promtool's tests; ALERTS is what fires, whatever its annotations say."""
+    checks = []
+    for at, alert, fires in case.expected:
+        expression = f"count by (namespace) (ALERTS{{alertname='{alert}',alertstate='firing'}})"
+        samples = [{"labels": '{namespace="ml"}', "value": 1}] if fires else []
+        checks.append({"expr": expression, "eval_time": f"{case.peace_s + at}s", "exp_samples": samples})
+    both = [series(case, failed=False), series(case, failed=True)]
+    return {"name": case.name, "interval": f"{case.step_s}s", "input_series": both, "promql_expr_test": checks}
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    found = shutil.which("promtool")
+    assert found, "promtool is missing: apt-get install -y --no-install-recommends prometheus"
+    return found
+
+
+@pytest.mark.parametrize("step_s", sorted({case.step_s for case in CASES}))
+def test_alerts_page_for_burn_and_not_for_blips(promtool: str, tmp_path: Path, step_s: int) -> None:
+    (tmp_path / "rules.yaml").write_text((CHART / "files/alerts/rules.yaml").read_text())
+    cases = [played(case) for case in CASES if case.step_s == step_s]
+    content = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{step_s}s", "tests": cases}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(content, sort_keys=False, width=1000))
+    done = subprocess.run([promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_rules_are_right_by_promtool(promtool: str) -> None:
+    done = subprocess.run(
+        [promtool, "check", "rules", "--lint=all", "--lint-fatal", "charts/mizzen/files/alerts/rules.yaml"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,48 @@
+"""What is generated is committed as generated; rules and dashboards ask only for what is measured."""
+
+import json
+import re
+import subprocess
+import sys
+
+import yaml
+
+from chassis import telemetry
+from tests.charts.rendering import CHART, ROOT
+
+MEASURED = {value.name for value in vars(telemetry).values() if hasattr(value, "name") and hasattr(value, "help")}
+
+
+def names(query: str) -> set[str]:
+    """Our metric names in a query, without a histogram's endings."""
+    found = re.findall(r"\bmizzen_[a-z0-9_]+", query)
+    return {re.sub(r"_(bucket|count|sum)$", "", name) if name not in MEASURED else name for name in found}
+
+
+def test_generated_files_are_as_generated() -> None:
+    done = subprocess.run(
+        [sys.executable, "charts/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"run `python charts/generate.py`\n{done.stdout}{done.stderr}"
+
+
+def test_dashboards_and_rules_ask_for_what_is_measured() -> None:
+    asked: set[str] = set()
+    for path in (CHART / "files/dashboards").glob("*.json"):
+        text = json.dumps(json.loads(path.read_text()))
+        asked |= names(text)
+    rules = yaml.safe_load((CHART / "files/alerts/rules.yaml").read_text())
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            asked |= names(rule["expr"])
+    assert len(asked) > 15
+    assert asked - MEASURED == set()
+
+
+def test_every_alert_has_a_runbook() -> None:
+    rules = yaml.safe_load((CHART / "files/alerts/rules.yaml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    assert len(alerts) >= 5
+    for alert in alerts:
+        assert (ROOT / alert["annotations"]["runbook_url"]).is_file(), alert["alert"]
+        assert alert["labels"]["severity"] in {"page", "ticket"}

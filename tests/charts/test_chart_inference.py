@@ -1,0 +1,113 @@
+"""Models: what KServe gets is the example's own InferenceService, and both modes run the same pod."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.charts.rendering import FLIGHTS, ROOT, Object, merged, named, objects, of_kind, render
+
+EXAMPLE = list(yaml.safe_load_all((ROOT / "examples/flights/inferenceservice.yaml").read_text()))
+KSERVE = tuple(render(merged(FLIGHTS, {"inference": {"mode": "kserve"}})))
+
+
+@pytest.mark.parametrize("service", EXAMPLE, ids=lambda each: str(each["metadata"]["name"]))
+def test_the_examples_inference_service_is_the_charts(service: Object) -> None:
+    rendered = named(KSERVE, "InferenceService", service["metadata"]["name"])
+    assert rendered["apiVersion"] == service["apiVersion"]
+    assert rendered["spec"] == service["spec"]
+    assert rendered["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Standard"
+
+
+def test_the_example_is_whole() -> None:
+    names = {each["metadata"]["name"] for each in EXAMPLE}
+    assert {each["metadata"]["name"] for each in of_kind(KSERVE, "InferenceService")} == names
+    assert {each["metadata"]["name"] for each in of_kind(KSERVE, "Deployment")}.isdisjoint(f"{name}-predictor" for name in names)
+
+
+def test_without_kserve_readers_find_the_same_definitions() -> None:
+    config = named(objects("flights"), "ConfigMap", "mizzen-inference-services")
+    assert list(yaml.safe_load_all(config["data"]["inference-services.yaml"])) == EXAMPLE
+
+
+def without_mount(container: Object) -> dict[str, Any]:
+    mounts = [each for each in container["volumeMounts"] if each["mountPath"] != "/mnt/models"]
+    return {**container, "volumeMounts": mounts}
+
+
+def test_both_modes_run_the_same_container() -> None:
+    """KServe adds the model's mount and takes resources from the InferenceService; all else is the ServingRuntime's."""
+    runtime = named(KSERVE, "ServingRuntime", "mizzen-triton-cpu")["spec"]["containers"][0]
+    for service in EXAMPLE:
+        name = service["metadata"]["name"]
+        (container,) = named(objects("flights"), "Deployment", f"{name}-predictor")["spec"]["template"]["spec"]["containers"]
+        model = service["spec"]["predictor"]["model"]
+        assert without_mount(container) == {**runtime, "resources": model["resources"]}
+
+
+def test_names_and_ports_are_kserves() -> None:
+    service = named(objects("default"), "Service", "minilm-predictor")["spec"]
+    ports = {port["name"]: (port["port"], port["targetPort"]) for port in service["ports"]}
+    assert ports == {"http1": (80, "http1"), "h2c": (9000, "h2c")}
+    pod = named(objects("default"), "Deployment", "minilm-predictor")["spec"]["template"]
+    assert pod["metadata"]["labels"]["serving.kserve.io/inferenceservice"] == "minilm"
+    (container,) = pod["spec"]["containers"]
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"http1": 8090, "h2c": 9000, "metrics": 8002}
+
+
+def test_a_version_is_a_path_and_publishing_rolls() -> None:
+    def model(digest: str) -> Object:
+        service = {"name": "a", "storageUri": f"pvc://models/a/{digest}", "runtime": "mizzen-triton-cpu"}
+        return named(render({"inference": {"services": [service]}}), "Deployment", "a-predictor")["spec"]["template"]
+
+    before, after = model("0" * 16), model("1" * 16)
+    assert before != after
+    (mount,) = [each for each in after["spec"]["containers"][0]["volumeMounts"] if each["mountPath"] == "/mnt/models"]
+    assert (mount["subPath"], mount["readOnly"]) == ("a/" + "1" * 16, True)
+    # The folder is made by whoever publishes, never by the mount.
+    assert after["spec"]["initContainers"][0]["name"] == "await-model"
+
+
+def test_other_storage_is_fetched_as_kserve_does() -> None:
+    service = {"name": "a", "storageUri": "s3://bucket/a", "runtime": "mizzen-triton-cpu"}
+    spec = named(render({"inference": {"services": [service]}}), "Deployment", "a-predictor")["spec"]["template"]["spec"]
+    (init,) = spec["initContainers"]
+    assert init["args"] == ["s3://bucket/a", "/mnt/models"]
+    assert init["image"].startswith("docker.io/kserve/storage-initializer:")
+
+
+def test_gpus_are_asked_for_by_values() -> None:
+    spec = named(objects("gpu"), "Deployment", "flight-delay-predictor")["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert container["command"] == ["tritonserver"]
+    assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    mig = merged(objects_values(), {"inference": {"runtimes": {"gpu": {"resource": "nvidia.com/mig-1g.10gb"}}}})
+    sliced = named(render(mig), "Deployment", "flight-delay-predictor")["spec"]["template"]["spec"]["containers"][0]
+    assert "nvidia.com/mig-1g.10gb" in sliced["resources"]["limits"]
+    assert "nvidia.com/gpu" not in sliced["resources"]["limits"]
+
+
+def objects_values() -> Object:
+    return dict(yaml.safe_load((ROOT / "charts/mizzen/values-gpu.yaml").read_text()))
+
+
+def test_the_default_has_only_the_embedder_and_a_job_that_copies_it() -> None:
+    found = objects("default")
+    predictors = [each["metadata"]["name"] for each in of_kind(found, "Deployment") if each["metadata"]["name"].endswith("-predictor")]
+    assert predictors == ["minilm-predictor"]
+    (job,) = [each for each in of_kind(found, "Job") if each["metadata"]["name"].startswith("mizzen-embedder-")]
+    uri = EXAMPLE[1]["spec"]["predictor"]["model"]["storageUri"]
+    assert uri.endswith(job["spec"]["template"]["spec"]["containers"][0]["args"][1])
+
+
+def test_jobs_change_their_name_with_their_content() -> None:
+    """A Job can't be changed, so an upgrade with other content has to be another Job."""
+    names = {
+        each["metadata"]["name"]
+        for tag in ("1", "2")
+        for each in of_kind(render({"image": {"tag": tag}}), "Job")
+        if each["metadata"]["name"].startswith("mizzen-embedder-")
+    }
+    assert len(names) == 2

@@ -1,0 +1,149 @@
+"""Secrets are made once: what exists is never touched, and only who needs a file gets it."""
+
+import http.client
+import importlib.util
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import ModuleType
+from typing import Any, ClassVar
+
+import pytest
+
+from chassis.clock import SystemClock
+from chassis.identity import Identity, Minter, Verifier
+from gateway.adapters.file_keys import FileKeys
+from tests.charts.rendering import CHART, PRESETS, named, objects, of_kind, pods, render
+
+WANTED = {"identity": "mizzen-identity", "api-key": "mizzen-api-key", "valkey": "mizzen-valkey", "postgresql": "mizzen-postgresql"}
+
+
+class Secrets(BaseHTTPRequestHandler):
+    """As much of the API server as holds Secrets."""
+
+    store: ClassVar[dict[str, Any]] = {}
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        found = self.store.get(self.path.rpartition("/")[2])
+        self._answer(200 if found else 404, found or {"message": "not found"})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        name = body["metadata"]["name"]
+        fresh = name not in self.store
+        self.store.setdefault(name, body)
+        self._answer(201 if fresh else 409, self.store[name])
+
+    def _answer(self, status: int, body: object) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_secrets", CHART / "files/make_secrets.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def api(script: ModuleType) -> Iterator[Any]:
+    Secrets.store.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Secrets) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=5)
+        yield script.Api(connection, "token", "ml", "mizzen")
+        connection.close()
+        server.shutdown()
+        thread.join()
+
+
+def test_secrets_survive(script: ModuleType, api: Any) -> None:
+    assert set(script.make(api, WANTED)) == set(WANTED.values())
+    before = json.dumps(Secrets.store)
+    assert script.make(api, WANTED) == []
+    assert json.dumps(Secrets.store) == before
+    # One that was lost comes back, the others stay.
+    del Secrets.store["mizzen-valkey"]
+    assert script.make(api, WANTED) == ["mizzen-valkey"]
+
+
+def test_what_is_made_works_together(script: ModuleType, api: Any, tmp_path: Any) -> None:
+    script.make(api, WANTED)
+    content = {name: api.get(name) for name in WANTED.values()}
+    for name, value in content["mizzen-identity"].items():
+        (tmp_path / name).write_bytes(value)
+    clock = SystemClock()
+    asked = Identity("default", "anyone", frozenset({"predict"}))
+    token = Minter(tmp_path / "identity.key", clock).mint(asked)
+    assert Verifier(tmp_path / "identity.pub", clock).verify(token) == asked
+    keys = FileKeys(tmp_path / "api-keys", tmp_path / "service.secret")
+    assert keys.caller(content["mizzen-api-key"]["api-key"].decode()).tenant == "default"
+    password = content["mizzen-valkey"]["password"].decode()
+    assert password.isalnum(), "it stands in a URL"
+    assert content["mizzen-valkey"]["valkey.conf"].decode() == f"requirepass {password}\n"
+    assert content["mizzen-postgresql"]["password"].isalnum(), "it stands in SQL"
+
+
+def test_an_interrupted_run_goes_on_with_the_same_key(script: ModuleType, api: Any, tmp_path: Any) -> None:
+    script.make(api, {"api-key": "mizzen-api-key"})
+    key = api.get("mizzen-api-key")["api-key"].decode()
+    script.make(api, WANTED)
+    for name, value in api.get("mizzen-identity").items():
+        (tmp_path / name).write_bytes(value)
+    assert FileKeys(tmp_path / "api-keys", tmp_path / "service.secret").caller(key).subject == "first"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_secret_is_in_the_release(preset: str) -> None:
+    """Nothing secret is rendered, so nothing secret is in Helm's history or in a repository of manifests."""
+    assert of_kind(objects(preset), "Secret") == []
+
+
+def test_only_the_gateway_gets_the_private_key() -> None:
+    holders: dict[str, set[str]] = {}
+    for _, pod in pods(objects("everything")):
+        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        for volume in pod["spec"].get("volumes", []):
+            for source in volume.get("projected", {}).get("sources", []):
+                for item in source["secret"]["items"]:
+                    holders.setdefault(item["key"], set()).add(component)
+            assert "secret" not in volume, "a whole Secret is more than anyone needs"
+    assert holders["identity.key"] == {"gateway"}
+    assert holders["api-keys"] == {"gateway"}
+    assert holders["identity.pub"] == holders["service.secret"] == {"gateway", "features", "retrieval", "monitoring"}
+    assert holders["superuser-password"] == {"postgresql"}
+
+
+def test_with_secrets_of_your_own_nothing_is_made() -> None:
+    own = {"secrets": {"identity": "a", "apiKey": "b"}, "valkey": {"secret": "c"}, "postgresql": {"secret": "d"}}
+    found = render(own)
+    assert not [each for each in found if "secrets" in each["metadata"]["name"]]
+    used = {
+        source["secret"]["name"]
+        for _, pod in pods(found)
+        for volume in pod["spec"].get("volumes", [])
+        for source in volume.get("projected", {}).get("sources", [])
+    }
+    assert used == {"a", "b", "c", "d"}
+
+
+def test_the_maker_exists_only_while_it_works() -> None:
+    hooks = [each for each in objects("default") if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-install,pre-upgrade"]
+    assert {each["kind"] for each in hooks} == {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "NetworkPolicy", "Job"}
+    assert all("hook-succeeded" in each["metadata"]["annotations"]["helm.sh/hook-delete-policy"] for each in hooks)
+    rules = named(objects("default"), "Role", "mizzen-secrets")["rules"]
+    assert {tuple(rule["verbs"]) for rule in rules} == {("create",), ("get",)}
+    assert sorted(rules[1]["resourceNames"]) == sorted(WANTED.values())
