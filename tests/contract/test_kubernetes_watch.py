@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
 from chassis.addresses import parse_addresses
-from chassis.errors import FailedPrecondition, PermissionDenied
+from chassis.channel import Channel
+from chassis.errors import FailedPrecondition, PermissionDenied, Unavailable
 from chassis.kubernetes_addresses import SLICES, EndpointSliceAddresses, ready_addresses
 from chassis.kubernetes_api import KubernetesApi
 from chassis.kubernetes_watch import ObjectWatch
+from tests.contract.servers import running
+from tests.fakes.echo import SAY
 from tests.fakes.kubernetes_api import FakeKubernetes
 
 NAMESPACE = "shop"
@@ -178,3 +182,28 @@ async def test_the_setting_names_namespace_service_and_port() -> None:
     for wrong in ("endpointslice:features", "endpointslice:a/b", "endpointslice:a/B:c", "endpointslice:/b:c"):
         with pytest.raises(FailedPrecondition, match="endpointslice:namespace/service:port"):
             parse_addresses(wrong)
+
+
+async def test_the_first_call_waits_until_addresses_are_known(server: FakeKubernetes, api: KubernetesApi) -> None:
+    channel = Channel("echo", EndpointSliceAddresses(NAMESPACE, "echo", "grpc", api))
+    async with running("native") as echo:
+        host, port = echo.address.rsplit(":", 1)
+        item = a_slice("a", (host, {"ready": True}), service="echo")
+        item["ports"] = [{"name": "grpc", "port": int(port)}]
+        await server.apply("endpointslices", item)
+        answer = await channel.unary(SAY, StringValue(value="hello"), StringValue, 10.0)
+        assert answer.value == "hello"
+        await server.delete(NAMESPACE, "endpointslices", "a")
+        with pytest.raises(Unavailable):
+            async with asyncio.timeout(5):
+                while True:
+                    await channel.unary(SAY, StringValue(value="again"), StringValue, 1.0)
+        await channel.close()
+
+
+async def test_a_call_waits_no_longer_than_it_may(server: FakeKubernetes, api: KubernetesApi) -> None:
+    await server.stop()
+    channel = Channel("echo", EndpointSliceAddresses(NAMESPACE, "echo", "grpc", api))
+    with pytest.raises(Unavailable, match="echo cannot be reached"):
+        await channel.unary(SAY, StringValue(value="hello"), StringValue, 0.2)
+    await channel.close()

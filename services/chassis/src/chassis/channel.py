@@ -125,6 +125,8 @@ class Channel:
         self, method: str, request: Any, response_type: type[R], timeout_s: float, metadata: Metadata = ()
     ) -> R:
         """One answer to one request. method: ``/service/Method``. Raises a MizzenError, DeadlineExceeded after `timeout_s`."""
+        if not self._connections:
+            timeout_s = await self._learn(timeout_s)
         connection, all_metadata = self._choose(timeout_s), self._metadata(metadata)
         code, started = Code.OK, time.perf_counter()
         self._enter(connection)
@@ -168,6 +170,8 @@ class Channel:
     async def _iterate(
         self, what: tuple[str, str, type[Any], type[R]], request: Any, timeout_s: float, metadata: Metadata
     ) -> AsyncGenerator[R, None]:
+        if not self._connections:
+            timeout_s = await self._learn(timeout_s)
         connection, all_metadata = self._choose(timeout_s), self._metadata(metadata)
         code, started = Code.OK, time.perf_counter()
         self._enter(connection)
@@ -209,7 +213,7 @@ class Channel:
         for stream in list(self._streams):
             stream.cancel()  # closing its channel would leave a reader waiting for good
         connections, self._connections = self._connections, []
-        await asyncio.gather(*(one.close() for one in connections), *self._closing)
+        await asyncio.gather(self._addresses.close(), *(one.close() for one in connections), *self._closing)
 
     def _metadata(self, metadata: Metadata) -> Metadata | None:
         if self._callers is None:
@@ -221,6 +225,19 @@ class Channel:
             self._started = True
             self._addresses.watch(self._replace)
             self._replace(self._addresses.current())
+
+    async def _learn(self, timeout_s: float) -> float:
+        """Waits for an address book that was not answered yet; what is left of `timeout_s`."""
+        self._start()
+        if timeout_s <= 0:
+            return timeout_s
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._addresses.first()
+        except TimeoutError:
+            raise self._unreachable() from None
+        return timeout_s - (time.monotonic() - started)
 
     def _replace(self, addresses: tuple[str, ...]) -> None:
         """Keeps the connections of addresses that stay, opens new ones, lets the others finish what they carry."""
