@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from catalog.parse import AnyDefinition, DefinitionError, parse_object, parse_text
-from catalog.source import Catalog, assemble
+from catalog.source import Catalog, Examine, assemble
 from catalog.status import desired_conditions
 from chassis.errors import MizzenError
 from chassis.kubernetes_api import NONE, Json, KubernetesApi, Resource
@@ -35,6 +35,7 @@ class KubernetesSource:
         namespace: str,
         *,
         report_status: Iterable[str] = (),
+        examine: Examine = lambda _: (),
         api: KubernetesApi | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         collect_s: float = 0.1,
@@ -43,11 +44,13 @@ class KubernetesSource:
     ) -> None:
         """report_status: kinds whose condition `Accepted` this source writes; one service a kind does.
 
+        examine: what that service itself finds wrong with definitions that are right as such.
         collect_s: how long changes are collected before they count; resync_s: everything is read again after that long;
         absent_s: how often kinds that the cluster does not know are looked for.
         """
         self._api = api or KubernetesApi()
         self._namespace, self._report, self._now = namespace, frozenset(report_status), now
+        self._examine = examine
         self._collect_s = collect_s
         self._last = Catalog()
 
@@ -121,9 +124,10 @@ class KubernetesSource:
     async def _write_conditions(self) -> bool:
         """Whether all are as they should be now."""
         done = True
+        examined = list(self._examine(self._last)) if self._report else []
         for kind in sorted(self._report):
             for name, item in list(self._ours[kind].objects.items()):
-                conditions = desired_conditions(item, self._last, self._now())
+                conditions = desired_conditions(item, self._last, self._now(), examined)
                 if conditions is not None:
                     done &= await self._patch(_OURS[kind], name, item, conditions)
         return done

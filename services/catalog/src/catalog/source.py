@@ -37,6 +37,9 @@ class Catalog:
         return schema_hash(self.endpoints[endpoint], self.feature_views)
 
 
+Examine = Callable[[Catalog], Iterable[DefinitionError]]
+
+
 class DefinitionSource(Protocol):
     """Reads definitions and tells of changes."""
 
@@ -88,10 +91,13 @@ class DirectorySource:
             await answer
 
 
-def source_from(setting: Path | str, *, report_status: Iterable[str] = ()) -> DefinitionSource:
+def source_from(
+    setting: Path | str, *, report_status: Iterable[str] = (), examine: Examine = lambda _: ()
+) -> DefinitionSource:
     """The source that MIZZEN_DEFINITIONS names: a directory, or `kubernetes:NAMESPACE`.
 
-    report_status: kinds whose condition `Accepted` is written, where there is a place for it. ValueError for an empty namespace.
+    report_status: kinds whose condition `Accepted` is written, where there is a place for it; examine: what else is wrong with
+    definitions, for that condition. ValueError when the namespace is none.
     """
     scheme, separator, namespace = str(setting).partition(":")
     if scheme != "kubernetes" or not separator:
@@ -100,7 +106,7 @@ def source_from(setting: Path | str, *, report_status: Iterable[str] = ()) -> De
         raise ValueError(f"{setting}: name a namespace, e.g. kubernetes:default")
     from catalog.kubernetes_source import KubernetesSource  # noqa: PLC0415 - a laptop has no use for it
 
-    return KubernetesSource(namespace, report_status=report_status)
+    return KubernetesSource(namespace, report_status=report_status, examine=examine)
 
 
 def read_directory(directory: Path, last: Catalog | None = None) -> Catalog:

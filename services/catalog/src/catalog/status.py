@@ -1,19 +1,26 @@
 """The condition `Accepted` of a definition: what `kubectl get` and `kubectl describe` show of it."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from catalog.parse import DefinitionError
 from catalog.source import Catalog
 
 ACCEPTED = "Accepted"
 Json = dict[str, Any]
 
 
-def desired_conditions(item: Json, catalog: Catalog, now: datetime) -> list[Json] | None:
-    """The conditions that `item` (an object of ours) should have by `catalog`; None when it has them."""
+def desired_conditions(
+    item: Json, catalog: Catalog, now: datetime, examined: Iterable[DefinitionError] = ()
+) -> list[Json] | None:
+    """The conditions that `item` (an object of ours) should have by `catalog`; None when it has them.
+
+    examined: what the service that uses them found wrong with definitions that the catalog took.
+    """
     metadata = item["metadata"]
     kind, name = item["kind"], metadata["name"]
-    status, reason, message = _verdict(kind, name, catalog)
+    status, reason, message = _verdict(kind, name, catalog, examined)
     present: list[Json] = (item.get("status") or {}).get("conditions") or []
     before: Json = next((each for each in present if each.get("type") == ACCEPTED), {})
     wanted: Json = {
@@ -32,14 +39,19 @@ def desired_conditions(item: Json, catalog: Catalog, now: datetime) -> list[Json
     return [*(each for each in present if each.get("type") != ACCEPTED), wanted]
 
 
-def _verdict(kind: str, name: str, catalog: Catalog) -> tuple[str, str, str]:
+def _verdict(kind: str, name: str, catalog: Catalog, examined: Iterable[DefinitionError]) -> tuple[str, str, str]:
     """(status, reason, message)."""
-    errors = [error for error in catalog.errors if (error.kind, error.name) == (kind, name)]
+    known = [error for error in catalog.errors if (error.kind, error.name) == (kind, name)]
+    reasons = {error.reason for error in known}
+    found = [error for error in examined if (error.kind, error.name) == (kind, name) and error.reason not in reasons]
+    errors = [*known, *found]
     if not errors:
         return "True", "Accepted", "in use"
     faults = "; ".join(f"{error.field}: {error.reason}" if error.field else error.reason for error in errors)
     if all(error.missing_reference for error in errors):
         return "False", "ReferenceMissing", f"{faults}; requests fail until it is there"
+    if not any(not error.missing_reference for error in known):
+        return "False", "Invalid", faults
     by_kind: dict[str, Json] = {
         "FeatureView": catalog.feature_views,
         "Endpoint": catalog.endpoints,

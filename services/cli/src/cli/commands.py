@@ -1,7 +1,6 @@
 """What each command of `mizzen` does, in the order a newcomer meets them."""
 
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,14 +11,13 @@ from typing import Annotated, ParamSpec
 import typer
 from rich.live import Live
 
-from catalog import read_directory
 from chassis.errors import MizzenError
-from cli import definitions, jobs, plan
+from cli import definitions, jobs
 from cli import doctor as examination
 from cli.bring_up import BringUp
 from cli.engines import postgres
 from cli.layout import Layout
-from cli.public_api import ApiError, PublicApi
+from cli.public_api import ApiError
 from cli.screen import Screen, status_table
 from cli.settings import Settings
 from cli.supervision import control
@@ -44,7 +42,7 @@ P = ParamSpec("P")
 Project = Annotated[Path, typer.Option("-f", "--file", help="Folder (or file) of definitions.")]
 
 
-def _plainly(command: Callable[P, None]) -> Callable[P, None]:
+def plainly(command: Callable[P, None]) -> Callable[P, None]:
     """Expected failures are sentences for people; anything else is a fault of ours and keeps its traceback."""
 
     @wraps(command)
@@ -60,7 +58,7 @@ def _plainly(command: Callable[P, None]) -> Callable[P, None]:
     return shown
 
 
-@_plainly
+@plainly
 def up(
     project: Project = Path("examples/flights"),
     detach: Annotated[
@@ -88,7 +86,7 @@ def up(
         _stay_in_front(layout, screen)
 
 
-@_plainly
+@plainly
 def down(
     delete: Annotated[bool, typer.Option("--delete-state", help="Delete everything that was stored, too.")] = False,
 ) -> None:
@@ -105,7 +103,7 @@ def down(
         screen.line(f"{layout.state} is deleted")
 
 
-@_plainly
+@plainly
 def status() -> None:
     """What runs, on which ports, for how long, and what had to be started again."""
     settings, screen = Settings(), Screen()
@@ -118,7 +116,7 @@ def status() -> None:
         raise typer.Exit(FAILED)
 
 
-@_plainly
+@plainly
 def doctor() -> None:
     """Check this machine; each line that fails names the one command that mends it."""
     screen = Screen()
@@ -133,7 +131,7 @@ def doctor() -> None:
         raise typer.Exit(UNFIT)
 
 
-@_plainly
+@plainly
 def apply(source: Project) -> None:
     """Check definitions and give them to the running services; one that is wrong changes nothing."""
     settings, screen = Settings(), Screen()
@@ -146,58 +144,6 @@ def apply(source: Project) -> None:
     screen.line(f"{applied}")
     for error in applied.catalog.errors:
         screen.line(f"! {error}", style="yellow")
-
-
-@_plainly
-def materialize(
-    since: Annotated[str, typer.Option(help="First event time, RFC 3339.")] = "",
-    until: Annotated[str, typer.Option(help="Event time to stop before, RFC 3339.")] = "",
-) -> None:
-    """Compute feature views from the offline tables and write them to the online store."""
-    settings, screen = Settings(), Screen()
-    layout = Layout(settings.state.absolute())
-    arguments = [*(["--since", since] if since else []), *(["--until", until] if until else [])]
-    with screen, screen.step("features materialized") as step:
-        environment = plan.service_environment(settings, layout)
-        step.detail = jobs.materialize(arguments, environment, layout.state, layout.log("materialize"), step.say)
-
-
-@_plainly
-def ingest(
-    collection: Annotated[str, typer.Argument(help="Name of the collection.")],
-    directory: Annotated[Path | None, typer.Option("--from", help="Folder that the sources' globs start from.")] = None,
-) -> None:
-    """Send the files of a collection's sources through the public API."""
-    settings, screen = Settings(), Screen()
-    found = read_directory(Layout(settings.state.absolute()).definitions).collections.get(collection)
-    if found is None:
-        raise RuntimeError(f"there is no Collection {collection}: mizzen apply -f FILE first")
-    api = PublicApi(f"http://127.0.0.1:{settings.gateway_rest_port}")
-    with screen, screen.step(f"documents of {collection}") as step:
-        step.detail = jobs.ingest(
-            api, found, (directory or definitions.project_directory(Path.cwd())).resolve(), step.say
-        )
-    api.close()
-
-
-@_plainly
-def train(
-    project: Project = Path("examples/flights"),
-    python: Annotated[
-        str, typer.Option(help="Interpreter of the environment with torch (make train has one).")
-    ] = sys.executable,
-) -> None:
-    """Run the project's own `train.py`, which writes a new model package to its `model/` folder."""
-    script = project / "train.py"
-    if not script.is_file():
-        raise RuntimeError(f"{project} has no train.py")
-    settings = Settings()
-    layout = Layout(settings.state.absolute())
-    offline = layout.volumes / "offline"
-    jobs.prepare_tables(project, offline, plan.job_environment(layout), layout.log("tables"), print)
-    done = subprocess.run([python, str(script), "--root", str(offline)], check=False)
-    if done.returncode:
-        raise typer.Exit(FAILED)
 
 
 def _examine_or_exit(settings: Settings, screen: Screen) -> None:

@@ -13,6 +13,7 @@ from catalog import Collection
 from cli.public_api import PublicApi
 from cli.spec import tied
 
+Say = Callable[[str], None]
 BATCH_CHARACTERS = 24_000
 """A batch is one request, embedded before it is answered: small enough for a busy machine, with progress in between."""
 _running: set["subprocess.Popen[str]"] = set()

@@ -19,6 +19,10 @@ class Layout:
         return self.state / "volumes"
 
     @property
+    def offline(self) -> Path:
+        return self.volumes / "offline"
+
+    @property
     def keys(self) -> Path:
         return self.state / "keys"
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import commands
+from cli import commands, job_commands
 
 app = typer.Typer(
     name="mizzen",
@@ -18,9 +18,10 @@ app.command()(commands.down)
 app.command()(commands.status)
 app.command()(commands.doctor)
 app.command()(commands.apply)
-app.command()(commands.materialize)
-app.command()(commands.ingest)
-app.command()(commands.train)
+app.command()(job_commands.materialize)
+app.command()(job_commands.ingest)
+app.command()(job_commands.train)
+app.command()(job_commands.publish)
 
 
 def main() -> None:

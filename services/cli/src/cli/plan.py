@@ -16,7 +16,8 @@ HOST = "127.0.0.1"
 SERVICES = ("features", "retrieval", "monitoring", "gateway")
 SHARED_CODE = ("chassis", "catalog", "mizzen")
 HANDED_ON = ("MIZZEN_", "OTEL_")
-SYSTEM = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
+KUBERNETES = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
+SYSTEM = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", *KUBERNETES)
 SERVICE_STOP_S = 25.0
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from chassis.settings import State
+from chassis.settings import Definitions
 
 
 def _port(name: str, default: int, what: str) -> int:
@@ -13,7 +13,7 @@ def _port(name: str, default: int, what: str) -> int:
     return field
 
 
-class Settings(State):
+class Settings(Definitions):
     """What `mizzen` reads: where its files are, the Triton venv, and all ports of a Mizzen on one machine."""
 
     triton_venv: Path = Field(
@@ -25,6 +25,16 @@ class Settings(State):
         120.0,
         validation_alias="MIZZEN_CLI_START_TIMEOUT_S",
         description="Seconds that `mizzen up` waits for everything to become ready before it gives up.",
+    )
+    gateway_url: str = Field(
+        "",
+        validation_alias="MIZZEN_GATEWAY_URL",
+        description="Where jobs reach the public REST API; empty: the gateway of this machine.",
+    )
+    api_key_file: Path | None = Field(
+        None,
+        validation_alias="MIZZEN_API_KEY_FILE",
+        description="File with the API key that jobs show; unset shows none, which a laptop's gateway takes.",
     )
     gateway_rest_port: int = _port("GATEWAY_REST", 8080, "Public REST API")
     gateway_port: int = _port("GATEWAY", 8081, "Public gRPC API")
@@ -40,6 +50,14 @@ class Settings(State):
     triton_metrics_port: int = _port("TRITON_METRICS", 8002, "Metrics of tritonserver")
     valkey_port: int = _port("VALKEY", 6391, "Valkey")
     postgres_port: int = _port("POSTGRES", 5433, "PostgreSQL")
+
+    def gateway(self) -> str:
+        """Root of the public REST API."""
+        return self.gateway_url or f"http://127.0.0.1:{self.gateway_rest_port}"
+
+    def api_key(self) -> str:
+        """The API key, empty without one. OSError when the file cannot be read."""
+        return self.api_key_file.read_text(encoding="utf-8").strip() if self.api_key_file else ""
 
     def ports(self) -> dict[str, int]:
         """Every port by its setting's name without `_port`, e.g. {"gateway_rest": 8080, …}."""

@@ -1,12 +1,13 @@
 """Composition root: settings → adapters → domain → servicer → chassis.lifecycle."""
 
-from catalog import Catalog, DirectorySource
+from catalog import Catalog, source_from
 from chassis.lifecycle import Runtime, Service, run
 from chassis.server import Registration
 from features.adapters.catalog_views import load_definitions
 from features.adapters.prometheus_telemetry import FeatureMetrics
 from features.adapters.valkey_online import ValkeyOnlineStore
 from features.api.servicer import NAME, FeaturesServicer, add_features
+from features.domain.model import Definitions
 from features.domain.read import Reader, ReadLimits
 from features.domain.write import WriteLimits, Writer
 from features.settings import Settings
@@ -25,13 +26,17 @@ async def build(runtime: Runtime[Settings]) -> Service:
 
     def load(catalog: Catalog) -> None:
         definitions, refused = load_definitions(catalog, reader.definitions)
-        for reason in (*refused, *(str(error) for error in catalog.errors)):
+        for reason in map(str, (*refused, *catalog.errors)):
             runtime.log.error("definition refused", definition=reason)
         reader.load(definitions)
         writer.load(definitions)
         metrics.definitions(len(definitions.views), len(refused) + len(catalog.errors))
 
-    source = DirectorySource(settings.definitions)
+    source = source_from(
+        settings.definitions,
+        report_status=["FeatureView"],
+        examine=lambda catalog: load_definitions(catalog, Definitions())[1],
+    )
     load(await source.load())
     await store.start()
     return Service(
@@ -40,7 +45,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         ],
         background=[("definitions", lambda: source.watch(load))],
         warm=[lambda: store.ping(1.0)],
-        close=[store.close],
+        close=[source.close, store.close],
     )
 
 

@@ -6,8 +6,8 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
+from catalog import source_from
 from chassis.errors import MizzenError
 from features.adapters.duckdb_offline import DuckDBOffline, OfflineOptions
 from features.adapters.valkey_online import ValkeyOnlineStore
@@ -53,8 +53,10 @@ def instant_us(text: str) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(prog="python -m features.materialize", description=__doc__)
-    parser.add_argument("--definitions", type=Path, help="directory of definitions; default MIZZEN_DEFINITIONS")
-    parser.add_argument("--until", type=instant_us, required=True, help="last event timestamp taken, RFC 3339")
+    parser.add_argument(
+        "--definitions", help="directory of definitions, or kubernetes:NAMESPACE; default MIZZEN_DEFINITIONS"
+    )
+    parser.add_argument("--until", type=instant_us, help="last event timestamp taken, RFC 3339; default now")
     parser.add_argument("--since", type=instant_us, help="event timestamps after this one only, RFC 3339")
     parser.add_argument("--views", default="", help="comma-separated feature views; default all")
     parser.add_argument("--tenant", default="default", help="tenant whose rows are written")
@@ -63,7 +65,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 async def materialize(arguments: argparse.Namespace, settings: MaterializeSettings) -> None:
     """Does what the command says. MizzenError when it can't."""
-    definitions = compiled(arguments.definitions or settings.definitions)
+    source = source_from(arguments.definitions or settings.definitions)
+    definitions = compiled(await source.load())
+    await source.close()
     wanted = [name for name in arguments.views.replace("-", "_").split(",") if name]
     unknown = sorted(set(wanted) - set(definitions.views))
     if unknown:
@@ -71,6 +75,7 @@ async def materialize(arguments: argparse.Namespace, settings: MaterializeSettin
     views: list[View] = [
         view for name, view in definitions.views.items() if view.source is not None and (not wanted or name in wanted)
     ]
+    until_us = time.time_ns() // 1000 if arguments.until is None else arguments.until
     online = ValkeyOnlineStore(settings.online_url)
     scratch = settings.state / "run" / "materialize"
     offline = DuckDBOffline(
@@ -81,7 +86,7 @@ async def materialize(arguments: argparse.Namespace, settings: MaterializeSettin
         await online.ping(10.0)
         materializer = Materializer(offline, online, arguments.tenant, Report())
         for view in views:
-            await materializer.materialize(view, arguments.since, arguments.until)
+            await materializer.materialize(view, arguments.since, until_us)
     finally:
         await online.close()
         offline.close()

@@ -41,7 +41,7 @@ def compiled(definitions: Catalog | Path) -> Definitions:
     """Definitions ready for use. InvalidArgument with everything that is wrong with them."""
     catalog = read_directory(definitions) if isinstance(definitions, Path) else definitions
     loaded, refused = load_definitions(catalog, Definitions())
-    wrong = [*(str(error) for error in catalog.errors), *refused]
+    wrong = [*(str(error) for error in catalog.errors), *map(str, refused)]
     if wrong:
         raise InvalidArgument("; ".join(wrong), reason="DEFINITION_INVALID", field="definitions")
     return loaded

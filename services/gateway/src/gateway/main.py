@@ -2,10 +2,10 @@
 
 import gc
 
-from catalog import DirectorySource
+from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
-from gateway.adapters.directory_definitions import follow, load
+from gateway.adapters.catalog_definitions import broken, follow, load
 from gateway.adapters.outside import Outside
 from gateway.adapters.prometheus_metrics import GatewayMetrics
 from gateway.api.edge import Edge
@@ -28,7 +28,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     seen = GatewayMetrics(runtime.metrics, runtime.tenants)
     out = Outside(runtime, seen)
     endpoints = Endpoints()
-    source = DirectorySource(settings.definitions)
+    source = source_from(settings.definitions, report_status=["Endpoint"], examine=broken)
     load(await source.load(), endpoints)
     predictor = Predictor(
         endpoints, out.features, out.inference, out.queue, clock,
@@ -51,7 +51,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         registrations=registrations(verbs, edge),
         background=[("records", out.records.run), ("definitions", lambda: follow(source, endpoints, runtime.log))],
         warm=out.warm,
-        close=[out.records.flush, out.close],
+        close=[source.close, out.records.flush, out.close],
         public_asgi=(app, settings.rest_port),
         public=True,
     )

@@ -2,7 +2,7 @@
 
 import sys
 
-from catalog import DirectorySource
+from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
 from chassis.server import Registration
@@ -28,7 +28,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     """Everything connected to nothing yet: connections are made when they are needed, or awaited by `warm`."""
     settings, clock = runtime.settings, runtime.clock
     metrics = PrometheusMetrics(runtime.metrics, runtime.tenants)
-    definitions = CatalogDefinitions(DirectorySource(settings.definitions), settings.volumes)
+    definitions = CatalogDefinitions(source_from(settings.definitions), settings.volumes)
     files = RecordFiles(settings.records)
     stream = RedisStream(settings.stream_url, settings.consumer, collect_s=settings.flush_s)
     writer, log = ParquetWriter(files, settings.consumer), DuckDBLog(files, settings.query_memory)
@@ -47,7 +47,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         registrations=[Registration(add, servicer, name)],
         background=[("definitions", definitions.watch), *watch.tasks(*every)],
         warm=[definitions.load, labels.migrate, stream.ensure_group],
-        close=[stream.close, writer.close, log.close, labels.close],
+        close=[definitions.close, stream.close, writer.close, log.close, labels.close],
     )
 
 

@@ -1,11 +1,11 @@
 """The composition root: settings → adapters → domain → servicer → chassis."""
 
-from catalog import DirectorySource
+from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
 from chassis.server import Registration
 from mizzen.retrieval.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
-from retrieval.adapters.catalog_collections import CatalogCollections
+from retrieval.adapters.catalog_collections import CatalogCollections, refused
 from retrieval.adapters.openai_generator import OpenAIGenerator
 from retrieval.adapters.postgres_documents import PostgresDocuments
 from retrieval.adapters.postgres_migrations import migrate
@@ -30,7 +30,8 @@ async def build(runtime: Runtime[Settings]) -> Service:
     )
     password = settings.postgres_password if settings.postgres_password_file else None
     pool = PostgresPool(settings.postgres_url, password, limits)
-    collections, source = CatalogCollections(runtime.log), DirectorySource(settings.definitions)
+    collections = CatalogCollections(runtime.log)
+    source = source_from(settings.definitions, report_status=["Collection"], examine=refused)
     embedder = TritonEmbedder(
         lambda name: runtime.channel(name, settings.inference_addresses, foreign=True),
         batch=settings.embed_batch,
@@ -64,7 +65,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         registrations=[Registration(add_RetrievalServiceServicer_to_server, servicer, SERVICE)],
         background=[("definitions", lambda: source.watch(collections.update))],
         warm=[read_definitions, open_store],
-        close=[pool.close, *([generator.close] if generator else [])],
+        close=[source.close, pool.close, *([generator.close] if generator else [])],
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from catalog import Catalog, FeatureView, Field
+from catalog import Catalog, DefinitionError, FeatureView, Field
 from catalog.feature_view import Feature
 from chassis.errors import InvalidArgument
 from features.adapters.sqlglot_expressions import parse_expression
@@ -21,15 +21,17 @@ _PYTHON: Mapping[DType, tuple[type, ...]] = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def load_definitions(catalog: Catalog, before: Definitions) -> tuple[Definitions, list[str]]:
-    """(definitions, what was refused as `FeatureView name: field: reason`). Refused views stay as they were in `before`."""
+def load_definitions(catalog: Catalog, before: Definitions) -> tuple[Definitions, list[DefinitionError]]:
+    """(definitions, what was refused). Refused views stay as they were in `before`."""
     views: dict[str, View] = {}
-    refused: list[str] = []
+    refused: list[DefinitionError] = []
     for name, definition in catalog.feature_views.items():
         try:
             views[name] = compile_view(definition)
         except InvalidArgument as error:
-            refused.append(f"FeatureView {definition.metadata.name}: {error.field}: {error.message}")
+            refused.append(
+                DefinitionError("", 0, error.field or "", error.message, definition.kind, definition.metadata.name)
+            )
             if name in before.views:
                 views[name] = before.views[name]
     return Definitions(views, _references(catalog)), refused

@@ -2,7 +2,7 @@
 
 from pathlib import Path, PurePosixPath
 
-from catalog import Catalog, DirectorySource, Endpoint
+from catalog import Catalog, DefinitionSource, Endpoint
 from catalog.feature_view import duration_s
 from monitoring.domain.model import Policy, WatchedEndpoint
 
@@ -12,7 +12,7 @@ _WAIT_S = 30 * 86_400
 class CatalogDefinitions:
     """The catalog as it is now; `watch` keeps it so."""
 
-    def __init__(self, source: DirectorySource, volumes: Path) -> None:
+    def __init__(self, source: DefinitionSource, volumes: Path) -> None:
         """`volumes` is what pvc://CLAIM/PATH is resolved in."""
         self._source = source
         self._volumes = volumes
@@ -25,6 +25,10 @@ class CatalogDefinitions:
     async def watch(self) -> None:
         """Takes over each change, until cancelled."""
         await self._source.watch(self._take)
+
+    async def close(self) -> None:
+        """Lets go of the source."""
+        await self._source.close()
 
     def _take(self, catalog: Catalog) -> None:
         self._catalog = catalog

@@ -3,6 +3,10 @@
 Bins are made so that nothing hides: every value that holds at least 2 % of the reference is a bin of its own (a feature
 constant in the reference is one such point), what lies outside the reference's range has two bins, nulls have one. Quantile bins
 alone would collapse to a single bin for a constant feature and give a PSI of 0 whatever comes.
+
+k + 1 quantiles tell the reference's distribution only to within a k-th: whether the hundredth between the knots 6 and 7 lies
+on 6, on 7 or between them, they don't say. A window is therefore held against the nearest distribution that has the
+profile's quantiles. Guessing one (all of that hundredth between two whole hours, say) makes drift out of nothing.
 """
 
 import numpy as np
@@ -11,6 +15,8 @@ from monitoring.domain.model import ColumnProfile, Drift, Floats, Policy, Score,
 
 # Share given to a bin that one side never saw; the same for both sides, so that PSI stays finite.
 FLOOR = 1e-4
+# Shares below and up to each of some points.
+Cdf = tuple[Floats, Floats]
 _BINS = 10
 _CATEGORIES = 30
 _ATOM = 3  # knots of 101 that are equal: at least 2 % of the reference on one value
@@ -26,8 +32,9 @@ def score_numeric(profile: ColumnProfile, rows: int, values: Floats) -> Score:
         return _empty()
     knots = _as_recorded(profile.quantiles)
     points, atoms = _points(knots)
-    expected = _reference_shares(knots, points, atoms) * (1 - profile.nulls)
-    actual = _shares(seen, points, atoms) * (1 - nulls)
+    seen_cdf = _cdf(seen, points)
+    expected = _shares(_nearest_reference(knots, points, seen_cdf), atoms) * (1 - profile.nulls)
+    actual = _shares(seen_cdf, atoms) * (1 - nulls)
     psi, bins = _psi(np.append(expected, profile.nulls), np.append(actual, nulls))
     return Score(
         rows=total,
@@ -131,37 +138,44 @@ def _fold(fine: Floats, atoms: np.ndarray) -> Floats:
     return np.concatenate([intervals, points[atoms]])
 
 
-def _shares(values: Floats, points: Floats, atoms: np.ndarray) -> Floats:
-    place = np.searchsorted(points, values, "left") + np.searchsorted(points, values, "right")
-    fine = np.bincount(place, minlength=2 * len(points) + 1).astype(np.float64)
-    return _fold(fine / max(len(values), 1), atoms)
+def _cdf(values: Floats, points: Floats) -> Cdf:
+    """Shares of the values below each point, and up to it."""
+    ordered = np.sort(values)
+    total = max(len(values), 1)
+    return np.searchsorted(ordered, points, "left") / total, np.searchsorted(ordered, points, "right") / total
 
 
-def _reference_shares(knots: Floats, points: Floats, atoms: np.ndarray) -> Floats:
-    left, right = _reference_cdf(knots, points)
-    fine = np.zeros(2 * len(points) + 1)
-    fine[1::2] = right - left
-    fine[2:-1:2] = left[1:] - right[:-1]
-    return _fold(fine, atoms)
+def _nearest_reference(knots: Floats, points: Floats, seen: Cdf) -> Cdf:
+    """The reference's shares below and up to each point (points are knots), as near to those seen as its quantiles allow.
 
-
-def _reference_cdf(knots: Floats, points: Floats) -> tuple[Floats, Floats]:
-    """F just below and at each point; exact at knots."""
+    Of the knot i of k, as the smallest value that a share of i / k does not exceed, follows for a value on the knots i to j:
+    F below it lies in [(i - 1) / k, i / k] and F up to it in [j / k, (j + 1) / k]; the ends of the range are exact.
+    """
     steps = max(len(knots) - 1, 1)
-    left = np.searchsorted(knots, points, "left") / steps
-    right = np.clip(np.searchsorted(knots, points, "right") - 1, 0, None) / steps
-    if len(points) == 1:
-        return np.zeros(1), np.ones(1)
-    return np.minimum(left, 1.0), right
+    first = np.searchsorted(knots, points, "left") / steps
+    last = (np.searchsorted(knots, points, "right") - 1) / steps
+    last[points == knots[-1]] = 1.0
+    below = np.clip(seen[0], np.maximum(first - 1 / steps, 0.0), first)
+    upto = np.clip(seen[1], last, np.minimum(last + 1 / steps, 1.0))
+    return below, upto
+
+
+def _shares(cdf: Cdf, atoms: np.ndarray) -> Floats:
+    below, upto = cdf
+    fine = np.zeros(2 * len(below) + 1)
+    fine[0], fine[-1] = below[0], 1 - upto[-1]
+    fine[1::2] = upto - below
+    fine[2:-1:2] = below[1:] - upto[:-1]
+    # What is left of subtracting equal shares is no share.
+    fine[fine < 1e-12] = 0.0
+    return _fold(fine, atoms)
 
 
 def _ks(knots: Floats, values: Floats) -> float:
     points = np.unique(knots)
-    left, right = _reference_cdf(knots, points)
-    ordered = np.sort(values)
-    below = np.searchsorted(ordered, points, "left") / len(ordered)
-    upto = np.searchsorted(ordered, points, "right") / len(ordered)
-    return float(max(np.abs(below - left).max(), np.abs(upto - right).max()))
+    seen = _cdf(values, points)
+    reference = _nearest_reference(knots, points, seen)
+    return float(max(np.abs(seen[0] - reference[0]).max(), np.abs(seen[1] - reference[1]).max()))
 
 
 def _psi(expected: Floats, actual: Floats) -> tuple[float, int]:

@@ -19,12 +19,12 @@ class CatalogCollections:
 
     def update(self, loaded: catalog.Catalog) -> None:
         """Takes over all definitions at once; one that cannot be served is logged and left out."""
-        found = {name: _collection(definition) for name, definition in loaded.collections.items()}
-        self._by_name = {name: c for name, c in found.items() if c.embedding.dimensions == STORED_DIMENSIONS}
-        for name in sorted(found.keys() - self._by_name.keys()):
-            self._log.error(
-                "collection left out", collection=name, reason=f"vectors have {STORED_DIMENSIONS} dimensions"
-            )
+        left_out = {error.name for error in refused(loaded)}
+        self._by_name = {
+            name: _collection(definition) for name, definition in loaded.collections.items() if name not in left_out
+        }
+        for error in refused(loaded):
+            self._log.error("collection left out", collection=error.name, reason=error.reason)
 
     def find(self, name: str) -> Collection | None:
         """See Collections."""
@@ -33,6 +33,16 @@ class CatalogCollections:
     def names(self) -> Sequence[str]:
         """See Collections."""
         return sorted(self._by_name)
+
+
+def refused(loaded: catalog.Catalog) -> list[catalog.DefinitionError]:
+    """Collections that cannot be served, and why."""
+    field, reason = "spec.embedding.dimensions", f"vectors have {STORED_DIMENSIONS} dimensions"
+    return [
+        catalog.DefinitionError("", 0, field, reason, definition.kind, name)
+        for name, definition in sorted(loaded.collections.items())
+        if definition.spec.embedding.dimensions != STORED_DIMENSIONS
+    ]
 
 
 def _collection(definition: catalog.Collection) -> Collection:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from catalog import Catalog, DefinitionSource, FeatureView
+from catalog import Catalog, DefinitionError, DefinitionSource, FeatureView
 from catalog import Endpoint as Definition
 from catalog.endpoint import Route as RouteDefinition
 from catalog.fields import Field as FieldDefinition
@@ -13,6 +13,15 @@ from gateway.domain.model import DType, EndpointPlan, Field, OutputPlan, Route, 
 def plans(catalog: Catalog) -> dict[str, EndpointPlan]:
     """Every endpoint as a plan; one whose references do not exist says so in `broken`."""
     return {name: _plan(endpoint, catalog) for name, endpoint in catalog.endpoints.items()}
+
+
+def broken(catalog: Catalog) -> list[DefinitionError]:
+    """Endpoints that no request can succeed on."""
+    return [
+        DefinitionError("", 0, "spec", plan.broken, "Endpoint", name)
+        for name, plan in plans(catalog).items()
+        if plan.broken
+    ]
 
 
 def views(catalog: Catalog) -> dict[str, ViewPlan]:
