@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference.profile import column_profile
 from monitoring.adapters.file_profiles import parse_profile
 from monitoring.domain.drift import judge, score_categorical, score_numeric
 from monitoring.domain.model import ColumnProfile, Policy, Texts, Verdict
@@ -111,6 +112,56 @@ def test_integers_with_few_values_are_compared_value_by_value() -> None:
     profile = profile_of(reference)
     assert judge(score_numeric(profile, 4000, same), POLICY, None, in_sample=False).verdict is Verdict.STABLE
     assert judge(score_numeric(profile, 4000, swapped), POLICY, None, in_sample=False).verdict is Verdict.DRIFT
+
+
+def discrete(name: str, rows: int, random: np.random.Generator) -> np.ndarray:
+    """Columns of few values, as they come in practice."""
+    hours = np.array([0, 1, 1, 1, 1, 6, 80, 68, 80, 61, 49, 48, 54, 59, 63, 71, 66, 73, 64, 63, 45, 27, 10, 4], float)
+    missing = random.random(rows) < 0.16
+    return {
+        "hour": lambda: random.choice(24, rows, p=hours / hours.sum()).astype(float),
+        "age": lambda: np.where(missing, np.nan, np.minimum(random.gamma(3, 4, rows).round(), 40)),
+        "rate": lambda: random.binomial(6, 0.2, rows) / random.choice([5, 6, 7, 12], rows),
+        "flag": lambda: (random.random(rows) < 0.27).astype(float),
+        "rare": lambda: (random.random(rows) < 0.006).astype(float),
+        "constant": lambda: np.full(rows, 7.0),
+    }[name]()
+
+
+DISCRETE = ["hour", "age", "rate", "flag", "rare", "constant"]
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+@pytest.mark.parametrize("seed", range(5))
+def test_few_values_of_one_distribution_score_what_sampling_gives(name: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    reference = discrete(name, 100_000, random)
+    profile = parse_profile(profile_of_model(reference)).features["x"]
+    itself = score_numeric(profile, len(reference), reference)
+    assert itself.psi == pytest.approx(0.0, abs=2e-4)
+    assert itself.ks == pytest.approx(0.0, abs=1e-9)
+    for rows in (700, 5000, 50_000):
+        score = score_numeric(profile, len(reference), discrete(name, rows, random))
+        assert score.psi is not None and score.psi <= score.psi_noise + 2e-4, (rows, score)
+        assert score.ks is not None and score.ks <= score.ks_noise, (rows, score)
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_few_values_that_really_move_are_drift(name: str) -> None:
+    random = np.random.default_rng(9)
+    profile = parse_profile(profile_of_model(discrete(name, 100_000, random))).features["x"]
+    current = discrete(name, 5000, random)
+    spread = float(np.nanstd(current)) or 1.0
+    # Elsewhere; between the values (a unit that changed); half of them gone missing.
+    for moved in (current + spread, current * 1.609 + 0.0421, np.where(random.random(5000) < 0.5, np.nan, current)):
+        drift = judge(score_numeric(profile, 100_000, moved), POLICY, None, in_sample=False)
+        assert drift.verdict is Verdict.DRIFT, (name, drift)
+
+
+def profile_of_model(values: np.ndarray) -> dict[str, object]:
+    """A whole profile with the column as a model package has it."""
+    whole = profile_json({}, {}, WINDOW, len(values))
+    return whole | {"features": {"x": column_profile(values)}}
 
 
 def texts(values: np.ndarray) -> Texts:

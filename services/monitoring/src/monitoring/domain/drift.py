@@ -32,15 +32,18 @@ def score_numeric(profile: ColumnProfile, rows: int, values: Floats) -> Score:
         return _empty()
     knots = _as_recorded(profile.quantiles)
     points, atoms = _points(knots)
-    seen_cdf = _cdf(seen, points)
-    expected = _shares(_nearest_reference(knots, points, seen_cdf), atoms) * (1 - profile.nulls)
-    actual = _shares(seen_cdf, atoms) * (1 - nulls)
+    every = np.unique(knots)
+    seen_cdf = _cdf(seen, every)
+    reference_cdf = _nearest_reference(knots, seen_cdf)
+    used = np.isin(every, points)
+    expected = _shares(reference_cdf, used, atoms) * (1 - profile.nulls)
+    actual = _shares(seen_cdf, used, atoms) * (1 - nulls)
     psi, bins = _psi(np.append(expected, profile.nulls), np.append(actual, nulls))
     return Score(
         rows=total,
         nulls=nulls,
         psi=psi,
-        ks=_ks(knots, seen) if len(seen) else None,
+        ks=_ks(reference_cdf, seen_cdf) if len(seen) else None,
         psi_noise=_psi_noise(bins, total, rows),
         ks_noise=_KS_99 * float(np.sqrt(1 / max(len(seen), 1) + 1 / max(rows, 1))),
         unseen=None,
@@ -145,36 +148,32 @@ def _cdf(values: Floats, points: Floats) -> Cdf:
     return np.searchsorted(ordered, points, "left") / total, np.searchsorted(ordered, points, "right") / total
 
 
-def _nearest_reference(knots: Floats, points: Floats, seen: Cdf) -> Cdf:
-    """The reference's shares below and up to each point (points are knots), as near to those seen as its quantiles allow.
+def _nearest_reference(knots: Floats, seen: Cdf) -> Cdf:
+    """The reference's shares below and up to each distinct knot, as near to those seen as its quantiles allow.
 
-    Of the knot i of k, as the smallest value that a share of i / k does not exceed, follows for a value on the knots i to j:
-    F below it lies in [(i - 1) / k, i / k] and F up to it in [j / k, (j + 1) / k]; the ends of the range are exact.
+    Knot i of k is the smallest value up to which i / k or more of the reference lies. So at most 1 / k lies between two
+    neighbouring distinct knots: as much as was seen there. And up to the lower one, i / k or as much more as that leaves.
     """
     steps = max(len(knots) - 1, 1)
-    first = np.searchsorted(knots, points, "left") / steps
-    last = (np.searchsorted(knots, points, "right") - 1) / steps
-    last[points == knots[-1]] = 1.0
-    below = np.clip(seen[0], np.maximum(first - 1 / steps, 0.0), first)
-    upto = np.clip(seen[1], last, np.minimum(last + 1 / steps, 1.0))
-    return below, upto
+    below, upto = seen
+    floor = np.flatnonzero(np.diff(knots)) / steps
+    between = np.clip(below[1:] - upto[:-1], 0.0, 1 / steps)
+    reference = np.clip(upto[:-1], floor, floor + 1 / steps - between)
+    return np.append(0.0, reference + between), np.append(reference, 1.0)
 
 
-def _shares(cdf: Cdf, atoms: np.ndarray) -> Floats:
-    below, upto = cdf
+def _shares(cdf: Cdf, used: np.ndarray, atoms: np.ndarray) -> Floats:
+    below, upto = cdf[0][used], cdf[1][used]
     fine = np.zeros(2 * len(below) + 1)
     fine[0], fine[-1] = below[0], 1 - upto[-1]
     fine[1::2] = upto - below
     fine[2:-1:2] = below[1:] - upto[:-1]
-    # What is left of subtracting equal shares is no share.
+    # What rounding leaves of the difference of equal shares is no share.
     fine[fine < 1e-12] = 0.0
     return _fold(fine, atoms)
 
 
-def _ks(knots: Floats, values: Floats) -> float:
-    points = np.unique(knots)
-    seen = _cdf(values, points)
-    reference = _nearest_reference(knots, points, seen)
+def _ks(reference: Cdf, seen: Cdf) -> float:
     return float(max(np.abs(seen[0] - reference[0]).max(), np.abs(seen[1] - reference[1]).max()))
 
 
