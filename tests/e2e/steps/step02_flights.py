@@ -1,0 +1,71 @@
+"""Step 2."""
+
+import time
+from typing import Any
+
+from tests.e2e import client, install
+from tests.e2e.settings import ROOT
+from tests.e2e.world import StepFailed, World, until
+
+TITLE = "The example, by kubectl and Jobs"
+PROVES = (
+    "`kubectl apply -f examples/flights` and three Jobs (publish, materialize, ingest) lead to prediction, search, ask, "
+    "label and report over REST and gRPC through a Gateway API route; `helm test` passes."
+)
+
+
+def run(world: World) -> dict[str, Any]:
+    began = time.monotonic()
+    world.kubectl("apply", *(word for path in definitions() for word in ("-f", path)))
+    world.upgrade(install.flights_values(world))
+    figures: dict[str, Any] = {
+        f"job_{name}_s": install.finished(world, name, 600) for name in ("publish", "materialize", "ingest")
+    }
+    figures["applied_to_filled_s"] = round(time.monotonic() - began, 1)
+    address, key = install.address(world), install.key(world)
+    rest, grpc = client.Rest(address, key), client.Grpc(address, key)
+    predicted = until("a prediction with features", lambda: whole(rest.predict(features=True, explain=True)), 90)
+    figures["probability"] = round(predicted["outputs"]["probability"][0], 4)
+    figures |= over_rest(rest, predicted) | over_grpc(grpc, predicted)
+    grpc.close()
+    report = until("a report with records", lambda: rest.ok("GET", f"/v1/endpoints/{client.ENDPOINT}/report"), 60)
+    figures["report_sections"] = len(report)
+    world.helm("test", "mizzen", "--timeout", "3m")
+    figures["helm_test"] = "passed"
+    world.figures["_predicted"] = predicted
+    return figures
+
+
+def definitions() -> list[str]:
+    """The example's definitions but KServe's objects, which a cluster without KServe can't take."""
+    found = sorted((ROOT / "examples/flights").glob("*.yaml"))
+    return [str(path) for path in found if path.name != "inferenceservice.yaml"]
+
+
+def whole(answer: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer, when the online store had something to say about it."""
+    statuses = [feature["statuses"][0] for feature in answer["features"].values()]
+    return answer if statuses.count("PRESENT") > len(statuses) * 0.8 and not answer.get("degraded") else None
+
+
+def over_rest(rest: client.Rest, predicted: dict[str, Any]) -> dict[str, Any]:
+    found = rest.search(client.QUESTION)
+    asked = rest.ok("POST", f"/v1/collections/{client.COLLECTION}:ask", {"question": client.QUESTION})
+    label = {"request_id": predicted["request_id"], "row": 0, "output": "probability", "value": 0.0}
+    labelled = rest.ok("POST", "/v1/labels", {"labels": [label]})
+    if not found["passages"] or not asked["citations"]:
+        raise StepFailed(f"search found {len(found['passages'])} passages, ask cites {len(asked['citations'])}")
+    return {"passages": len(found["passages"]), "citations": len(asked["citations"]), "labels": labelled.get("stored")}
+
+
+def over_grpc(grpc: client.Grpc, predicted: dict[str, Any]) -> dict[str, Any]:
+    answer = grpc.predict()
+    values = answer.outputs["probability"]
+    probability = next(iter(values.doubles.values))
+    if abs(probability - predicted["outputs"]["probability"][0]) > 1e-5:
+        raise StepFailed(f"gRPC says {probability}, REST {predicted['outputs']['probability'][0]}")
+    if not grpc.search().passages or not grpc.ask(client.QUESTION):
+        raise StepFailed("gRPC search or ask is empty")
+    stored = grpc.put_label(answer.request_id, 0.0)
+    grpc.report()
+    return {"grpc_labels": int(stored.stored)}

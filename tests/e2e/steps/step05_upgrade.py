@@ -1,0 +1,53 @@
+"""Step 5."""
+
+import time
+from typing import Any
+
+from tests.e2e import install
+from tests.e2e.load import Load, pause
+from tests.e2e.world import RELEASE, StepFailed, World, until
+
+TITLE = "Upgrade and rollback under load"
+PROVES = (
+    "A rolling upgrade of every service and predictor to other images, and the rollback, "
+    "under mixed REST and gRPC load, lose no call."
+)
+BEFORE_S = 15
+
+
+def run(world: World) -> dict[str, Any]:
+    address, key, settings = install.address(world), install.key(world), world.settings
+    with Load(address, key, settings.rate) as quiet:
+        pause(BEFORE_S)
+    old = images(world)
+    with Load(address, key, settings.rate) as load:
+        began = time.monotonic()
+        world.upgrade(
+            install.merged(install.flights_values(world), {"image": {"tag": install.NEXT}, "jobs": {"run": []}})
+        )
+        upgrade_s = time.monotonic() - began
+        until("every pod has the next version", lambda: all(install.NEXT in each for each in images(world)), 60)
+        upgraded_at = load.seen.total()
+        began = time.monotonic()
+        world.helm("rollback", RELEASE, "--wait", "--timeout", "10m")
+        rollback_s = time.monotonic() - began
+        until("every pod has the old version", lambda: images(world) == old, 60)
+        load.at_least(settings.calls)
+    figures = load.seen.figures()
+    figures |= {
+        "calls_until_upgraded": upgraded_at,
+        "upgrade_s": round(upgrade_s, 1),
+        "rollback_s": round(rollback_s, 1),
+        "p99_ms_before": quiet.seen.figures()["p99_ms"],
+    }
+    if figures["failed"] or figures["calls"] < settings.calls:
+        raise StepFailed(f"{figures}")
+    return figures
+
+
+def images(world: World) -> set[str]:
+    """Images of our running services and predictors."""
+    found = world.items(
+        "pods", "-l", "app.kubernetes.io/component in (gateway,features,retrieval,monitoring,inference)"
+    )
+    return {pod["spec"]["containers"][0]["image"] for pod in found if pod["status"]["phase"] == "Running"}
