@@ -45,7 +45,7 @@ NAME: Schema = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])
 QUANTITY: Schema = {"type": ["string", "integer"], "pattern": "^[0-9.]+(m|[kKMGTP]i?)?$"}
 QUANTITIES: Schema = {"type": "object", "additionalProperties": QUANTITY}
 RESOURCES = closed(requests=QUANTITIES, limits=QUANTITIES)
-TAG: Schema = {"type": "string", "not": {"const": "latest"}}
+TAG: Schema = {"type": "string", "pattern": "^[A-Za-z0-9._-]*$", "not": {"const": "latest"}}
 DIGEST: Schema = {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}
 ENVIRONMENT: Schema = {
     "type": "object",

@@ -58,7 +58,9 @@ def test_names_and_ports_are_kserves() -> None:
 def test_a_version_is_a_path_and_publishing_rolls() -> None:
     def model(digest: str) -> Object:
         service = {"name": "a", "storageUri": f"pvc://models/a/{digest}", "runtime": "mizzen-triton-cpu"}
-        return named(render({"inference": {"services": [service]}}), "Deployment", "a-predictor")["spec"]["template"]
+        deployment = named(render({"inference": {"services": [service]}}), "Deployment", "a-predictor")
+        template: Object = deployment["spec"]["template"]
+        return template
 
     before, after = model("0" * 16), model("1" * 16)
     assert before != after

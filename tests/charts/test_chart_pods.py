@@ -69,7 +69,7 @@ def test_every_container_says_what_it_needs_and_where_it_is_from(preset: str) ->
             where = f"{name}/{container['name']}"
             assert {"cpu", "memory"} <= set(container["resources"]["requests"]), where
             assert "memory" in container["resources"]["limits"], where
-            assert re.search(r":[^/:]+$|@sha256:[0-9a-f]{64}$", container["image"]), where
+            assert re.search(r"^[a-z0-9./:-]+(:[A-Za-z0-9._-]+$|@sha256:[0-9a-f]{64}$)", container["image"]), where
             assert not container["image"].endswith(":latest"), where
 
 
