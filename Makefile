@@ -24,7 +24,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export UV_HTTP_TIMEOUT ?= 180
 
-.PHONY: help setup up down status test check train train-check crds demo-drift protos fmt lint types imports lock-check clean FORCE
+.PHONY: images sboms help setup up down status test check train train-check crds demo-drift protos fmt lint types imports lock-check clean FORCE
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,7 +72,7 @@ fmt: setup ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
 
 types: setup ## mypy, strict
-	@$(BIN)/mypy $(foreach room,$(filter-out protos,$(ROOMS)),$(room)/src)
+	@$(BIN)/mypy $(foreach room,$(filter-out protos,$(ROOMS)),$(room)/src) bench docs/relink.py $(EXAMPLE) tests
 
 imports: setup ## the architecture of .importlinter
 	@$(BIN)/lint-imports --no-cache
@@ -104,7 +104,41 @@ crds: setup ## generate k8s/crds anew
 demo-drift: up ## replay the year through the API: drift and quality as time goes by
 	@$(BIN)/python $(EXAMPLE)/drift.py $(DRIFT_ARGS)
 
+# Images: `make images BASE=… TAG=…`. One after another: each is small, and what they share is built once.
+BASE ?= python:3.11-slim-bookworm
+TAG ?= dev
+DOCKER ?= $(or $(wildcard /usr/bin/docker),docker)
+IMAGES := gateway features retrieval monitoring triton-cpu jobs valkey postgresql
+REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+DOCKER_BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --network=host $(if $(V),,--quiet) --build-arg BASE=$(BASE) \
+	--build-arg BASE_IMAGE=mizzen/base:$(TAG) --build-arg VERSION=$(TAG) --build-arg REVISION=$(REVISION)
+DOCKERFILE = $(or $(wildcard services/$(1)/Dockerfile),$(wildcard images/$(1).Dockerfile),$(if $(filter triton-cpu,$(1)),services/inference/Dockerfile))
+
+images: $(addprefix image-,$(IMAGES)) ## every image: make images BASE=python:3.11-slim-bookworm TAG=dev
+	@$(DOCKER) images --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep '^mizzen/.*:$(TAG) ' | sort
+
+# uv and wheels that no index has reach the builder through the context.
+build/images: $(BIN)/uv FORCE
+	@mkdir -p $@/wheels
+	@cmp -s $(BIN)/uv $@/uv || cp $(BIN)/uv $@/uv
+	@for wheel in $(foreach place,$(PIP_FIND_LINKS),$(wildcard $(place)/torch-*.whl)); do \
+		test -e $@/wheels/$$(basename $$wheel) || cp $$wheel $@/wheels/; done
+
+image-base: build/images
+	@echo "mizzen/base:$(TAG)"
+	@$(DOCKER_BUILD) -f Dockerfile.base -t mizzen/base:$(TAG) . > /dev/null
+
+image-%: image-base
+	@echo "mizzen/$*:$(TAG)"
+	@$(DOCKER_BUILD) -f $(call DOCKERFILE,$*) -t mizzen/$*:$(TAG) . > /dev/null
+
+sboms: ## the CycloneDX SBOM of every image, into build/sboms
+	@mkdir -p build/sboms
+	@for image in base $(IMAGES); do \
+		$(DOCKER) run --rm --network=none --entrypoint cat mizzen/$$image:$(TAG) /opt/mizzen/sbom.json > build/sboms/$$image.json || exit 1; \
+		echo build/sboms/$$image.json; done
+
 clean: ## remove environments, state and caches
 	@if test -x $(BIN)/mizzen; then $(BIN)/mizzen down --delete-state; fi
-	@rm -rf $(VENV) .venv-triton .venv-train .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-triton .venv-train build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
