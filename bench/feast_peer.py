@@ -64,7 +64,15 @@ class Feast:
     def serve(self, processes: Processes) -> tuple[psutil.Process, int]:
         """`feast serve` with its defaults but no worker recycling."""
         port = free_port()
-        command = [VENV / "bin/feast", "serve", "-p", str(port), "--no-access-log", "--max-requests", "0"]
+        command: list[str | Path] = [
+            VENV / "bin/feast",
+            "serve",
+            "-p",
+            str(port),
+            "--no-access-log",
+            "--max-requests",
+            "0",
+        ]
         process = processes.start(command, core=SERVER_CORE, log=self.log, env=self.env, cwd=self.directory)
         wait_until(listens(port), log=self.log)
         return process, port
@@ -72,7 +80,7 @@ class Feast:
     def listen(self, processes: Processes) -> tuple[psutil.Process, int]:
         """`feast listen`, the gRPC server."""
         port = free_port()
-        command = [VENV / "bin/feast", "listen", "-a", f"127.0.0.1:{port}"]
+        command: list[str | Path] = [VENV / "bin/feast", "listen", "-a", f"127.0.0.1:{port}"]
         process = processes.start(command, core=SERVER_CORE, log=self.log, env=self.env, cwd=self.directory)
         wait_until(listens(port), log=self.log)
         return process, port

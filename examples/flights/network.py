@@ -128,4 +128,4 @@ def logits_of(network: Network, numeric: Tensor, codes: Tensor) -> NDArray[np.fl
     """Logits [rows], in pieces so that bins of a whole year need no memory."""
     network.eval()
     pieces = zip(numeric.split(16384), codes.split(16384), strict=True)
-    return torch.cat([network(*piece) for piece in pieces]).double().numpy()
+    return np.asarray(torch.cat([network(*piece) for piece in pieces]).double().numpy())

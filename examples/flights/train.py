@@ -105,7 +105,8 @@ def check_agreement(model: bytes, data: TrainingSet, probability: Floats) -> Non
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     rows = np.arange(0, len(probability), 50)
     given = {"numeric": data.numeric[rows], "categorical": data.categorical[rows].astype(object)}
-    furthest = float(np.abs(session.run(["probability"], given)[0][:, 0] - probability[rows]).max())
+    answered = np.asarray(session.run(["probability"], given)[0])
+    furthest = float(np.abs(answered[:, 0] - probability[rows]).max())
     if not furthest < AGREEMENT:
         raise ArithmeticError(f"the ONNX graph's answers differ from the network's by up to {furthest:.2g}")
 

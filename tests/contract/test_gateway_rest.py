@@ -317,7 +317,8 @@ async def test_labels_and_reports(rig: Rig, http: httpx2.AsyncClient) -> None:
     assert (wrong.status_code, wrong.json()["field"]) == (400, "labels[1].value")
     report = await http.get("/v1/endpoints/late/report?from=2013-11-03T14:00:00Z")
     assert report.json() == {"endpoint": "late", "from_us": 1383487200_000_000}
-    for request in ({"headers": {"accept": "text/html"}}, {"params": {"format": "html"}}):
+    asked: tuple[dict[str, Any], ...] = ({"headers": {"accept": "text/html"}}, {"params": {"format": "html"}})
+    for request in asked:
         page = await http.get("/v1/endpoints/late/report", **request)
         assert page.headers["content-type"].startswith("text/html")
         assert "default-src 'none'" in page.headers["content-security-policy"]

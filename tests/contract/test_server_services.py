@@ -26,10 +26,7 @@ UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 service_pb2: Any = triton_pb2  # its messages are made at import
 OIP = "inference.GRPCInferenceService"
 FEATURES = "mizzen.features.v1.FeaturesService"
-
-
-class Features(features_pb2_grpc.FeaturesServiceServicer):
-    """Says nothing itself: it is there to be reflected."""
+Reflected: Any = features_pb2_grpc.FeaturesServiceServicer  # answers nothing: it is there to be reflected
 
 
 class Oip(service_pb2_grpc.GRPCInferenceServiceServicer):
@@ -48,7 +45,7 @@ class Oip(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 REGISTRATIONS = (
-    Registration(features_pb2_grpc.add_FeaturesServiceServicer_to_server, Features(), FEATURES),
+    Registration(features_pb2_grpc.add_FeaturesServiceServicer_to_server, Reflected(), FEATURES),
     Registration(service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, Oip(), OIP),
 )
 

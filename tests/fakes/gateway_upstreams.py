@@ -9,14 +9,15 @@ import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from chassis import values
-from chassis.errors import MizzenError, NotFound, Unavailable
+from chassis.errors import MizzenError, NotFound, Unavailable, Unimplemented
 from chassis.server import Registration, Server, Surroundings, make_server
 from chassis.status import to_status
 from mizzen.features.v1 import features_pb2, features_pb2_grpc
 from mizzen.monitoring.v1 import monitoring_pb2, monitoring_pb2_grpc
 from mizzen.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 
-oip: Any = service_pb2
+oip: Any = service_pb2  # its messages are made at import
+model_config: Any = model_config_pb2
 EVENT_US = 1_700_000_000_000_000
 
 
@@ -39,6 +40,12 @@ class FakeFeatures(features_pb2_grpc.FeaturesServiceServicer):
         if isinstance(self.failure, Unavailable):
             raise self.failure
         return features_pb2.ReadResponse(results=[self._result(item) for item in request.items])
+
+    async def Write(self, request: Any, context: Any) -> Any:
+        raise Unimplemented("this store is only read")
+
+    async def ListFeatureViews(self, request: Any, context: Any) -> Any:
+        raise Unimplemented("this store is only read")
 
     def _result(self, item: Any) -> Any:
         if self.failure is not None:
@@ -78,7 +85,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.version = "abcdef012345"
 
     def config(self, name: str) -> Any:
-        config = model_config_pb2.ModelConfig(name=name, max_batch_size=8, backend="onnxruntime")
+        config = model_config.ModelConfig(name=name, max_batch_size=8, backend="onnxruntime")
         if name.startswith("late"):
             for key, value in {
                 "mizzen.schema_hash": self.schema_hash,

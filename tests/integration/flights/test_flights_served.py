@@ -72,7 +72,7 @@ def test_answers_are_what_training_saw(stack: Stack) -> None:
     graph = onnxruntime.InferenceSession(
         HERE / "model" / ENDPOINT / "1" / "model.onnx", providers=["CPUExecutionProvider"]
     )
-    expected = graph.run(["probability"], given)[0][:, 0]
+    expected = np.asarray(graph.run(["probability"], given)[0])[:, 0]
     np.testing.assert_allclose(answer["outputs"]["probability"], expected, atol=1e-5)
 
 

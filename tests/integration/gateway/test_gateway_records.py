@@ -35,7 +35,7 @@ async def read(stream: redis.asyncio.Redis, count: int) -> list[record_pb2.Recor
     """Batches, once `count` records are there."""
     async with asyncio.timeout(10):
         while True:
-            entries = await stream.xrange("mizzen:records")
+            entries: Any = await stream.xrange("mizzen:records")
             batches = [record_pb2.RecordBatch.FromString(fields[b"b"]) for _, fields in entries]
             if sum(len(batch.records) for batch in batches) >= count:
                 return batches

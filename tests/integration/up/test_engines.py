@@ -67,7 +67,7 @@ def _embed(triton: RunningTriton) -> np.ndarray:
     with grpcclient.InferenceServerClient(triton.grpc_address) as client:
         text = grpcclient.InferInput("text", [2, 1], "BYTES")
         text.set_data_from_numpy(np.array([[b"a late plane"], [b"bread"]], dtype=object))
-        return client.infer("minilm", [text], client_timeout=30).as_numpy("embedding")
+        return np.asarray(client.infer("minilm", [text], client_timeout=30).as_numpy("embedding"))
 
 
 def test_data_whose_keys_were_lost_is_opened_with_new_ones(postgres_server: RunningPostgres) -> None:

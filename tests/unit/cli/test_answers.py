@@ -81,7 +81,8 @@ def test_ingest_sends_every_source_once_and_removes_what_is_gone(tmp_path: Path)
     )
     collection = found[0]
     assert isinstance(collection, Collection)
-    api, said = RecordingApi(), []
+    api = RecordingApi()
+    said: list[str] = []
     told = jobs.ingest(api, collection, tmp_path, said.append)  # type: ignore[arg-type]
     assert told == "2 documents, 1 removed"
     assert [[each["id"] for each in batch] for batch in api.batches] == [["docs/a.md"], ["docs/b.txt"]]

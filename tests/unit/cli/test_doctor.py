@@ -14,7 +14,7 @@ GIB = 1024**3
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(state=tmp_path / "state")  # type: ignore[call-arg]
+    return Settings(state=tmp_path / "state")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_bash_is_missing(settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_triton_venv_is_missing(tmp_path: Path) -> None:
-    finding = doctor.check_triton(Settings(triton_venv=tmp_path))  # type: ignore[call-arg]
+    finding = doctor.check_triton(Settings(triton_venv=tmp_path))
     assert finding.mend == "make setup"
 
 

@@ -148,7 +148,8 @@ def test_elements_are_named(dtype: DType, value: Any) -> None:
 
 @pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT8", "UINT64", "BOOL", "BYTES", "FP16"])
 def test_infer_json_goes_round(datatype: str) -> None:
-    data: list[Any] = {"BOOL": [True, False], "BYTES": ["é", ""]}.get(datatype, [1, 2])
+    special: dict[str, list[Any]] = {"BOOL": [True, False], "BYTES": ["é", ""]}
+    data = special.get(datatype, [1, 2])
     body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": datatype, "data": [data]}]}
     request, binary = infer_request(orjson.dumps(body), "m", "", None)
     checked(request.inputs[0], 0)
