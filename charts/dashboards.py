@@ -1,4 +1,4 @@
-"""The dashboards as code. A panel names its metrics by the constants of chassis.telemetry, so it can't drift from what is measured."""
+"""The dashboards as code. A panel names its metrics by the constants of chassis.telemetry: what is asked is what is measured."""
 
 import json
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any
 from grafana_foundation_sdk.builders import dashboard, prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
+from rules import failures
 
 from chassis import telemetry
-from rules import failures
 
 NO_HARDWARE = "Only with a GPU: no data elsewhere."
 _SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -64,7 +64,9 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     ("gRPC {{method}}", quantile(telemetry.SERVER_SECONDS, "method", _GRPC)),
                 ),
             ),
-            Panel("Failures, share of requests", "percentunit", (("{{namespace}}", f"({failures('5m')}) or vector(0)"),)),
+            Panel(
+                "Failures, share of requests", "percentunit", (("{{namespace}}", f"({failures('5m')}) or vector(0)"),)
+            ),
             Panel(
                 "Calls to other services, 99 of 100 are faster",
                 "s",
@@ -77,17 +79,33 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         (
             Panel("Ready pods", "short", (("{{job}}", gauge(telemetry.READY, "job")),)),
             Panel("In flight", "short", (("{{job}}", gauge(telemetry.SERVER_IN_FLIGHT, "job")),)),
-            Panel("Connections to upstreams", "short", (("{{upstream}}", gauge(telemetry.CHANNEL_CONNECTIONS, "upstream")),)),
+            Panel(
+                "Connections to upstreams",
+                "short",
+                (("{{upstream}}", gauge(telemetry.CHANNEL_CONNECTIONS, "upstream")),),
+            ),
             Panel("RPCs, 99 of 100 are faster", "s", (("{{job}}", quantile(telemetry.SERVER_SECONDS, "job")),)),
         ),
     ),
     (
         "Features and retrieval",
         (
-            Panel("Online store, 99 of 100 are faster", "s", (("{{outcome}}", quantile(telemetry.FEATURES_STORE_SECONDS, "outcome")),)),
+            Panel(
+                "Online store, 99 of 100 are faster",
+                "s",
+                (("{{outcome}}", quantile(telemetry.FEATURES_STORE_SECONDS, "outcome")),),
+            ),
             Panel("Rows read", "rowsps", (("{{found}}", per_second(telemetry.FEATURES_ROWS_READ.name, "found")),)),
-            Panel("Retrieval stages, 99 of 100 are faster", "s", (("{{stage}}", quantile(telemetry.RETRIEVAL_STAGE_SECONDS, "stage")),)),
-            Panel("Definitions of features", "short", (("{{state}}", gauge(telemetry.FEATURES_DEFINITIONS, "state", "max")),)),
+            Panel(
+                "Retrieval stages, 99 of 100 are faster",
+                "s",
+                (("{{stage}}", quantile(telemetry.RETRIEVAL_STAGE_SECONDS, "stage")),),
+            ),
+            Panel(
+                "Definitions of features",
+                "short",
+                (("{{state}}", gauge(telemetry.FEATURES_DEFINITIONS, "state", "max")),),
+            ),
         ),
     ),
     (
@@ -107,7 +125,10 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (
                     (
                         "{{model}}",
-                        f"{per_second('nv_inference_queue_duration_us', 'model')} / {per_second('nv_inference_request_success', 'model')}",
+                        " / ".join(
+                            per_second(f"nv_inference_{each}", "model")
+                            for each in ("queue_duration_us", "request_success")
+                        ),
                     ),
                 ),
             ),
@@ -119,9 +140,19 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Monitoring",
         (
             Panel("Records", "short", (("{{result}}", per_second(telemetry.MONITORING_RECORDS.name, "result")),)),
-            Panel("Stream entries that wait", "short", (("{{state}}", gauge(telemetry.MONITORING_LAG, "state", "max")),)),
-            Panel("Records that wait in gateways", "short", (("waiting", gauge(telemetry.GATEWAY_RECORD_QUEUE, "namespace")),)),
-            Panel("Labels that wait for their prediction", "short", (("waiting", gauge(telemetry.MONITORING_LABELS_WAITING, "namespace", "max")),)),
+            Panel(
+                "Stream entries that wait", "short", (("{{state}}", gauge(telemetry.MONITORING_LAG, "state", "max")),)
+            ),
+            Panel(
+                "Records that wait in gateways",
+                "short",
+                (("waiting", gauge(telemetry.GATEWAY_RECORD_QUEUE, "namespace")),),
+            ),
+            Panel(
+                "Labels that wait for their prediction",
+                "short",
+                (("waiting", gauge(telemetry.MONITORING_LABELS_WAITING, "namespace", "max")),),
+            ),
         ),
     ),
 )
@@ -152,7 +183,15 @@ def overview() -> str:
 
 
 def _graph(panel: Panel) -> Any:
-    made = timeseries.Panel().title(panel.title).description(panel.note).unit(panel.unit).datasource(_SOURCE).span(6).height(7)
+    made = (
+        timeseries.Panel()
+        .title(panel.title)
+        .description(panel.note)
+        .unit(panel.unit)
+        .datasource(_SOURCE)
+        .span(6)
+        .height(7)
+    )
     for legend, query in panel.queries:
         made = made.with_target(prometheus.Dataquery().expr(query).legend_format(legend))
     return made
@@ -161,5 +200,3 @@ def _graph(panel: Panel) -> Any:
 def all_dashboards() -> dict[str, str]:
     """File name → content."""
     return {"overview.json": overview()}
-
-

@@ -10,9 +10,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import dashboards  # noqa: E402 - beside this file, which may be run from anywhere
-import rules  # noqa: E402
-import schema  # noqa: E402
+import dashboards
+import rules
+import schema
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "charts/mizzen"

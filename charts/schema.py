@@ -52,7 +52,9 @@ ENVIRONMENT: Schema = {
     "patternProperties": {"^[A-Z][A-Z0-9_]*$": {"type": ["string", "number", "boolean"]}},
     "additionalProperties": False,
 }
-TOLERATIONS = items(closed(key=TEXT, operator=enum("Exists", "Equal"), value=TEXT, effect=TEXT, tolerationSeconds=whole()))
+TOLERATIONS = items(
+    closed(key=TEXT, operator=enum("Exists", "Equal"), value=TEXT, effect=TEXT, tolerationSeconds=whole())
+)
 ANY_OBJECT: Schema = {"type": "object"}
 PEER = closed(podSelector=ANY_OBJECT, namespaceSelector=ANY_OBJECT, ipBlock=ANY_OBJECT)
 PEERS = items(PEER)
@@ -75,7 +77,12 @@ SERVICE = closed(
     terminationSeconds=whole(),
 )
 JOB = closed(
-    ("name", "args"), name=NAME, args=ARGUMENTS, schedule={"type": "string", "minLength": 9}, env=ENVIRONMENT, resources=RESOURCES
+    ("name", "args"),
+    name=NAME,
+    args=ARGUMENTS,
+    schedule={"type": "string", "minLength": 9},
+    env=ENVIRONMENT,
+    resources=RESOURCES,
 )
 ACCESS = enum("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany")
 # Patterns of paths, the first that matches counts; `*` is one step.
@@ -155,7 +162,9 @@ def values(text: str) -> Iterator[Value]:
     yield from _members(root, (), lines, yaml.safe_load(text))
 
 
-def _members(node: yaml.MappingNode, path: tuple[str, ...], lines: list[str], content: dict[str, Any]) -> Iterator[Value]:
+def _members(
+    node: yaml.MappingNode, path: tuple[str, ...], lines: list[str], content: dict[str, Any]
+) -> Iterator[Value]:
     for key, inner in node.value:
         at = (*path, key.value)
         default = content[key.value]
@@ -214,9 +223,11 @@ def _schema(value: Value) -> Schema:
 def table(found: list[Value]) -> str:
     """docs/values.md."""
     head = (
-        "# Every value of the chart\n\nGenerated from [charts/mizzen/values.yaml](../charts/mizzen/values.yaml); don't edit.\n"
-        "A service (`gateway`, `features`, `retrieval`, `monitoring`) takes everything of `serviceDefaults` in its own section too.\n"
-        "A value that isn't here, or of another type, is refused with its path.\n\n| value | default | what it does |\n|---|---|---|\n"
+        "# Every value of the chart\n\n"
+        "Generated from [charts/mizzen/values.yaml](../charts/mizzen/values.yaml); don't edit.\n"
+        "A service (`gateway`, `features`, `retrieval`, `monitoring`) takes everything of `serviceDefaults` in its own section\n"
+        "too. A value that isn't here, or of another type, is refused with its path.\n\n"
+        "| value | default | what it does |\n|---|---|---|\n"
     )
     rows = []
     for value in found:

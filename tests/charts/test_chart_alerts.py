@@ -35,8 +35,22 @@ CASES = (
     Case("a minute pages and clears in five", 1.0, 60, ((90, FAST, True), (400, FAST, False))),
     Case("5 % page within 18 minutes", 0.05, 7200, ((900, FAST, False), (1080, FAST, True))),
     Case("2 % page within 44 minutes", 0.02, 7200, ((2400, FAST, False), (2640, FAST, True))),
-    Case("0.7 % are a ticket within 5 h 10 min", 0.007, 8 * 3600, ((17_700, SLOW, False), (18_700, SLOW, True), (18_700, FAST, False)), peace_s=6 * 3600, step_s=60),
-    Case("0.05 % are silent", 0.0005, 8 * 3600, ((28_000, FAST, False), (28_000, SLOW, False)), peace_s=6 * 3600, step_s=60),
+    Case(
+        "0.7 % are a ticket within 5 h 10 min",
+        0.007,
+        8 * 3600,
+        ((17_700, SLOW, False), (18_700, SLOW, True), (18_700, FAST, False)),
+        peace_s=6 * 3600,
+        step_s=60,
+    ),
+    Case(
+        "0.05 % are silent",
+        0.0005,
+        8 * 3600,
+        ((28_000, FAST, False), (28_000, SLOW, False)),
+        peace_s=6 * 3600,
+        step_s=60,
+    ),
     Case("no traffic is silent", 0.0, 3600, ((1800, FAST, False), (3600, SLOW, False)), idle=True),
 )
 
@@ -81,7 +95,9 @@ def test_alerts_page_for_burn_and_not_for_blips(promtool: str, tmp_path: Path, s
     cases = [played(case) for case in CASES if case.step_s == step_s]
     content = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{step_s}s", "tests": cases}
     (tmp_path / "test.yaml").write_text(yaml.safe_dump(content, sort_keys=False, width=1000))
-    done = subprocess.run([promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

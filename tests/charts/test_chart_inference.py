@@ -22,7 +22,9 @@ def test_the_examples_inference_service_is_the_charts(service: Object) -> None:
 def test_the_example_is_whole() -> None:
     names = {each["metadata"]["name"] for each in EXAMPLE}
     assert {each["metadata"]["name"] for each in of_kind(KSERVE, "InferenceService")} == names
-    assert {each["metadata"]["name"] for each in of_kind(KSERVE, "Deployment")}.isdisjoint(f"{name}-predictor" for name in names)
+    assert {each["metadata"]["name"] for each in of_kind(KSERVE, "Deployment")}.isdisjoint(
+        f"{name}-predictor" for name in names
+    )
 
 
 def test_without_kserve_readers_find_the_same_definitions() -> None:
@@ -40,7 +42,9 @@ def test_both_modes_run_the_same_container() -> None:
     runtime = named(KSERVE, "ServingRuntime", "mizzen-triton-cpu")["spec"]["containers"][0]
     for service in EXAMPLE:
         name = service["metadata"]["name"]
-        (container,) = named(objects("flights"), "Deployment", f"{name}-predictor")["spec"]["template"]["spec"]["containers"]
+        (container,) = named(objects("flights"), "Deployment", f"{name}-predictor")["spec"]["template"]["spec"][
+            "containers"
+        ]
         model = service["spec"]["predictor"]["model"]
         assert without_mount(container) == {**runtime, "resources": model["resources"]}
 
@@ -52,7 +56,11 @@ def test_names_and_ports_are_kserves() -> None:
     pod = named(objects("default"), "Deployment", "minilm-predictor")["spec"]["template"]
     assert pod["metadata"]["labels"]["serving.kserve.io/inferenceservice"] == "minilm"
     (container,) = pod["spec"]["containers"]
-    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"http1": 8090, "h2c": 9000, "metrics": 8002}
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
+        "http1": 8090,
+        "h2c": 9000,
+        "metrics": 8002,
+    }
 
 
 def test_a_version_is_a_path_and_publishing_rolls() -> None:
@@ -72,7 +80,9 @@ def test_a_version_is_a_path_and_publishing_rolls() -> None:
 
 def test_other_storage_is_fetched_as_kserve_does() -> None:
     service = {"name": "a", "storageUri": "s3://bucket/a", "runtime": "mizzen-triton-cpu"}
-    spec = named(render({"inference": {"services": [service]}}), "Deployment", "a-predictor")["spec"]["template"]["spec"]
+    spec = named(render({"inference": {"services": [service]}}), "Deployment", "a-predictor")["spec"]["template"][
+        "spec"
+    ]
     (init,) = spec["initContainers"]
     assert init["args"] == ["s3://bucket/a", "/mnt/models"]
     assert init["image"].startswith("docker.io/kserve/storage-initializer:")
@@ -97,7 +107,11 @@ def objects_values() -> Object:
 
 def test_the_default_has_only_the_embedder_and_a_job_that_copies_it() -> None:
     found = objects("default")
-    predictors = [each["metadata"]["name"] for each in of_kind(found, "Deployment") if each["metadata"]["name"].endswith("-predictor")]
+    predictors = [
+        each["metadata"]["name"]
+        for each in of_kind(found, "Deployment")
+        if each["metadata"]["name"].endswith("-predictor")
+    ]
     assert predictors == ["minilm-predictor"]
     (job,) = [each for each in of_kind(found, "Job") if each["metadata"]["name"].startswith("mizzen-embedder-")]
     uri = EXAMPLE[1]["spec"]["predictor"]["model"]["storageUri"]

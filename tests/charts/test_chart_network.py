@@ -48,7 +48,15 @@ def allowed(found: list[Object], caller: str, callee: str, port: int) -> bool:
     )
 
 
-PORTS = {"gateway": 8080, "features": 8101, "retrieval": 8102, "monitoring": 8103, "inference": 9000, "valkey": 6391, "postgresql": 5433}
+PORTS = {
+    "gateway": 8080,
+    "features": 8101,
+    "retrieval": 8102,
+    "monitoring": 8103,
+    "inference": 9000,
+    "valkey": 6391,
+    "postgresql": 5433,
+}
 
 
 def test_the_matrix_is_the_call_table() -> None:
@@ -88,7 +96,9 @@ def test_only_readers_reach_the_kubernetes_api_and_all_reach_dns() -> None:
             assert rules == []
             continue
         assert reaches == (component in API_READERS), component
-        assert any(port["port"] == 53 and port["protocol"] == "UDP" for rule in rules for port in rule["ports"]), component
+        assert any(port["port"] == 53 and port["protocol"] == "UDP" for rule in rules for port in rule["ports"]), (
+            component
+        )
 
 
 def test_ops_ports_are_prometheus_alone() -> None:
@@ -110,8 +120,10 @@ def test_outside_sources_and_external_stores_are_by_value() -> None:
     gateway = named(found, "NetworkPolicy", "mizzen-gateway")["spec"]
     assert gateway["ingress"][0]["from"] == [outside]
     prod = named(objects("prod"), "NetworkPolicy", "mizzen-features")["spec"]
-    assert {"to": [{"ipBlock": {"cidr": "10.20.0.0/24"}}], "ports": [{"protocol": "TCP", "port": 6379}]} in prod["egress"]
-    assert not [each for each in of_kind(objects("prod"), "StatefulSet")]
+    assert {"to": [{"ipBlock": {"cidr": "10.20.0.0/24"}}], "ports": [{"protocol": "TCP", "port": 6379}]} in prod[
+        "egress"
+    ]
+    assert of_kind(objects("prod"), "StatefulSet") == []
 
 
 def test_the_public_service_has_no_ops_port() -> None:

@@ -90,9 +90,7 @@ def test_a_digest_wins_over_a_tag() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_tokens_are_mounted_only_for_who_asks_the_api(preset: str) -> None:
     may = {"gateway", "features", "retrieval", "monitoring", "jobs", "secrets"}
-    bound = {
-        subject["name"] for each in of_kind(objects(preset), "RoleBinding") for subject in each["subjects"]
-    }
+    bound = {subject["name"] for each in of_kind(objects(preset), "RoleBinding") for subject in each["subjects"]}
     for name, pod in pods(objects(preset)):
         component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
         token = pod["spec"]["automountServiceAccountToken"]
@@ -146,7 +144,9 @@ def test_an_autoscaler_owns_the_number_of_pods() -> None:
     targets = {each["metadata"]["name"]: each for each in scalers}
     assert set(targets) == {f"mizzen-{service}" for service in OURS}
     assert targets["mizzen-gateway"]["spec"]["metrics"][0]["resource"]["name"] == "cpu"
-    assert targets["mizzen-retrieval"]["spec"]["metrics"][0]["pods"]["metric"]["name"] == "mizzen_chassis_server_in_flight"
+    assert (
+        targets["mizzen-retrieval"]["spec"]["metrics"][0]["pods"]["metric"]["name"] == "mizzen_chassis_server_in_flight"
+    )
     assert targets["mizzen-features"]["kind"] == "ScaledObject"
     assert named(objects("default"), "Deployment", "mizzen-gateway")["spec"]["replicas"] == 1
 
@@ -159,7 +159,9 @@ def test_settings_of_the_environment_exist(service: str) -> None:
     model = importlib.import_module(f"{service}.settings").Settings
     prefix = str(model.model_config["env_prefix"])
     read = {str(info.validation_alias or f"{prefix}{name}".upper()) for name, info in model.model_fields.items()}
-    container = named(objects("everything"), "Deployment", f"mizzen-{service}")["spec"]["template"]["spec"]["containers"][0]
+    container = named(objects("everything"), "Deployment", f"mizzen-{service}")["spec"]["template"]["spec"][
+        "containers"
+    ][0]
     given = {each["name"] for each in container["env"]} - {"POD_NAME", "MIZZEN_VALKEY_PASSWORD"}
     # Some share one address book of the stores: what a service doesn't read is not harmful, but nothing else is given.
     assert given - read <= {"MIZZEN_ONLINE_URL", "MIZZEN_STREAM_URL", "MIZZEN_TENANT_LABELS"}

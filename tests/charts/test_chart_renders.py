@@ -82,7 +82,9 @@ def test_the_crds_of_others_take_what_is_theirs(preset: str) -> None:
 
 def test_what_a_crd_refuses_is_refused_here() -> None:
     """The check above can fail: a closed schema refuses a misspelt field."""
-    schema = shut({"type": "object", "properties": {"spec": {"type": "object", "properties": {"model": {"type": "string"}}}}})
+    schema = shut(
+        {"type": "object", "properties": {"spec": {"type": "object", "properties": {"model": {"type": "string"}}}}}
+    )
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"spec": {"modle": "x"}}, schema)
 

@@ -14,7 +14,9 @@ REFUSED: dict[str, Object] = {
     "/serviceDefaults/spread": {"serviceDefaults": {"spread": "Always"}},
     "/image/tag": {"image": {"tag": "latest"}},
     "/valkey/mode": {"valkey": {"mode": "bundeld"}},
-    "/inference/services/0": {"inference": {"services": [{"name": "a", "storageUri": "pvc://a/b", "runtime": "mizzen-triton-cpu", "x": 1}]}},
+    "/inference/services/0": {
+        "inference": {"services": [{"name": "a", "storageUri": "pvc://a/b", "runtime": "mizzen-triton-cpu", "x": 1}]}
+    },
     "/inference/services/0/storageUri": {
         "inference": {"services": [{"name": "a", "storageUri": "models/b", "runtime": "mizzen-triton-cpu"}]}
     },
@@ -28,7 +30,9 @@ FAILS: dict[str, Object] = {
     "valkey.external.host": {"valkey": {"mode": "external", "external": {"peers": PEERS}}},
     "postgresql.external.host": {"postgresql": {"mode": "external", "external": {"peers": PEERS}}},
     "networking.gatewayApi.parentRefs": {"networking": {"gatewayApi": {"enabled": True}}},
-    "networking.gatewayApi.grpcHost": {"networking": {"gatewayApi": {"enabled": True, "restHost": "a.b", "grpcHost": "a.b"}}},
+    "networking.gatewayApi.grpcHost": {
+        "networking": {"gatewayApi": {"enabled": True, "restHost": "a.b", "grpcHost": "a.b"}}
+    },
     "secrets.apiKey": {"secrets": {"identity": "mine"}},
     "valkey.external.peers": {"valkey": {"mode": "external", "external": {"host": "a.b"}}},
 }

@@ -16,7 +16,12 @@ from chassis.identity import Identity, Minter, Verifier
 from gateway.adapters.file_keys import FileKeys
 from tests.charts.rendering import CHART, PRESETS, named, objects, of_kind, pods, render
 
-WANTED = {"identity": "mizzen-identity", "api-key": "mizzen-api-key", "valkey": "mizzen-valkey", "postgresql": "mizzen-postgresql"}
+WANTED = {
+    "identity": "mizzen-identity",
+    "api-key": "mizzen-api-key",
+    "valkey": "mizzen-valkey",
+    "postgresql": "mizzen-postgresql",
+}
 
 
 class Secrets(BaseHTTPRequestHandler):
@@ -141,8 +146,19 @@ def test_with_secrets_of_your_own_nothing_is_made() -> None:
 
 
 def test_the_maker_exists_only_while_it_works() -> None:
-    hooks = [each for each in objects("default") if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-install,pre-upgrade"]
-    assert {each["kind"] for each in hooks} == {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "NetworkPolicy", "Job"}
+    hooks = [
+        each
+        for each in objects("default")
+        if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-install,pre-upgrade"
+    ]
+    assert {each["kind"] for each in hooks} == {
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+        "ConfigMap",
+        "NetworkPolicy",
+        "Job",
+    }
     assert all("hook-succeeded" in each["metadata"]["annotations"]["helm.sh/hook-delete-policy"] for each in hooks)
     rules = named(objects("default"), "Role", "mizzen-secrets")["rules"]
     assert {tuple(rule["verbs"]) for rule in rules} == {("create",), ("get",)}
