@@ -24,7 +24,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export UV_HTTP_TIMEOUT ?= 180
 
-.PHONY: images sboms help setup up down status test check train train-check crds demo-drift protos fmt lint types imports lock-check clean FORCE
+.PHONY: images sboms e2e help setup up down status test check train train-check crds demo-drift protos fmt lint types imports lock-check clean FORCE
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ train: setup .venv-train/.installed ## train the flights model anew and write it
 
 train-check: setup .venv-train/.installed ## train anew, and compare with the committed package
 	@.venv-train/bin/python $(EXAMPLE)/train.py --check
+
+e2e: setup images ## ten steps on the cluster of KUBECONFIG; tests/e2e/README.md has its variables
+	@E2E_TAG=$(TAG) $(BIN)/python -m tests.e2e $(E2E_ARGS)
 
 crds: setup ## generate k8s/crds anew
 	@$(BIN)/python -m catalog.crds k8s/crds

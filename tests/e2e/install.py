@@ -37,6 +37,7 @@ def first_values(world: World) -> dict[str, Any]:
     shared = {"accessMode": "ReadWriteMany", "storageClass": settings.shared_class or f"{settings.namespace}-shared"}
     return {
         "image": {"tag": settings.tag},
+        "crds": {"install": settings.crds},
         "serviceDefaults": {"replicas": 2},
         "valkey": {"image": {**store, "repository": "mizzen/valkey"}, "runAsUser": 10001},
         "postgresql": {"image": {**store, "repository": "mizzen/postgresql"}, "runAsUser": 10001},

@@ -10,7 +10,7 @@ PATH = ROOT / "docs/promises.md"
 HEAD = """# Promises, and the run that proves them
 
 Written by `make e2e`: the chart of this checkout on a real Kubernetes ({version}, {nodes} nodes that share {cores} cores),
-through a Gateway API route, everything in a namespace that enforces Pod Security `restricted`. Times depend on the machine; failures
+through a Gateway API route, all in a namespace that enforces Pod Security `restricted`. Times depend on the machine; failures
 must not.
 
 | step | what it proves | result | seconds |

@@ -16,12 +16,13 @@ class Settings:
     kit: str
     kind_name: str
     tag: str
-    base: str
     gateway_class: str
     gateway_port: int
     address: str
     shared_directory: str
     shared_class: str
+    crds: bool
+    values: str
     results: Path
     rate: int
     calls: int
@@ -36,12 +37,14 @@ def read() -> Settings:
         kit=given("E2E_KIT", "cluster"),
         kind_name=given("E2E_KIND_NAME", "kind"),
         tag=given("E2E_TAG", "dev"),
-        base=given("BASE", "python:3.11-slim-bookworm"),
         gateway_class=given("E2E_GATEWAY_CLASS", "kit"),
         gateway_port=int(given("E2E_GATEWAY_PORT", "8000")),
         address=given("E2E_ADDRESS", ""),
         shared_directory=given("E2E_SHARED_DIRECTORY", "/var/tmp/mizzen-e2e"),
         shared_class=given("E2E_SHARED_CLASS", ""),
+        # false where another release of the cluster owns them
+        crds=given("E2E_CRDS", "true") == "true",
+        values=given("E2E_VALUES", ""),
         results=Path(given("E2E_RESULTS", str(ROOT / "build/e2e.json"))),
         rate=int(given("E2E_RATE", "40")),
         calls=int(given("E2E_CALLS", "5000")),

@@ -76,8 +76,9 @@ class World:
 
     def upgrade(self, values: Mapping[str, Any], *words: str) -> None:
         """`helm upgrade --install`, until everything is ready."""
+        own = ("-f", self.settings.values) if self.settings.values else ()
         file = self.values_file("values", values)
-        self.helm("upgrade", "--install", RELEASE, str(CHART), "-f", file, "--wait", "--timeout", "10m", *words)
+        self.helm("upgrade", "--install", RELEASE, str(CHART), "-f", file, *own, "--wait", "--timeout", "10m", *words)
 
     def secret(self, name: str, key: str) -> str:
         import base64

@@ -29,7 +29,14 @@ def run(world: World) -> dict[str, Any]:
     empty = [title for title, query in asked if not answered(world, query)]
     if empty:
         raise StepFailed(f"without data: {empty}")
-    return {"targets_up": targets, "rules": rules, "queries_with_data": len(asked), "panels_exempt_without_gpu": exempt}
+    cost = cpu_ms_per_call(world)
+    return {
+        "cpu_ms_per_call": cost,
+        "targets_up": targets,
+        "rules": rules,
+        "queries_with_data": len(asked),
+        "panels_exempt_without_gpu": exempt,
+    }
 
 
 def scraped(world: World) -> dict[str, int] | None:
@@ -82,3 +89,20 @@ def filled(world: World, query: str) -> str:
 
 def answered(world: World, query: str) -> bool:
     return bool(world.prometheus(f"query?query={quote(query)}")["result"])
+
+
+def cpu_ms_per_call(world: World) -> dict[str, float]:
+    """CPU of each service over the public calls of the same time (half predictions, half searches), for docs/scaling.md."""
+    of = f'namespace="{world.namespace}"'
+    rest = f"sum(increase(mizzen_gateway_request_seconds_count{{{of}}}[1m]))"
+    grpc = f'sum(increase(mizzen_chassis_server_seconds_count{{{of},job="gateway",method!~"/?grpc[.].*"}}[1m]))'
+    used = {
+        job: f'sum(increase(process_cpu_seconds_total{{{of},job="{job}"}}[1m]))' for job in sorted(JOBS - {"inference"})
+    }
+    used["inference"] = f"sum(increase(nv_inference_compute_infer_duration_us{{{of}}}[1m])) / 1e6"
+    made = {}
+    for job, query in used.items():
+        found = world.prometheus(f"query?query={quote(f'1000 * ({query}) / ({rest} + {grpc})')}")["result"]
+        if found:
+            made[job] = round(float(found[0]["value"][1]), 2)
+    return made
