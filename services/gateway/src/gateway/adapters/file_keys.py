@@ -1,7 +1,7 @@
 """API keys from a file of keyed hashes: `name:tenant:scopes:hash` a line, scopes separated by commas.
 
-The hash is HMAC-SHA256 of the key under the installation's service secret, hex: a stolen file alone opens nothing, and a key is
-found without comparing it to each line (the lookup is by its own hash, compared again in constant time).
+The hash is HMAC-SHA256 of the key under the installation's service secret, hex: a stolen file alone opens nothing. A key is looked
+up by its hash in a table. How long that takes tells nothing of use: who has no secret cannot choose what his guess hashes to.
 """
 
 import hashlib
