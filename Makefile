@@ -24,10 +24,10 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export UV_HTTP_TIMEOUT ?= 180
 
-.PHONY: images sboms e2e help setup up down status test check train train-check crds demo-drift protos fmt lint types imports lock-check clean FORCE
+.PHONY: images images-check sboms e2e help setup up down status test check train train-check crds demo-drift protos fmt lint types imports lock-check clean FORCE
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed .venv-triton/.installed ## what `make up` and `make test` need, into .venv and .venv-triton
 
@@ -134,6 +134,9 @@ image-base: build/images
 image-%: image-base
 	@echo "mizzen/$*:$(TAG)"
 	@$(DOCKER_BUILD) -f $(call DOCKERFILE,$*) -t mizzen/$*:$(TAG) . > /dev/null
+
+images-check: ## start every image read-only and without rights, and ask it for a sign of life
+	@$(PYTHON) images/check.py $(TAG)
 
 sboms: ## the CycloneDX SBOM of every image, into build/sboms
 	@mkdir -p build/sboms
