@@ -101,8 +101,9 @@ train-check: setup .venv-train/.installed ## train anew, and compare with the co
 e2e: setup images ## ten steps on the cluster of KUBECONFIG; tests/e2e/README.md has its variables
 	@E2E_TAG=$(TAG) $(BIN)/python -m tests.e2e $(E2E_ARGS)
 
-crds: setup ## generate k8s/crds anew
+crds: setup ## generate k8s/crds and what the chart is made with anew
 	@$(BIN)/python -m catalog.crds k8s/crds
+	@$(BIN)/python charts/generate.py
 
 demo-drift: up ## replay the year through the API: drift and quality as time goes by
 	@$(BIN)/python $(EXAMPLE)/drift.py $(DRIFT_ARGS)
