@@ -28,7 +28,7 @@ def docker(*arguments: str, check: bool = True) -> str:
 
 
 def lives(image: str, options: tuple[str, ...], url: str, body: str = "", *arguments: str) -> str:
-    """Starts the image with `arguments` until `url` answers inside it, then stops it; how long both took. SystemExit has its log."""
+    """Starts the image with `arguments` until `url` answers inside it, then stops it; how long both took. SystemExit: its log."""
     started = time.monotonic()
     container = docker("run", "--detach", *HARDENED, *options, image, *arguments)
     try:
