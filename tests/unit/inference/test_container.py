@@ -50,3 +50,13 @@ def test_another_digest_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "minilm" / "d1").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="no minilm package d2; it has d1"):
         publish_embedder.publish(tmp_path / "models", "d2", tmp_path)
+
+
+def test_an_empty_folder_in_the_place_is_filled(tmp_path: Path) -> None:
+    """A kubelet makes the path of a mount when a predictor is there before the package."""
+    shipped, models = tmp_path / "shipped", tmp_path / "models"
+    (shipped / "minilm/d1").mkdir(parents=True)
+    (shipped / "minilm/d1/config.pbtxt").write_text("name: 'minilm'")
+    (models / "minilm/d1").mkdir(parents=True)
+    assert publish_embedder.publish(models, "d1", shipped)
+    assert (models / "minilm/d1/config.pbtxt").is_file()

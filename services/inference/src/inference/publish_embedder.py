@@ -24,7 +24,7 @@ def publish(models: Path, digest: str, shipped: Path = SHIPPED) -> bool:
         has = ", ".join(sorted(path.name for path in (shipped / NAME).glob("*"))) or "none"
         raise FileNotFoundError(f"this image has no {NAME} package {digest}; it has {has}")
     target = models / NAME / digest
-    if target.is_dir():
+    if _is_published(target):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{digest}-", dir=target.parent) as scratch:
@@ -34,9 +34,14 @@ def publish(models: Path, digest: str, shipped: Path = SHIPPED) -> bool:
         try:
             copy.rename(target)
         except OSError:
-            if not target.is_dir():  # not a neighbour that was faster
+            if not _is_published(target):  # not a neighbour that was faster
                 raise
     return True
+
+
+def _is_published(target: Path) -> bool:
+    """An empty folder is none: a kubelet makes it when a predictor mounts the path before anything is there."""
+    return target.is_dir() and any(target.iterdir())
 
 
 def main() -> int:
