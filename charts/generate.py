@@ -26,7 +26,7 @@ class _Dumper(yaml.SafeDumper):
 
 def dump(content: Any) -> str:
     """YAML as people read it."""
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True))
 
 
 def objects(values: dict[str, Any]) -> list[dict[str, Any]]:
