@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.rendering import FLIGHTS, ROOT, Object, merged, named, objects, of_kind, render
+from tests.charts.rendering import FLIGHTS, ROOT, Object, merged, named, objects, of_kind, pods, render
 
 EXAMPLE = list(yaml.safe_load_all((ROOT / "examples/flights/inferenceservice.yaml").read_text()))
 KSERVE = tuple(render(merged(FLIGHTS, {"inference": {"mode": "kserve"}})))
@@ -116,6 +116,19 @@ def test_the_default_has_only_the_embedder_and_a_job_that_copies_it() -> None:
     (job,) = [each for each in of_kind(found, "Job") if each["metadata"]["name"].startswith("mizzen-embedder-")]
     uri = EXAMPLE[1]["spec"]["predictor"]["model"]["storageUri"]
     assert uri.endswith(job["spec"]["template"]["spec"]["containers"][0]["args"][1])
+
+
+def test_every_claim_has_a_pod_that_mounts_it() -> None:
+    """A volume that waits for its first consumer, and never gets one, would keep `helm install --wait` waiting."""
+    for values in ({}, {"inference": {"embedder": {"publish": False}}}):
+        found = render(values)
+        mounted = {
+            volume["persistentVolumeClaim"]["claimName"]
+            for _, pod in pods(found)
+            for volume in pod["spec"].get("volumes", [])
+            if "persistentVolumeClaim" in volume
+        }
+        assert {each["metadata"]["name"] for each in of_kind(found, "PersistentVolumeClaim")} <= mounted
 
 
 def test_jobs_change_their_name_with_their_content() -> None:
