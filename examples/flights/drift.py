@@ -2,7 +2,7 @@
 
     python drift.py                              the whole year, taken up where it stopped
     python drift.py --from 2013-10-01 --days 30  a part of it
-    python drift.py --inject 2013-12-01          distances come in kilometres from that day on: drift to be found
+    python drift.py --inject 2013-12-16          distances come in kilometres from that day on: drift to be found
 
 It asks a running Mizzen (`make up`). The online store holds what was known at one instant, so the replay takes it over and gives
 it back when it ends. Which months were trained on, monitoring knows from the package's profile: they get no verdict.
@@ -108,12 +108,12 @@ async def _hours(
         await _send(client, notes.truth.known(batch.as_of_us))
         notes.asked += len(batch.rows)
         notes.done_us = instant_us(batch.rows[-1]["sched_dep"]) // 3_600_000_000 * 3_600_000_000 + 3_600_000_000
+        # After every hour: whatever ends the replay, at most the hour under way is asked twice.
+        notes.write()
         if stop.is_set():
-            notes.write()
             raise SystemExit(f"\nstopped at {rfc3339(notes.done_us)}; the same command goes on from there")
         if time.monotonic() - shown > (0.2 if sys.stderr.isatty() else 15):
             shown = time.monotonic()
-            notes.write()
             _show(notes, options, (notes.done_us - first_us) / max(options.to_us - first_us, 1), shown - started)
     await _send(client, notes.truth.known(2**62))
     notes.remove()
