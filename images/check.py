@@ -16,6 +16,11 @@ OPS = {"gateway": 8180, "features": 8181, "retrieval": 8182, "monitoring": 8183}
 STATE = "--tmpfs=/var/lib/mizzen:uid=10001,gid=10001,mode=0755"
 ASK = "import sys, urllib.request as u; print(u.urlopen(u.Request(sys.argv[1], sys.argv[2].encode() or None)).status)"
 EMBED = '{"inputs": [{"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": ["hello"]}]}'
+# The gateway cannot start without the key that it signs with.
+WITH_KEYS = (
+    "import pathlib, runpy, sys; from chassis.identity import write_keys;"
+    "write_keys(pathlib.Path('/var/lib/mizzen/keys')); runpy.run_module(sys.argv[1], run_name='__main__', alter_sys=True)"
+)
 PATIENCE_S = 90.0
 
 
@@ -58,8 +63,9 @@ def prints(image: str, *command: str) -> str:
 def main(tag: str) -> None:
     """Every image in turn."""
     for name, port in OPS.items():
-        alone = (STATE, "--env=MIZZEN_HOST=127.0.0.1")
-        print(name, lives(f"mizzen/{name}:{tag}", alone, f"http://127.0.0.1:{port}/healthz"), flush=True)  # noqa: T201
+        alone = (STATE, "--env=MIZZEN_HOST=127.0.0.1", "--entrypoint=python3")
+        line = lives(f"mizzen/{name}:{tag}", alone, f"http://127.0.0.1:{port}/healthz", "", "-c", WITH_KEYS, name)
+        print(name, line, flush=True)  # noqa: T201
     triton = f"mizzen/triton-cpu:{tag}"
     package = prints(triton, "python3", "-c", "import glob; print(*glob.glob('/opt/mizzen/models/minilm/*'))")
     url, repository = "http://127.0.0.1:8090/v2/models/minilm/infer", f"--model-repository={package}"
