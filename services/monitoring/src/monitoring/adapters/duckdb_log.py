@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from typing import Any, TypeVar
 
 import duckdb
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from chassis.errors import Unavailable
 from monitoring.adapters.record_files import RecordFile, RecordFiles
-from monitoring.domain.model import Floats, Latency, Retrieval, Texts, Volume, Window, WindowCounts
+from monitoring.domain.model import Codes, Floats, Latency, Retrieval, Texts, Volume, Window, WindowCounts
 from monitoring.domain.windows import ORIGIN_US
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ class DuckDBLog:
         self._executor = ThreadPoolExecutor(1, "duckdb")
         self._connection = duckdb.connect(":memory:", config={"memory_limit": memory_limit, "threads": 2})
         self._connection.execute("SET TimeZone='UTC'")
+        # Files never change under a name: their footers, of some 200 columns each, are read once.
+        self._connection.execute("SET parquet_metadata_cache=true")
         self._counted: dict[tuple[str, str, int], tuple[tuple[str, ...], list[WindowCounts]]] = {}
 
     async def names(self) -> list[tuple[str, str]]:
@@ -86,25 +89,15 @@ class DuckDBLog:
         return counts
 
     def _count(self, files: Sequence[RecordFile], size_us: int) -> list[WindowCounts]:
-        index = _window_index(size_us)
-        names = _names(files)
-        asked = _retrieval_sql() if "retrieved.query" in names else "0, 0, 0, 0, NULL, NULL"
-        source = _source(files)
+        asked = _retrieval_sql() if "retrieved.query" in _names(files) else "0, 0, 0, 0, NULL, NULL"
         rows = self._fetch(
-            f"""SELECT {index} AS w,
+            f"""SELECT {_window_index(size_us)} AS w, error_code,
                 count(*) FILTER ({_REQUEST} AND NOT shadow), count(*) FILTER ({_ANSWERED}),
                 count(*) FILTER ({_REQUEST} AND NOT shadow AND degraded), count(*) FILTER ({_REQUEST} AND shadow),
                 max(received_at_us), {asked}
-            FROM {source} GROUP BY w ORDER BY w"""
+            FROM {_source(files)} GROUP BY w, error_code ORDER BY w"""
         )
-        failed = self._fetch(
-            f"""SELECT {index} AS w, error_code, count(*) FROM {source}
-            WHERE error_code <> '' AND {_REQUEST} AND NOT shadow GROUP BY w, error_code"""
-        )
-        errors: dict[int, dict[str, int]] = {}
-        for place, code, count in failed:
-            errors.setdefault(int(place), {})[code] = count
-        return [_counts(row, size_us, errors.get(int(row[0]), {})) for row in rows]
+        return [_counts(list(part), size_us) for _, part in groupby(rows, key=lambda row: row[0])]
 
     def _columns(
         self, tenant: str, endpoint: str, windows: Sequence[Window], kinds: Mapping[str, str]
@@ -124,7 +117,7 @@ class DuckDBLog:
         if every > 1:
             where += f" AND hash(request_id, row) % {every} = 0"
         casts = ", ".join(f"{_cast(kinds[name], place)} AS c{n}" for n, (name, place) in enumerate(found.items()))
-        query = f"SELECT {_window_index(size_us)} AS w, {casts} FROM {_source(files)} WHERE {where} ORDER BY w"
+        query = f"SELECT {_window_index(size_us)} AS w, {casts} FROM {_source(files)} WHERE {where}"
         table = self._connection.sql(query).to_arrow_table()
         return _split(table, list(found), by_index)
 
@@ -173,12 +166,17 @@ class DuckDBLog:
         return self._connection.execute(query).fetchall()
 
 
-def _counts(row: tuple[Any, ...], size_us: int, errors: dict[str, int]) -> WindowCounts:
-    place, requests, rows, degraded, shadow, newest, searches, asks, empty, unanswerable, results, top = row
-    start = ORIGIN_US + int(place) * size_us
+def _counts(rows: Sequence[tuple[Any, ...]], size_us: int) -> WindowCounts:
+    """Counts of one window from its rows by error code."""
+    start = ORIGIN_US + int(rows[0][0]) * size_us
+    errors = {row[1]: row[2] for row in rows if row[1] and row[2]}
+    requests, answered, degraded, shadow = (sum(row[n] for row in rows) for n in range(2, 6))
+    searches, asks, empty, unanswerable = (sum(row[n] for row in rows) for n in range(7, 11))
+    # Means are of what was answered, which is one of the rows.
+    results, top = (next((row[n] for row in rows if row[n] is not None), None) for n in (11, 12))
     retrieval = Retrieval(searches, asks, empty, unanswerable, results, top) if searches or asks else None
-    volume = Volume(requests, rows, degraded, shadow, errors)
-    stamp = f"{requests}.{rows}.{shadow}.{newest}"
+    volume = Volume(requests, answered, degraded, shadow, errors)
+    stamp = f"{requests}.{answered}.{shadow}.{max(row[6] for row in rows)}"
     return WindowCounts(Window(start, start + size_us), volume, stamp, retrieval)
 
 
@@ -195,7 +193,11 @@ def _split(
     table: pa.Table, names: Sequence[str], by_index: Mapping[int, Window]
 ) -> dict[Window, dict[str, Floats | Texts]]:
     places = table["w"].to_numpy()
-    columns = [_column(table[f"c{n}"].combine_chunks()) for n in range(len(names))]
+    # Files come by date, so rows mostly do; sorting them here is far cheaper than DuckDB's sort of so many columns.
+    order = None if (places[:-1] <= places[1:]).all() else np.argsort(places, kind="stable")
+    if order is not None:
+        places = places[order]
+    columns = [_column(table[f"c{n}"].combine_chunks(), order) for n in range(len(names))]
     found: dict[Window, dict[str, Floats | Texts]] = {}
     for place, start in zip(*np.unique(places, return_index=True), strict=True):
         stop = int(np.searchsorted(places, place, "right"))
@@ -204,14 +206,16 @@ def _split(
     return found
 
 
-def _column(array: pa.Array) -> Callable[[int, int], Floats | Texts]:
-    """A stretch of the column by its first and last row."""
+def _column(array: pa.Array, order: Codes | None) -> Callable[[int, int], Floats | Texts]:
+    """A stretch of the column, its rows in that order, by its first and last row."""
     if not pa.types.is_string(array.type):
-        numbers = array.to_numpy(zero_copy_only=False)
+        found = array.to_numpy(zero_copy_only=False)
+        numbers = found if order is None else found[order]
         return lambda start, stop: numbers[start:stop]
     encoded = array.dictionary_encode()
     names = tuple(encoded.dictionary.to_pylist())
     codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+    codes = codes if order is None else codes[order]
     return lambda start, stop: Texts(names, codes[start:stop])
 
 
