@@ -24,7 +24,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export UV_HTTP_TIMEOUT ?= 180
 
-.PHONY: images images-check sboms e2e help setup up down status test check train train-check crds demo-drift protos fmt lint types imports lock-check clean FORCE
+.PHONY: images images-check sboms e2e help setup up down status test check train train-check crds bench bench-features bench-predict demo-drift protos fmt lint types imports lock-check clean FORCE
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,21 @@ e2e: setup images ## ten steps on the cluster of KUBECONFIG; tests/e2e/README.md
 crds: setup ## generate k8s/crds and what the chart is made with anew
 	@$(BIN)/python -m catalog.crds k8s/crds
 	@$(BIN)/python charts/generate.py
+
+.venv-feast/.installed: bench/requirements-feast.txt | $(BIN)/uv
+	@echo "[bench] .venv-feast: Feast, which Mizzen is compared with"
+	@test -x .venv-feast/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-feast
+	@$(BIN)/uv pip install $(QUIET) --python .venv-feast/bin/python --no-deps -r bench/requirements-feast.txt
+	@touch $@
+
+bench: bench-features bench-predict ## every benchmark, against its peers
+
+bench-features: setup .venv-feast/.installed ## online features against Feast
+	@$(BIN)/python -m bench.features --json bench/results/features.json
+
+bench-predict: setup .venv-feast/.installed ## predict against KServe with Feast, and the gateway's own cost
+	@$(BIN)/python -m bench.predict --json bench/results/predict.json
+	@$(BIN)/python -m bench.gateway_own_cost
 
 demo-drift: up ## replay the year through the API: drift and quality as time goes by
 	@$(BIN)/python $(EXAMPLE)/drift.py $(DRIFT_ARGS)

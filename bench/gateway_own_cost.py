@@ -40,7 +40,7 @@ class FastFeatures(FakeFeatures):
     async def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
         results = []
         for item in request.items:
-            key = tuple(item.refs)
+            key = tuple(item.joined_refs.split(",")) if item.joined_refs else tuple(item.refs)
             if key not in self.answers:
                 self.answers[key] = self._result(item)
             results.append(self.answers[key])
