@@ -159,6 +159,23 @@ async def test_a_deadline_ends_the_call_upstream(rig: Rig, http: httpx2.AsyncCli
     assert len(rig.triton.calls) == before
 
 
+async def test_a_client_that_goes_ends_the_call_upstream(rig: Rig, http: httpx2.AsyncClient) -> None:
+    await http.post("/v1/endpoints/late:predict", json=BODY)
+    rig.triton.gate = asyncio.Event()
+    calls = len(rig.triton.calls)
+    waiting = asyncio.create_task(http.post("/v1/endpoints/late:predict", json=BODY))
+    async with asyncio.timeout(5):
+        while len(rig.triton.calls) == calls:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        # The deadline, two seconds, would end it too: this is sooner.
+    async with asyncio.timeout(1):
+        while not rig.triton.cancelled:
+            await asyncio.sleep(0.01)
+    rig.triton.gate = None
+    assert (await http.post("/v1/endpoints/late:predict", json=BODY)).status_code == 200
+
+
 async def test_a_full_model_sheds(rig: Rig, http: httpx2.AsyncClient) -> None:
     await http.post("/v1/endpoints/late:predict", json=BODY)
     rig.triton.gate = asyncio.Event()

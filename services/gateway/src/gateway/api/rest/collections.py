@@ -17,6 +17,7 @@ from gateway.api.rest.documents_json import (
 )
 from gateway.api.rest.http import Http, parse_object, refuse_unknown
 from gateway.api.rest.paging import page_of
+from gateway.api.rest.presence import ClientGoneError
 from gateway.api.rest.problem import problem
 from gateway.domain.documents import Answer, Passage, Question
 from gateway.domain.idempotency import IdempotentWrites
@@ -44,7 +45,7 @@ class CollectionPaths:
         """POST /v1/collections/{name}:search."""
         call = http.open(INFER, SEARCH_S)
         question = question_of(await http.json(), http.params["name"], "query")
-        answer = await self._retriever.search(call, question)
+        answer = await http.while_there(self._retriever.search(call, question))
         await http.answer_json(
             {
                 "request_id": call.request_id,
@@ -103,7 +104,7 @@ class CollectionPaths:
         try:
             await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
-                raise asyncio.CancelledError
+                raise ClientGoneError
             sending.result()
         finally:
             gone.cancel()

@@ -27,7 +27,7 @@ class EndpointPaths:
         call = http.open(INFER, self._endpoints.deadline_s(http.params["name"], DEFAULT_S))
         plan = self._endpoints.get(http.params["name"])
         request = predict_request(await http.json(), plan)
-        await http.answer_json(predict_json(await self._predictor.predict(call, request)))
+        await http.answer_json(predict_json(await http.while_there(self._predictor.predict(call, request))))
 
     async def list(self, http: Http) -> None:
         """GET /v1/endpoints."""

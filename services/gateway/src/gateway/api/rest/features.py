@@ -24,6 +24,6 @@ class FeaturePaths:
         entity_fields, input_fields = self._endpoints.fields_of(references)
         entities, rows = columns(entities_in, entity_fields, "entities", None)
         inputs, _ = columns(inputs_in, input_fields, "inputs", rows, nullable=True)
-        answer = await self._reader.read(call, references, entities, inputs)
+        answer = await http.while_there(self._reader.read(call, references, entities, inputs))
         head = b'{"request_id":"' + answer.request_id.encode() + b'","features":'
         await http.answer(head + features_json(answer.features) + b"}")

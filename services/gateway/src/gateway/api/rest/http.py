@@ -3,19 +3,21 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
 
 from chassis.errors import InvalidArgument, ResourceExhausted, Unimplemented
 from gateway.api.edge import Edge, bearer, timeout_ms
+from gateway.api.rest.presence import ClientGoneError, Presence
 from gateway.domain.model import Call
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+T = TypeVar("T")
 
 JSON = b"application/json"
 MAX_HEADER_BYTES = 16 * 1024
@@ -88,7 +90,7 @@ class Http:
     async def _part(self) -> tuple[bytes, bool]:
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            raise asyncio.CancelledError
+            raise ClientGoneError
         return message.get("body", b""), message.get("more_body", False)
 
     async def _long_body(self, first: bytes, limit: int) -> bytes:
@@ -159,6 +161,10 @@ class Http:
         """Ends the stream."""
         await self._send({"type": "http.response.body", "body": b""})
 
+    async def while_there(self, work: Awaitable[T]) -> T:
+        """The work's result; raises ClientGoneError when the client goes before. Only after the body was read."""
+        return await self.limits.presence.of(self.disconnected, work)
+
     async def disconnected(self) -> None:
         """Returns when the client has gone."""
         while (await self._receive())["type"] != "http.disconnect":
@@ -166,13 +172,14 @@ class Http:
 
 
 class Limits:
-    """What one request may bring."""
+    """What one request may bring, and how long it is worked for."""
 
-    __slots__ = ("body_timeout_s", "max_body_bytes")
+    __slots__ = ("body_timeout_s", "max_body_bytes", "presence")
 
     def __init__(self, max_body_bytes: int, body_timeout_s: float) -> None:
         self.max_body_bytes = max_body_bytes
         self.body_timeout_s = body_timeout_s
+        self.presence = Presence()
 
 
 Handler = Callable[[Http], Awaitable[None]]

@@ -24,7 +24,7 @@ class InferPaths:
         request, binary = infer_request(
             await http.body(), http.params["model"], http.params.get("version", ""), _length(length)
         )
-        body, head = infer_body(await self._inferrer.infer(call, request), binary)
+        body, head = infer_body(await http.while_there(self._inferrer.infer(call, request)), binary)
         if head is None:
             await http.answer(body)
         else:

@@ -14,6 +14,7 @@ from chassis.errors import InvalidArgument, MizzenError, NotFound
 from chassis.logs import logger
 from gateway.api.edge import Edge
 from gateway.api.rest.http import Handler, Http, Limits, Receive, Scope, Send, check_headers
+from gateway.api.rest.presence import ClientGoneError
 from gateway.api.rest.problem import JSON, PROBLEM, oip_error, problem, retry_after, status_of
 
 _log = logger("gateway.rest")
@@ -102,6 +103,8 @@ class App:
             await path.handler(http)
         except MizzenError as error:
             status = await self._failed(http, error)
+        except ClientGoneError:
+            status = 499
         except asyncio.CancelledError:
             status = 499
             raise
