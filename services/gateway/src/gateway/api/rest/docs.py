@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
-from gateway.api.rest import schema
+from gateway.api.rest import schema, schema_collections
 from gateway.api.rest.page import POLICY, page
 from gateway.api.rest.routes import Path
 
@@ -22,13 +22,13 @@ BODIES: Mapping[tuple[str, str], tuple[type[BaseModel] | None, type[BaseModel]]]
     ("POST", "/v1/features:read"): (schema.ReadFeaturesRequest, schema.ReadFeaturesResponse),
     ("GET", "/v1/models"): (None, schema.Models),
     ("GET", "/v1/models/{model}"): (None, schema.ModelReady),
-    ("GET", "/v1/collections"): (None, schema.CollectionList),
-    ("POST", "/v1/collections/{name}:search"): (schema.SearchRequest, schema.SearchResponse),
-    ("POST", "/v1/collections/{name}:ask"): (schema.AskRequest, schema.AskResponse),
-    ("POST", "/v1/collections/{name}/documents"): (schema.UpsertRequest, schema.UpsertResponse),
-    ("GET", "/v1/collections/{name}/documents"): (None, schema.DocumentList),
-    ("GET", "/v1/collections/{name}/documents/{id}"): (None, schema.Document),
-    ("DELETE", "/v1/collections/{name}/documents/{id}"): (None, schema.DeleteResponse),
+    ("GET", "/v1/collections"): (None, schema_collections.CollectionList),
+    ("POST", "/v1/collections/{name}:search"): (schema_collections.SearchRequest, schema_collections.SearchResponse),
+    ("POST", "/v1/collections/{name}:ask"): (schema_collections.AskRequest, schema_collections.AskResponse),
+    ("POST", "/v1/collections/{name}/documents"): (schema_collections.UpsertRequest, schema_collections.UpsertResponse),
+    ("GET", "/v1/collections/{name}/documents"): (None, schema_collections.DocumentList),
+    ("GET", "/v1/collections/{name}/documents/{id}"): (None, schema_collections.Document),
+    ("DELETE", "/v1/collections/{name}/documents/{id}"): (None, schema_collections.DeleteResponse),
     ("POST", "/v1/labels"): (schema.LabelsRequest, schema.LabelsResponse),
     ("GET", "/v2"): (None, schema.ServerMetadata),
     ("GET", "/v2/health/live"): (None, schema.Live),
