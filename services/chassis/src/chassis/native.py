@@ -1,6 +1,6 @@
 """pygrpc-native as we use it: its aio server, with what 0.5 lacks for our services.
 
-Three things are mended here, each held by the contract suite:
+Four things are mended here, each held by the contract suite:
 
 - Methods with streaming requests, reflection among them, are passed on to a grpc.aio server on a Unix socket, whose
   ``add_registered_method_handlers`` does nothing: they must arrive as generic handlers.
@@ -8,12 +8,15 @@ Three things are mended here, each held by the contract suite:
   adapter that uses it. Here the stream waits on the loop.
 - That Unix socket lies in the system's temporary directory and outlives a killed process. Here it lies under a
   directory of ours, named by process, and what dead processes left there is removed.
+- It closes its sockets as soon as the last handler is done, with answers still on their way to the wire. Here they get
+  a moment to leave.
 """
 
 import asyncio
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from chassis.handlers import Handler
 
 _FIRST_WAIT_S = 0.001
 _LONGEST_WAIT_S = 0.05
+_FLUSH_S = 0.25
 _LONGEST_SOCKET_PATH = 107
 _BELOW = len("/pygrpc-native-12345678/fallback.sock")
 
@@ -56,6 +60,9 @@ class NativeServer(pygrpc_native.aio.Server):
             tempfile.tempdir = before
 
     async def stop(self, grace: float | None) -> None:
+        front: Any = self._front
+        if front is not None:
+            self._front = _FlushedFront(front)  # type: ignore[assignment]  # it passes on what it does not change
         await super().stop(grace)
         if self._sockets is not None:
             shutil.rmtree(self._sockets / str(os.getpid()), ignore_errors=True)
@@ -71,6 +78,21 @@ class NativeServer(pygrpc_native.aio.Server):
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
         return bool(sent != STREAM_CLOSED)
+
+
+class _FlushedFront:
+    """The Rust side, closed a moment later than asked."""
+
+    def __init__(self, front: Any) -> None:
+        self._front = front
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._front, name)
+
+    def close(self) -> None:
+        """Called in an executor, so that the loop goes on meanwhile."""
+        time.sleep(_FLUSH_S)
+        self._front.close()
 
 
 class _StreamedMethods(grpc.GenericRpcHandler):

@@ -21,8 +21,6 @@ from chassis import health
 from chassis.handlers import Handler, Registration, Surroundings, wrap
 from chassis.native import NativeServer
 
-# Seconds that answers get to leave the process after the last handler is done.
-_FLUSH_S = 0.25
 __all__ = ["Registration", "Server", "Surroundings", "make_server"]
 
 
@@ -87,28 +85,7 @@ class _AioServer:
         await self._server.stop(grace_s)
 
 
-class _FlushedFront:
-    """pygrpc-native closes its sockets as soon as the last handler is done, with answers still on their way to the wire."""
-
-    def __init__(self, front: Any) -> None:
-        self._front = front
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._front, name)
-
-    def close(self) -> None:
-        """Runs in an executor: the loop goes on meanwhile."""
-        time.sleep(_FLUSH_S)
-        self._front.close()
-
-
 class _NativeServer(_AioServer):
-    async def stop(self, grace_s: float) -> None:
-        front = self._server._front
-        if front is not None:
-            self._server._front = _FlushedFront(front)
-        await super().stop(grace_s)
-
     def _register(self, name: str, methods: dict[str, Handler]) -> None:
         self._server.add_methods(name, methods)
 
