@@ -23,7 +23,7 @@ _instant_text = lru_cache(maxsize=8192)(format_instant)
 def features_json(rows: FeatureRows) -> bytes:
     """A JSON object."""
     stamps = [_instants(raw) for raw in rows.timestamps_us]
-    if isinstance(rows, BlockRows):
+    if isinstance(rows, BlockRows) and _is_distinct(rows.shape):
         return _block_json(rows, stamps)
     parts: dict[str, bytes] = {}
     for feature in rows.columns:
@@ -74,6 +74,12 @@ def _plan(shape: BlockShape) -> tuple[list[bytes], list[tuple[DType, int, int]]]
     for (dtype, width), members in groupby(zip(shape.dtypes, shape.widths, strict=True)):
         runs.append((dtype, len(list(members)), width))
     return heads, runs
+
+
+@lru_cache(maxsize=256)
+def _is_distinct(shape: BlockShape) -> bool:
+    """Whether no reference comes twice: a JSON object has each key once."""
+    return len(set(shape.refs)) == len(shape.refs)
 
 
 @lru_cache(maxsize=4096)
