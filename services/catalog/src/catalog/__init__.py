@@ -9,9 +9,10 @@ from catalog.endpoint import Endpoint
 from catalog.feature_view import FeatureView
 from catalog.fields import DType, Field
 from catalog.inference_service import InferenceService
+from catalog.named_source import source_from
 from catalog.parse import DefinitionError, parse_file, parse_object, parse_text
 from catalog.schema import schema_hash, split_reference
-from catalog.source import Catalog, DefinitionSource, DirectorySource, read_directory, source_from
+from catalog.source import Catalog, DefinitionSource, DirectorySource, read_directory
 
 __all__ = [
     "Catalog",

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import watchfiles
 from catalog.collection import Collection
 from catalog.endpoint import Endpoint
 from catalog.feature_view import FeatureView
-from catalog.fields import NAME_PATTERN
 from catalog.inference_service import InferenceService
 from catalog.parse import AnyDefinition, DefinitionError, parse_file
 from catalog.schema import schema_hash
@@ -89,24 +87,6 @@ class DirectorySource:
         answer = callback(after)
         if answer is not None:
             await answer
-
-
-def source_from(
-    setting: Path | str, *, report_status: Iterable[str] = (), examine: Examine = lambda _: ()
-) -> DefinitionSource:
-    """The source that MIZZEN_DEFINITIONS names: a directory, or `kubernetes:NAMESPACE`.
-
-    report_status: kinds whose condition `Accepted` is written, where there is a place for it; examine: what else is wrong with
-    definitions, for that condition. ValueError when the namespace is none.
-    """
-    scheme, separator, namespace = str(setting).partition(":")
-    if scheme != "kubernetes" or not separator:
-        return DirectorySource(Path(setting))
-    if not re.fullmatch(NAME_PATTERN, namespace):
-        raise ValueError(f"{setting}: name a namespace, e.g. kubernetes:default")
-    from catalog.kubernetes_source import KubernetesSource  # noqa: PLC0415 - a laptop has no use for it
-
-    return KubernetesSource(namespace, report_status=report_status, examine=examine)
 
 
 def read_directory(directory: Path, last: Catalog | None = None) -> Catalog:

@@ -1,12 +1,12 @@
 """Where a Service's pods are: its EndpointSlices, watched. Only pods that are ready and not on their way out take work."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from chassis.addresses import Watcher
 from chassis.kubernetes_api import Json, KubernetesApi, Resource
 from chassis.kubernetes_watch import ObjectWatch
 
+Watcher = Callable[[tuple[str, ...]], None]  # as in addresses.py, which imports this file
 SLICES = Resource("discovery.k8s.io", "v1", "endpointslices")
 
 

@@ -1,0 +1,26 @@
+"""Which source a setting names."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from catalog.fields import NAME_PATTERN
+from catalog.source import DefinitionSource, DirectorySource, Examine
+
+
+def source_from(
+    setting: Path | str, *, report_status: Iterable[str] = (), examine: Examine = lambda _: ()
+) -> DefinitionSource:
+    """The source that MIZZEN_DEFINITIONS names: a directory, or `kubernetes:NAMESPACE`.
+
+    report_status: kinds whose condition `Accepted` is written, where there is a place for it; examine: what else is wrong with
+    definitions, for that condition. ValueError when the namespace is none.
+    """
+    scheme, separator, namespace = str(setting).partition(":")
+    if scheme != "kubernetes" or not separator:
+        return DirectorySource(Path(setting))
+    if not re.fullmatch(NAME_PATTERN, namespace):
+        raise ValueError(f"{setting}: name a namespace, e.g. kubernetes:default")
+    from catalog.kubernetes_source import KubernetesSource  # noqa: PLC0415 - a laptop has no use for it
+
+    return KubernetesSource(namespace, report_status=report_status, examine=examine)
