@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
+from typing import Literal
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
@@ -195,3 +196,15 @@ async def test_closing_ends_calls_in_flight_with_an_error(kind: Kind) -> None:
         assert [type(result) for result in results] == [Unavailable, Unavailable]
         with pytest.raises(Unavailable):
             await say(channel)
+
+
+@pytest.mark.parametrize("client", ["native", "grpcio"])
+async def test_either_client_carries_the_same_calls(kind: Kind, client: Literal["native", "grpcio"]) -> None:
+    async with running(kind) as run:
+        channel = Channel("echo", StaticAddresses(run.address), client=client)
+        long = "x" * 900_000  # beyond the windows and frames that either side starts with
+        assert await asyncio.gather(*(say(channel, value) for value in ("", "é", long))) == ["", "é", long]
+        run.echo.behaviour = lambda _: asyncio.sleep(30)
+        with pytest.raises(DeadlineExceeded):
+            await say(channel, timeout_s=0.1)
+        await channel.close()
