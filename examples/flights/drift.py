@@ -32,6 +32,7 @@ from cli.settings import Settings
 
 LABELS_AT_ONCE = 5000
 TRIES = 8
+SETTLING_S, SETTLING_TRIES = 3.0, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,7 @@ async def replay(options: Options, settings: Settings) -> dict[str, Any]:
     try:
         async with httpx2.AsyncClient(base_url=base, timeout=60.0, trust_env=False) as client:
             await _hours(client, online, notes, options, root, stop)
-            return await _call(
-                client,
-                "GET",
-                f"/v1/endpoints/{ENDPOINT}/report?from={rfc3339(options.from_us)}&to={rfc3339(options.to_us)}",
-            )
+            return await _report(client, options)
     finally:
         print("giving the online store back")
         await online.restore(_example_instant())
@@ -125,6 +122,18 @@ async def _send(client: httpx2.AsyncClient, labels: list[dict[str, Any]]) -> Non
         answer = await _call(client, "POST", "/v1/labels", {"labels": labels[start : start + LABELS_AT_ONCE]})
         if answer["errors"]:
             raise RuntimeError(f"labels were refused: {answer['errors'][0]}")
+
+
+async def _report(client: httpx2.AsyncClient, options: Options) -> dict[str, Any]:
+    """The report, once the last records and labels have reached monitoring: when two in a row count the same."""
+    path = f"/v1/endpoints/{ENDPOINT}/report?from={rfc3339(options.from_us)}&to={rfc3339(options.to_us)}"
+    report = await _call(client, "GET", path)
+    for _ in range(SETTLING_TRIES):
+        await asyncio.sleep(SETTLING_S)
+        before, report = report, await _call(client, "GET", path)
+        if before["volume"] == report["volume"] and before["quality"] == report["quality"]:
+            break
+    return report
 
 
 async def _call(
