@@ -13,7 +13,8 @@ from monitoring.adapters import postgres_schema as sql
 from monitoring.domain.model import Label, Labelled, Stored, Window
 from monitoring.domain.windows import ORIGIN_US
 
-_FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# InternalClientError: a statement on a connection whose server has just said that it ends, before the connection is closed.
+_FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 _SLOW_S = 10.0
 _REPORT_S = 5.0  # a report without quality now is better than a whole one too late
 
