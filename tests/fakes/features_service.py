@@ -91,7 +91,7 @@ class RunningFeatures:
         definitions, refused = load_definitions(catalog_of(text), self.reader.definitions)
         self.reader.load(definitions)
         self.writer.load(definitions)
-        return refused
+        return [str(error) for error in refused]
 
     def envelope(self, tenant: str = "default", remaining_us: int = 2_000_000) -> Envelope:
         identity = self.minter.mint(Identity(tenant, "someone", frozenset(), frozenset()))
