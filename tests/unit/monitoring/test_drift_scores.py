@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -118,14 +119,15 @@ def discrete(name: str, rows: int, random: np.random.Generator) -> np.ndarray:
     """Columns of few values, as they come in practice."""
     hours = np.array([0, 1, 1, 1, 1, 6, 80, 68, 80, 61, 49, 48, 54, 59, 63, 71, 66, 73, 64, 63, 45, 27, 10, 4], float)
     missing = random.random(rows) < 0.16
-    return {
+    made: dict[str, Callable[[], np.ndarray]] = {
         "hour": lambda: random.choice(24, rows, p=hours / hours.sum()).astype(float),
         "age": lambda: np.where(missing, np.nan, np.minimum(random.gamma(3, 4, rows).round(), 40)),
         "rate": lambda: random.binomial(6, 0.2, rows) / random.choice([5, 6, 7, 12], rows),
         "flag": lambda: (random.random(rows) < 0.27).astype(float),
         "rare": lambda: (random.random(rows) < 0.006).astype(float),
         "constant": lambda: np.full(rows, 7.0),
-    }[name]()
+    }
+    return made[name]()
 
 
 DISCRETE = ["hour", "age", "rate", "flag", "rare", "constant"]
