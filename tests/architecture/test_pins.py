@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = re.compile(r"mizzen(-[a-z]+)?")
-SEEN = ("Makefile", ".ci/*", "**/Dockerfile*", "**/*.sh", "**/*.mk")
+SEEN = ("Makefile", ".ci/*", "**/Dockerfile*", "images/*.Dockerfile", "**/*.sh", "**/*.mk")
 INSTALL = re.compile(r"(?:\bpip3?|\buv pip|\buvx|\bpipx) install\b.*|\$\(INSTALL\).*")
 
 
@@ -71,5 +71,6 @@ def installs(text: str) -> list[str]:
 def is_pinned(command: str) -> bool:
     if command.startswith("$(INSTALL)") or "constraint" in command:
         return True
-    files = re.findall(r"-r\s+(\S+)", command)
+    # In an image's recipe a file lies elsewhere, under the same name.
+    files = [re.sub("^/src/", "services/inference/", name) for name in re.findall(r"-r\s+(\S+)", command)]
     return bool(files) and "--no-deps" in command and all(all(pins(name).values()) for name in files)
