@@ -251,3 +251,15 @@ async def test_the_setting_says_where_definitions_are(tmp_path: Path) -> None:
     for wrong in ("kubernetes:", "kubernetes:Shop", "kubernetes:a/b"):
         with pytest.raises(ValueError, match="name a namespace"):
             source_from(wrong)
+
+
+async def test_a_load_beside_the_watch_takes_no_change_away(cluster: Cluster) -> None:
+    async with following(cluster, report=["Collection"]) as here:
+        await asyncio.wait_for(here.source.load(), 20)
+        await cluster.apply(one("Collection"))
+        await says(cluster, "Collection", "handbook", "True")
+        await until(lambda: _holds(here))
+
+
+async def _holds(here: Follower) -> bool:
+    return "handbook" in here.catalog.collections

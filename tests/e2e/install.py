@@ -61,8 +61,11 @@ def first_values(world: World) -> dict[str, Any]:
 def flights_values(world: World) -> dict[str, Any]:
     """And the example: its models, two pods each, and the Jobs that fill everything."""
     example = yaml.safe_load((ROOT / "examples/flights/helm.values").read_text())
-    services = [{**service, "minReplicas": 2} for service in example["inference"]["services"]]
-    return merged(first_values(world), {"inference": {"services": services}, "jobs": {"run": RUNS}})
+    # Small requests: two nodes of a laptop hold everything twice, one pod more of each while it rolls, and the Jobs.
+    small = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+    services = [{**service, "minReplicas": 2, "resources": small} for service in example["inference"]["services"]]
+    jobs = {"run": RUNS, "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}}
+    return merged(first_values(world), {"inference": {"services": services}, "jobs": jobs})
 
 
 def images(world: World) -> list[str]:

@@ -53,6 +53,7 @@ class KubernetesSource:
         self._examine = examine
         self._collect_s = collect_s
         self._last = Catalog()
+        self._watching = False
 
         def watched(resource: Resource, selectors: Mapping[str, str] = NONE) -> ObjectWatch:
             return ObjectWatch(self._api, resource, namespace, selectors, resync_s=resync_s, absent_s=absent_s)
@@ -64,6 +65,10 @@ class KubernetesSource:
 
     async def load(self) -> Catalog:
         """See DefinitionSource."""
+        if self._watching:
+            # The watches run already: running them once more would take the changes away from who waits for them.
+            await asyncio.gather(*(each.known.wait() for each in self._watches))
+            return self._read()
         running = [asyncio.ensure_future(each.run(lambda: None)) for each in self._watches]
         try:
             await asyncio.gather(*(each.known.wait() for each in self._watches))
@@ -76,6 +81,13 @@ class KubernetesSource:
 
     async def watch(self, callback: Callable[[Catalog], Awaitable[None] | None]) -> None:
         """See DefinitionSource."""
+        self._watching = True
+        try:
+            await self._watch(callback)
+        finally:
+            self._watching = False
+
+    async def _watch(self, callback: Callable[[Catalog], Awaitable[None] | None]) -> None:
         changed = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for each in self._watches:
