@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import grpc
 from grpc import aio
 
-from chassis.http2 import ConnectionLostError, Exchange, Http2, StreamResetError, literal
+from chassis.http2 import ConnectionLostError, Exchange, Http2, RefusedError, StreamResetError, literal
 
 Metadata = tuple[tuple[str, str], ...]
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -51,22 +51,31 @@ class Connection:
         return False
 
     async def unary(self, path: str, message: bytes, timeout_s: float, metadata: Metadata) -> bytes:
-        """The answer's bytes."""
+        """The answer's bytes. What the server refused without looking at it is sent once more, on a new connection."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        try:
+            return await self._exchange(path, message, deadline, metadata)
+        except RefusedError:
+            pass
+        try:
+            return await self._exchange(path, message, deadline, metadata)
+        except RefusedError:
+            raise _error(grpc.StatusCode.UNAVAILABLE, "the server takes no more calls") from None
+
+    async def _exchange(self, path: str, message: bytes, deadline: float, metadata: Metadata) -> bytes:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
         http = self._http
         if http is None or not http.accepting:
-            http = await self._connected(timeout_s)
-            timeout_s = max(0.001, deadline - loop.time())
+            http = await self._connected(deadline - loop.time())
+        timeout_s = max(0.001, deadline - loop.time())
         head = self._head(path, metadata) + literal(b"grpc-timeout", _timeout(timeout_s))
         body = b"\0" + len(message).to_bytes(4, "big") + message
-        try:
-            exchange = http.send(head, body)
-        except ConnectionLostError:
-            raise _error(grpc.StatusCode.UNAVAILABLE, "the connection is closing") from None
+        exchange = http.send(head, body)
         expiry = loop.call_at(deadline, _expire, exchange)
         try:
             return _message(await exchange.done)
+        except RefusedError:
+            raise
         except ConnectionLostError:
             raise _error(grpc.StatusCode.UNAVAILABLE, "the connection was lost") from None
         except StreamResetError as error:

@@ -23,6 +23,7 @@ _REFILL = 2**24
 _LAST_STREAM = 2**30
 _REMEMBERED = 256
 _IDLE_S, _ACK_S = 10.0, 5.0
+_RESET_S = 0.05
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -37,6 +38,10 @@ class StreamResetError(Exception):
 
 class ConnectionLostError(Exception):
     """The connection ended, or the server will not take this stream; nothing is known of what it did."""
+
+
+class RefusedError(ConnectionLostError):
+    """The server did nothing with this stream: it may be sent again elsewhere."""
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -108,9 +113,9 @@ class Http2(asyncio.Protocol):
     # -- what a caller does
 
     def send(self, head: bytes, body: bytes) -> Exchange:
-        """Sends a request of the header block `head` and `body`. Raises ConnectionLostError when it takes no more."""
+        """Sends a request of the header block `head` and `body`. Raises RefusedError when it takes no more."""
         if not self.accepting or self._transport is None:
-            raise ConnectionLostError
+            raise RefusedError
         exchange = Exchange(head, body, self._loop.create_future())
         if len(self._open) >= self._max_streams:
             self._queued.append(exchange)
@@ -120,12 +125,17 @@ class Http2(asyncio.Protocol):
 
     def give_up(self, exchange: Exchange) -> None:
         """Ends an exchange that nobody waits for."""
+        if exchange.id in self._open:
+            # Servers end a connection that resets streams faster than they take them up; many answers come sooner anyway.
+            self._loop.call_later(_RESET_S, self._reset, exchange)
+        elif exchange in self._queued:
+            self._queued.remove(exchange)
+
+    def _reset(self, exchange: Exchange) -> None:
         if self._open.pop(exchange.id, None) is not None:
             self._write(frame(RST_STREAM, 0, exchange.id, CANCEL.to_bytes(4, "big")))
             exchange.body = b""
             self._more()
-        elif exchange in self._queued:
-            self._queued.remove(exchange)
 
     def close(self) -> None:
         """Ends the connection and whatever it carries."""
@@ -360,7 +370,7 @@ class Http2(asyncio.Protocol):
         refused = [stream for stream in self._open if stream > last]
         for exchange in (*(self._open.pop(stream) for stream in refused), *self._queued):
             exchange.body = b""
-            _fail(exchange, ConnectionLostError())
+            _fail(exchange, RefusedError())
         self._queued.clear()
         self._more()
 
