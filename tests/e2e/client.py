@@ -12,7 +12,7 @@ from mizzen.gateway.v1 import gateway_pb2_grpc as api
 from tests.e2e.world import StepFailed
 
 REST_HOST, GRPC_HOST = "mizzen.example.com", "grpc.mizzen.example.com"
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "entities": {"tailnum": ["N534JB"], "origin": ["LGA"], "dest": ["TPA"], "carrier": ["B6"]},
     "inputs": {"sched_dep": ["2013-11-27T21:00:00Z"], "distance": [1010]},
     "options": {"as_of": "2013-11-27T19:00:00Z"},
@@ -100,6 +100,7 @@ class Grpc:
 
     def put_label(self, request_id: str, value: float) -> Any:
         label = pb.Label(request_id=request_id, row=0, output="probability", value=value)
+        label.event_time.FromMicroseconds(SCHED_DEP_US + 4 * 3600 * 1_000_000)
         request = pb.PutLabelsRequest(labels=[label])
         return self._labels.PutLabels(request, metadata=self._metadata, timeout=30)
 

@@ -99,7 +99,7 @@ def is_ready(pod: Object) -> bool:
     return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 
-def until(what: str, ask: Callable[[], T], timeout_s: float, pause_s: float = 1.0) -> T:
+def until(what: str, ask: Callable[[], T | None], timeout_s: float, pause_s: float = 1.0) -> T:
     """The first true answer of `ask`; StepFailed with `what` when the time is over. A failed question is asked again."""
     give_up, last = time.monotonic() + timeout_s, ""
     while True:

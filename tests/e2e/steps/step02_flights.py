@@ -13,6 +13,8 @@ PROVES = (
     "label and report over REST and gRPC through a Gateway API route; `helm test` passes."
 )
 
+KNOWN_AT = "2013-11-28T00:30:00Z"
+
 
 def run(world: World) -> dict[str, Any]:
     began = time.monotonic()
@@ -51,7 +53,13 @@ def whole(answer: dict[str, Any]) -> dict[str, Any] | None:
 def over_rest(rest: client.Rest, predicted: dict[str, Any]) -> dict[str, Any]:
     found = rest.search(client.QUESTION)
     asked = rest.ok("POST", f"/v1/collections/{client.COLLECTION}:ask", {"question": client.QUESTION})
-    label = {"request_id": predicted["request_id"], "row": 0, "output": "probability", "value": 0.0}
+    label = {
+        "request_id": predicted["request_id"],
+        "row": 0,
+        "output": "probability",
+        "value": 0.0,
+        "event_time": KNOWN_AT,
+    }
     labelled = rest.ok("POST", "/v1/labels", {"labels": [label]})
     if not found["passages"] or not asked["citations"]:
         raise StepFailed(f"search found {len(found['passages'])} passages, ask cites {len(asked['citations'])}")

@@ -117,7 +117,7 @@ def judge(world: World, pods: list[str]) -> dict[str, Any]:
     strangers = [each for each in pods if not each.startswith("fake-gpu-")]
     nodes = Counter(pods)
     zones = Counter(int(each.rsplit("-", 1)[-1]) % ZONES for each in pods if each not in strangers)
-    told = {
+    told: dict[str, Any] = {
         "off_gpu_nodes": len(strangers),
         "pods_a_zone": [min(zones.values()), max(zones.values())],
         "pods_a_node": [min(nodes.get(f"fake-gpu-{number:04}", 0) for number in range(NODES)), max(nodes.values())],

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -61,7 +62,7 @@ async def run(api: Api, offline: Path, file: Path) -> Notes:
     online = Online()
     transport = httpx2.MockTransport(api.answer)
     async with httpx2.AsyncClient(base_url="http://mizzen", transport=transport) as client:
-        await _hours(client, online, notes, options, offline, api.stop)
+        await _hours(client, cast(Any, online), notes, options, offline, api.stop)
     assert online.moves == sorted(online.moves)
     return notes
 
