@@ -149,6 +149,12 @@ def finished(world: World, job: str, timeout_s: float) -> float:
     return seconds_between(found["status"]["startTime"], found["status"]["completionTime"])
 
 
+def jobs_took(world: World) -> float:
+    """Seconds from the start of the first of the example's Jobs to the end of the last."""
+    found = [each["status"] for each in world.items("jobs", "-l", "mizzen.dev/job")]
+    return seconds_between(min(each["startTime"] for each in found), max(each["completionTime"] for each in found))
+
+
 def seconds_between(earlier: str, later: str) -> float:
     from datetime import datetime
 
