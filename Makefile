@@ -131,7 +131,7 @@ IMAGES := gateway features retrieval monitoring triton-cpu jobs valkey postgresq
 REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 DOCKER_BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --network=host $(if $(V),,--quiet) --build-arg BASE=$(BASE) \
 	--build-arg BASE_IMAGE=mizzen/base:$(TAG) --build-arg VERSION=$(TAG) --build-arg REVISION=$(REVISION)
-DOCKERFILE = $(or $(wildcard services/$(1)/Dockerfile),$(wildcard images/$(1).Dockerfile),$(if $(filter triton-cpu,$(1)),services/inference/Dockerfile))
+DOCKERFILE = $(or $(wildcard services/$(1)/Dockerfile),$(wildcard k8s/images/$(1).Dockerfile),$(if $(filter triton-cpu,$(1)),services/inference/Dockerfile))
 
 images: $(addprefix image-,$(IMAGES)) ## every image: make images BASE=python:3.11-slim-bookworm TAG=dev
 	@$(DOCKER) images --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep '^mizzen/.*:$(TAG) ' | sort
@@ -152,7 +152,7 @@ image-%: image-base
 	@$(DOCKER_BUILD) -f $(call DOCKERFILE,$*) -t mizzen/$*:$(TAG) . > /dev/null
 
 images-check: ## start every image read-only and without rights, and ask it for a sign of life
-	@$(PYTHON) images/check.py $(TAG)
+	@$(PYTHON) k8s/images/check.py $(TAG)
 
 sboms: ## the CycloneDX SBOM of every image, into build/sboms
 	@mkdir -p build/sboms

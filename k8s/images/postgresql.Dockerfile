@@ -16,7 +16,7 @@ RUN echo 'mizzen:x:10001:10001:mizzen:/data:/usr/sbin/nologin' >> /etc/passwd &&
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 COPY --from=build /opt/postgresql /opt/postgresql
 COPY --from=build /wheel /opt/wheel
-COPY images/sbom.py /opt/
+COPY k8s/images/sbom.py /opt/
 ARG VERSION=dev
 ARG REVISION=unknown
 RUN mkdir -p /opt/mizzen && PYTHONPATH=/opt/wheel python3 /opt/sbom.py mizzen/postgresql "${VERSION}" /opt/mizzen/sbom.json && rm -rf /opt/wheel /opt/sbom.py

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = re.compile(r"mizzen(-[a-z]+)?")
-SEEN = ("Makefile", ".ci/*", "**/Dockerfile*", "images/*.Dockerfile", "**/*.sh", "**/*.mk")
+SEEN = ("Makefile", ".ci/*", "**/Dockerfile*", "k8s/images/*.Dockerfile", "**/*.sh", "**/*.mk")
 INSTALL = re.compile(r"(?:\bpip3?|\buv pip|\buvx|\bpipx) install\b.*|\$\(INSTALL\).*")
 
 

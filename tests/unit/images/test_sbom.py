@@ -5,7 +5,8 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-IMAGES = Path(__file__).parents[3] / "images"
+ROOT = Path(__file__).parents[3]
+IMAGES = ROOT / "k8s" / "images"
 SBOM = runpy.run_path(str(IMAGES / "sbom.py"))
 THIRD_PARTY = runpy.run_path(str(IMAGES / "third_party.py"))
 
@@ -34,7 +35,7 @@ def test_debian_packages_are_read_from_dpkg(tmp_path: Path) -> None:
 
 
 def test_the_third_party_layer_has_no_code_of_ours() -> None:
-    rooms = IMAGES.parent / "services"
+    rooms = ROOT / "services"
     needs: set[str] = set().union(*(THIRD_PARTY["third_party"](path) for path in rooms.glob("*/pyproject.toml")))
     assert {"grpcio", "uvicorn", "kubernetes"} <= needs
     assert not [need for need in needs if need.startswith("mizzen")]
@@ -42,7 +43,7 @@ def test_the_third_party_layer_has_no_code_of_ours() -> None:
 
 def test_the_services_images_look_alike() -> None:
     texts = {
-        room: (IMAGES.parent / "services" / room / "Dockerfile").read_text()
+        room: (ROOT / "services" / room / "Dockerfile").read_text()
         for room in ("gateway", "features", "retrieval", "monitoring")
     }
     bodies = {
