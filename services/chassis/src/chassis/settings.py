@@ -52,6 +52,11 @@ class ServiceSettings(State):
         validation_alias="MIZZEN_SERVER",
         description="gRPC server implementation: native (pygrpc-native, least CPU) or grpcio.",
     )
+    client: Literal["native", "grpcio"] = Field(
+        "native",
+        validation_alias="MIZZEN_CLIENT",
+        description="Client of unary calls to other services: native (chassis.http2, least CPU) or grpcio.",
+    )
     max_message_bytes: int = Field(
         64 * 1024 * 1024,
         validation_alias="MIZZEN_MAX_MESSAGE_BYTES",
