@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chassis.errors import Unavailable
-from features.domain.rows import HEADER
+from features.domain.rows import event_timestamp_us
 
 
 class FakeOnlineStore:
@@ -35,7 +35,7 @@ class FakeOnlineStore:
         written = 0
         for key, row in zip(keys, rows, strict=True):
             stored = self.rows.get(key)
-            if stored is None or HEADER.unpack_from(stored)[4] <= HEADER.unpack_from(row)[4]:
+            if stored is None or event_timestamp_us(stored) <= event_timestamp_us(row):
                 self.rows[key] = row
                 written += 1
         return written

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.domain.rows import HEADER, NEVER_US, TEXT, Layout
+from features.domain.rows import NEVER_US, TEXT, Layout, event_timestamp_us
 
 KINDS = {
     "BOOL": "|u1",
@@ -106,11 +106,13 @@ def test_another_schema_is_another_layout() -> None:
 def test_the_format_is_written_down() -> None:
     """A change of these bytes makes stored rows unreadable: raise the layout version instead."""
     layout = Layout([("late", "FLOAT32", "<f4"), ("airline", "STRING", TEXT), ("flights", "INT64", "<i8")])
-    row = layout.encode(
-        np.array([1_357_000_000_000_000]),
-        [np.array([0.25]), ["UA"], np.array([0])],
-        [None, None, np.array([True])],
-    )[0]
-    header = HEADER.pack(1, 0, 3, layout.schema_hash, 1_357_000_000_000_000)
-    assert row == header + b"\x01" + struct.pack("<qfI", 0, 0.25, 2) + b"UA"
+    columns: list[Any] = [np.array([0.25, 0.5]), ["UA", "B6"], np.array([0, 7])]
+    instants = np.array([1_357_000_000_000_000, -2])
+    one, other = layout.encode(instants, columns, [None, None, np.array([True, False])])
+    schema = struct.pack("<I", layout.schema_hash & 0xFFFFFFFF)
+    stamp, before = (int(instant).to_bytes(7, "little", signed=True) for instant in instants)
+    assert one == b"\x03" + stamp + schema + struct.pack("<qfI", 0, 0.25, 2) + b"\x01" + b"UA"
+    assert other == b"\x02" + before + schema + struct.pack("<qfI", 7, 0.5, 2) + b"B6"
+    assert [event_timestamp_us(row) for row in (one, other)] == instants.tolist()
+    assert event_timestamp_us(b"\x01" + one[1:]) == NEVER_US
     assert f"{layout.schema_hash:016x}" == "637b1ee7dbf4a2c2"

@@ -14,20 +14,22 @@ import hiredis
 from chassis.errors import MizzenError
 from features.adapters.valkey_node import Address, Node, NodeOptions, parse_url
 from features.adapters.valkey_wire import Command, unavailable
-from features.domain.rows import HEADER, TIMESTAMP_AT
+from features.domain.rows import HASH_AT, WHOLE, WITH_NULLS
 
 _log = logging.getLogger(__name__)
 SLOTS = 16_384
 # Rows a script call: long enough to be cheap, short enough not to hold up readers (Valkey runs one command at a time).
 ROWS_PER_CALL = 256
 CALLS_AT_ONCE = 32
-# Sets each row unless the stored one has a later event timestamp; answers how many were set.
+# Sets each row unless the stored one has a later event timestamp; answers how many were set. Rows of layouts that are no more
+# count as not there.
 WRITE_SCRIPT = f"""
 local written = 0
 for i = 1, #KEYS do
-  local stored = redis.call('GETRANGE', KEYS[i], {TIMESTAMP_AT}, {HEADER.size - 1})
-  local offered = string.sub(ARGV[i], {TIMESTAMP_AT + 1}, {HEADER.size})
-  if #stored < 8 or struct.unpack('<i8', stored) <= struct.unpack('<i8', offered) then
+  local stored = redis.call('GETRANGE', KEYS[i], 0, {HASH_AT - 1})
+  local layout = string.byte(stored)
+  if #stored < {HASH_AT} or (layout ~= {WHOLE} and layout ~= {WITH_NULLS})
+      or struct.unpack('<i7', string.sub(stored, 2)) <= struct.unpack('<i7', string.sub(ARGV[i], 2, {HASH_AT})) then
     redis.call('SET', KEYS[i], ARGV[i])
     written = written + 1
   end

@@ -1,26 +1,30 @@
-"""Packed rows: one binary value per (tenant, entity, view).
+"""Packed rows: one binary value per (tenant, entity, view), little-endian.
 
-    header    u8 layout version · u8 0 · u16 columns · u64 schema hash · i64 event timestamp (µs UTC), little-endian
-    nulls     one bit a column in packed order, 1 = null
+    header    u8 layout: 2, or 3 where a value is null · i56 event timestamp (µs UTC) · u32 low half of the schema hash
     fixed     columns by descending width; a text column is its length in bytes (u32) here
+    nulls     in layout 3 only: one bit a column in packed order, 1 = null
     variable  the texts' UTF-8, in packed order
 
-Columns of one width lie together, so that a batch of rows becomes columns by one transposition, without touching values.
+Columns of one width lie together, so that a batch of rows becomes columns by one transposition, without touching values. The header
+is small because it is paid for in every row: the layout and the timestamp are one int64, and most rows have no null.
 """
 
 import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUT_VERSION = 1
-TIMESTAMP_AT = 12
-HEADER = struct.Struct("<BBHQq")
-NEVER_US = -(2**63)
+WHOLE, WITH_NULLS = 2, 3
+HEADER = struct.Struct("<qI")
+HASH_AT = 8
+# No event timestamp reaches it: 56 bits are the years 829 to 3111.
+NEVER_US = -(2**55)
 TEXT = "text"
+_HASH_MASK = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,13 @@ def schema_hash(columns: Sequence[tuple[str, str]]) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
+def event_timestamp_us(row: bytes) -> int:
+    """A packed row's, microseconds UTC; NEVER_US for anything else."""
+    if len(row) < HEADER.size or row[0] not in (WHOLE, WITH_NULLS):
+        return NEVER_US
+    return int.from_bytes(row[1:HASH_AT], "little", signed=True)
+
+
 class Layout:
     """How the stored columns of one view are packed.
 
@@ -63,18 +74,15 @@ class Layout:
         self._bitmap = (self.count + 7) // 8
         self._order = sorted(range(self.count), key=lambda i: -self._types[i].itemsize)
         self.groups = self._grouped()
-        self.fixed = HEADER.size + self._bitmap + sum(kind.itemsize for kind in self._types)
-        self._head = HEADER.pack(LAYOUT_VERSION, 0, self.count, self.schema_hash, 0)[:TIMESTAMP_AT]
-        self._head_array = np.frombuffer(self._head, np.uint8)
-        self._head_words = np.frombuffer(self._head, "<u4")
-        self._absent = self._head + NEVER_US.to_bytes(8, "little", signed=True) + bytes(self.fixed - HEADER.size)
-        self._nulls_at = slice(HEADER.size, HEADER.size + self._bitmap)
-        self._no_nulls = bytes(self._bitmap)
+        self.fixed = HEADER.size + sum(kind.itemsize for kind in self._types)
+        self._hash = (self.schema_hash & _HASH_MASK).to_bytes(4, "little")
+        self._hash_number = self.schema_hash & _HASH_MASK
+        self._absent = HEADER.pack(NEVER_US << 8 | WHOLE, self._hash_number) + bytes(self.fixed - HEADER.size)
         self._spans = self._single_spans()
 
     def _grouped(self) -> tuple[Group, ...]:
         groups: list[Group] = []
-        start = HEADER.size + self._bitmap
+        start = HEADER.size
         for width in sorted({kind.itemsize for kind in self._types}, reverse=True):
             members = tuple(i for i in self._order if self._types[i].itemsize == width)
             groups.append(Group(width, start, members))
@@ -95,12 +103,17 @@ class Layout:
         columns: Sequence[NDArray[np.generic] | Sequence[str]],
         nulls: Sequence[NDArray[np.bool_] | None],
     ) -> list[bytes]:
-        """Packs rows: columns in declared order, one element a row; a null's element is ignored."""
+        """Packs rows: columns in declared order, one element a row; a null's element is ignored.
+
+        Event timestamps lie between NEVER_US and -NEVER_US.
+        """
         rows = len(timestamps_us)
+        gone = self._pack_nulls(nulls, rows)
+        has_null: Any = gone.any(axis=1)
         fixed = np.zeros((rows, self.fixed), np.uint8)
-        fixed[:, :TIMESTAMP_AT] = self._head_array
-        fixed[:, TIMESTAMP_AT : HEADER.size] = _as_bytes(timestamps_us, np.dtype("<i8"))
-        fixed[:, self._nulls_at] = self._pack_nulls(nulls, rows)
+        stamps = (timestamps_us.astype(np.int64) << 8) | np.where(has_null, WITH_NULLS, WHOLE)
+        fixed[:, :HASH_AT] = _as_bytes(stamps, np.dtype("<i8"))
+        fixed[:, HASH_AT : HEADER.size] = np.frombuffer(self._hash, np.uint8)
         variable = [_encode_texts(columns[i], nulls[i]) if i in self.texts else None for i in range(self.count)]
         for column, span in enumerate(self._spans):
             texts, null = variable[column], nulls[column]
@@ -110,11 +123,12 @@ class Layout:
                 values = np.where(null, np.zeros((), kind), values)
             fixed[:, span] = _as_bytes(values, kind)
         data = fixed.tobytes()
-        packed = [data[at : at + self.fixed] for at in range(0, rows * self.fixed, self.fixed)]
-        ordered = [texts for i in self._order if (texts := variable[i]) is not None]
-        if not ordered:
-            return packed
-        return [b"".join(parts) for parts in zip(packed, *ordered, strict=True)]
+        parts = [[data[at : at + self.fixed] for at in range(0, rows * self.fixed, self.fixed)]]
+        if has_null.any():
+            bits = zip(gone, has_null.tolist(), strict=True)
+            parts.append([one.tobytes() if has else b"" for one, has in bits])
+        parts += [texts for i in self._order if (texts := variable[i]) is not None]
+        return parts[0] if len(parts) == 1 else [b"".join(pieces) for pieces in zip(*parts, strict=True)]
 
     def _pack_nulls(self, nulls: Sequence[NDArray[np.bool_] | None], rows: int) -> NDArray[np.uint8]:
         matrix = np.zeros((rows, self.count), np.bool_)
@@ -128,60 +142,78 @@ class Layout:
         """Unpacks rows by column. None and rows of another layout count as not there; the latter in `mismatched`."""
         if len(rows) == 1:
             row = rows[0]
-            if row is not None and row[:TIMESTAMP_AT] == self._head and len(row) == self.fixed:
+            if (
+                row is not None
+                and len(row) == self.fixed
+                and row[0] == WHOLE
+                and row[HASH_AT : HEADER.size] == self._hash
+            ):
                 return self._decode_one(row)
-        if not self.texts:
-            try:
-                joined = b"".join(rows)  # type: ignore[arg-type]  # a None raises and takes the long way
-            except TypeError:
-                joined = b""
-            if len(joined) == len(rows) * self.fixed:
-                heads = np.ndarray((len(rows), TIMESTAMP_AT // 4), "<u4", joined, 0, (self.fixed, 4))
-                if (heads == self._head_words).all():
-                    return self._decode_joined(joined, len(rows), 0)
+        if not self.texts and (joined := self._joined(rows)) is not None:
+            return self._decode_joined(joined, len(rows))
         known = [self._known(row) for row in rows]
-        mismatched = sum(1 for row, own in zip(rows, known, strict=True) if row is not None and own is self._absent)
-        if not self.texts:
-            return self._decode_joined(b"".join(known), len(rows), mismatched)
-        decoded = self._decode_joined(b"".join(row[: self.fixed] for row in known), len(rows), mismatched)
-        self._decode_texts(known, decoded)
+        decoded = self._decode_joined(b"".join([row[: self.fixed] for row in known]), len(rows))
+        decoded.mismatched = sum(row is not None and own is self._absent for row, own in zip(rows, known, strict=True))
+        decoded.nulls = self._unpack_nulls(known)
+        if self.texts:
+            self._decode_texts(known, decoded)
         return decoded
 
+    def _joined(self, rows: Sequence[bytes | None]) -> bytes | None:
+        """All rows one after the other when all are there, without nulls and of this layout."""
+        try:
+            if set(map(len, rows)) != {self.fixed}:  # type: ignore[arg-type]  # None has no length
+                return None
+        except TypeError:
+            return None
+        joined: bytes = b"".join(rows)  # type: ignore[arg-type]  # None left above
+        hashes = np.ndarray((len(rows),), "<u4", joined, HASH_AT, (self.fixed,))
+        is_whole = bool((hashes == self._hash_number).all()) and joined[:: self.fixed] == bytes((WHOLE,)) * len(rows)
+        return joined if is_whole else None
+
     def _known(self, row: bytes | None) -> bytes:
-        if row is None or row[:TIMESTAMP_AT] != self._head or len(row) < self.fixed:
+        """The row, or `_absent` when it isn't one of this layout."""
+        if row is None or len(row) < self.fixed or row[HASH_AT : HEADER.size] != self._hash:
             return self._absent
+        if row[0] not in (WHOLE, WITH_NULLS):
+            return self._absent
+        size = self._texts_at(row)
         if self.texts:
-            lengths = sum(int.from_bytes(row[self._spans[i]], "little") for i in self.texts)
-            return row if len(row) == self.fixed + lengths else self._absent
-        return row if len(row) == self.fixed else self._absent
+            size += sum(int.from_bytes(row[self._spans[i]], "little") for i in self.texts)
+        return row if len(row) == size else self._absent
+
+    def _texts_at(self, row: bytes) -> int:
+        return self.fixed + (self._bitmap if row[0] == WITH_NULLS else 0)
 
     def _decode_one(self, row: bytes) -> Decoded:
-        timestamps = np.frombuffer(row, "<i8", 1, TIMESTAMP_AT)
-        raws = [row[span] for span in self._spans]
-        nulls = None if row[self._nulls_at] == self._no_nulls else self._unpack_nulls(row, 1)
-        return Decoded(timestamps, raws, {i: [""] for i in self.texts}, nulls, 0)
+        timestamps = np.frombuffer(row, "<i8", 1) >> 8
+        return Decoded(timestamps, [row[span] for span in self._spans], {i: [""] for i in self.texts}, None, 0)
 
-    def _decode_joined(self, joined: bytes, rows: int, mismatched: int) -> Decoded:
-        timestamps = np.ndarray((rows,), "<i8", joined, TIMESTAMP_AT, (self.fixed,))
+    def _decode_joined(self, joined: bytes, rows: int) -> Decoded:
+        """Everything of the fixed parts."""
+        timestamps = np.ndarray((rows,), "<i8", joined, 0, (self.fixed,)) >> 8
         raws: list[bytes] = [b""] * self.count
         for width, start, columns in ((group.width, group.start, group.columns) for group in self.groups):
             block = np.ndarray((len(columns), rows), f"<u{width}", joined, start, (width, self.fixed)).tobytes()
             step = width * rows
             for place, column in enumerate(columns):
                 raws[column] = block[place * step : (place + 1) * step]
-        return Decoded(timestamps, raws, {}, self._unpack_nulls(joined, rows), mismatched)
+        return Decoded(timestamps, raws, {}, None, 0)
 
-    def _unpack_nulls(self, joined: bytes, rows: int) -> NDArray[np.bool_] | None:
-        bits = np.ndarray((rows, self._bitmap), np.uint8, joined, HEADER.size, (self.fixed, 1))
-        if not bits.any():
+    def _unpack_nulls(self, rows: Sequence[bytes]) -> NDArray[np.bool_] | None:
+        """One row of bools a row, in declared order; None where no value is null."""
+        places = [place for place, row in enumerate(rows) if row[0] == WITH_NULLS]
+        if not places:
             return None
+        joined = b"".join([rows[place][self.fixed : self.fixed + self._bitmap] for place in places])
+        bits = np.frombuffer(joined, np.uint8).reshape(len(places), self._bitmap)
         packed_order = np.unpackbits(bits, axis=1, count=self.count, bitorder="little").astype(np.bool_)
-        nulls = np.empty_like(packed_order)
-        nulls[:, self._order] = packed_order
+        nulls = np.zeros((len(rows), self.count), np.bool_)
+        nulls[np.ix_(places, self._order)] = packed_order
         return nulls
 
     def _decode_texts(self, rows: Sequence[bytes], decoded: Decoded) -> None:
-        at = [self.fixed] * len(rows)
+        at = [self._texts_at(row) for row in rows]
         for column in (i for i in self._order if i in self.texts):
             lengths = np.frombuffer(decoded.raws[column], "<u4").tolist()
             ends = [start + length for start, length in zip(at, lengths, strict=True)]

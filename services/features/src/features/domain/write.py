@@ -10,6 +10,7 @@ from features.domain.given import check_column, exactly, tags_of
 from features.domain.keys import row_keys
 from features.domain.model import NUMPY, Definitions, DType, Rows, View, Written
 from features.domain.ports import Clock, OnlineStore, Telemetry
+from features.domain.rows import NEVER_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ def pack(view: View, rows: Rows) -> tuple[list[bytes], list[bytes]]:
         checked = check_column(column, given, count, f"features.{column.name}")
         values.append(exactly(column, checked, f"features.{column.name}"))
         nulls.append(checked.nulls)
+    far = (rows.event_timestamps_us <= NEVER_US) | (rows.event_timestamps_us >= -NEVER_US)
+    if far.any():
+        field = f"event_timestamps_us[{int(far.argmax())}]"
+        raise InvalidArgument(f"{field} lies outside the years 829 to 3111", reason="TIMESTAMP_INVALID", field=field)
     return row_keys(tags, view.name), view.layout.encode(rows.event_timestamps_us, values, nulls)
 
 
