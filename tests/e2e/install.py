@@ -68,6 +68,12 @@ def flights_values(world: World) -> dict[str, Any]:
     return merged(first_values(world), {"inference": {"services": services}, "jobs": jobs})
 
 
+def tagged(component: str, tag: str) -> dict[str, Any]:
+    """Values that give one component another image."""
+    image = {"image": {"tag": tag}}
+    return {"inference": {"runtimes": {"cpu": image}}} if component == "inference" else {component: image}
+
+
 def images(world: World) -> list[str]:
     return [f"mizzen/{name}:{world.settings.tag}" for name in (*OURS, *OTHERS)]
 

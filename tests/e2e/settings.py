@@ -46,6 +46,6 @@ def read() -> Settings:
         crds=given("E2E_CRDS", "true") == "true",
         values=given("E2E_VALUES", ""),
         results=Path(given("E2E_RESULTS", str(ROOT / "build/e2e.json"))),
-        rate=int(given("E2E_RATE", "40")),
+        rate=int(given("E2E_RATE", "20")),
         calls=int(given("E2E_CALLS", "5000")),
     )

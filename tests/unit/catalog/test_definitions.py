@@ -163,3 +163,15 @@ def test_any_damage_is_parsed_or_refused(at: int, length: int, text: str) -> Non
     whole = VIEW + "---\n" + ENDPOINT
     definitions, errors = parse_text(whole[:at] + text + whole[at + length :], "x.yaml")
     assert definitions or errors or not whole[:at].strip()
+
+
+def test_an_endpoint_that_loses_a_column_keeps_serving_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "view.yaml").write_text(VIEW)
+    endpoint = tmp_path / "endpoint.yaml"
+    endpoint.write_text(ENDPOINT)
+    good = read_directory(tmp_path)
+    endpoint.write_text(ENDPOINT.replace("plane_facts:age", "nowhere:age"))
+    bad = read_directory(tmp_path, good)
+    assert bad.endpoints == good.endpoints
+    assert [error.missing_reference for error in bad.errors] == [True]
+    assert "delay" in read_directory(tmp_path).endpoints

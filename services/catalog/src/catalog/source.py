@@ -106,7 +106,8 @@ def assemble(found: Iterable[AnyDefinition], errors: Sequence[DefinitionError], 
     """The catalog of what was found; names of `last` that `errors` say are wrong now keep serving."""
     catalog, twice = _by_name(found)
     catalog = _keep_serving(catalog, last, errors)
-    return replace(catalog, errors=(*errors, *twice, *_broken_references(catalog)))
+    broken = _broken_references(catalog)
+    return replace(_keep_whole(catalog, last, broken), errors=(*errors, *twice, *broken))
 
 
 def _by_name(found: Iterable[AnyDefinition]) -> tuple[Catalog, list[DefinitionError]]:
@@ -151,6 +152,24 @@ def _keep_serving(catalog: Catalog, last: Catalog, errors: Sequence[DefinitionEr
         collections=kept(catalog.collections, last.collections, "Collection"),
         inference_services=kept(catalog.inference_services, last.inference_services, "InferenceService"),
     )
+
+
+def _keep_whole(catalog: Catalog, last: Catalog, broken: Sequence[DefinitionError]) -> Catalog:
+    """What served before and still could stays in the place of an endpoint whose columns are not there (yet)."""
+    before = {
+        error.name: last.endpoints[error.name]
+        for error in broken
+        if error.name in last.endpoints and _resolves(last.endpoints[error.name], catalog)
+    }
+    return replace(catalog, endpoints=catalog.endpoints | before)
+
+
+def _resolves(endpoint: Endpoint, catalog: Catalog) -> bool:
+    try:
+        schema_hash(endpoint, catalog.feature_views)
+    except KeyError:
+        return False
+    return True
 
 
 def _broken_references(catalog: Catalog) -> list[DefinitionError]:

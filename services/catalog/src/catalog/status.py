@@ -49,7 +49,8 @@ def _verdict(kind: str, name: str, catalog: Catalog, examined: Iterable[Definiti
         return "True", "Accepted", "in use"
     faults = "; ".join(f"{error.field}: {error.reason}" if error.field else error.reason for error in errors)
     if all(error.missing_reference for error in errors):
-        return "False", "ReferenceMissing", f"{faults}; requests fail until it is there"
+        rest = "the definition before it keeps serving" if _serves(name, catalog) else "requests fail"
+        return "False", "ReferenceMissing", f"{faults}; {rest} until it is there"
     if not any(not error.missing_reference for error in known):
         return "False", "Invalid", faults
     by_kind: dict[str, Json] = {
@@ -60,3 +61,11 @@ def _verdict(kind: str, name: str, catalog: Catalog, examined: Iterable[Definiti
     serving = name.replace("-", "_") if kind == "FeatureView" else name
     rest = "the definition before it keeps serving" if serving in by_kind[kind] else "nothing serves under this name"
     return "False", "Invalid", f"{faults}; {rest}"
+
+
+def _serves(endpoint: str, catalog: Catalog) -> bool:
+    """Whether the endpoint in the catalog, then the one of before, has all its columns."""
+    try:
+        return bool(catalog.schema_hash(endpoint))
+    except KeyError:
+        return False
