@@ -99,6 +99,12 @@ async def test_endpoints_features_labels_and_reports(rig: Rig, channel: aio.Chan
     request.entities["tailnum"].strings.values.append("abc")
     read = await features.ReadFeatures(request, timeout=5)
     assert list(read.features[0].values.doubles.values) == [3.0]
+    request.encoding = pb.ENCODING_RAW
+    raw = await features.ReadFeatures(request, timeout=5)
+    (seats,) = raw.features
+    assert values.decode(seats.values, 1)[0].tolist() == [3.0]
+    assert raw.timestamps_us[seats.timestamps_index - 1] == read.features[0].event_timestamps_us
+    assert (seats.statuses, seats.event_timestamps_us, read.features[0].statuses) == (b"", b"", b"\x01")
     labels: Any = gateway_pb2_grpc.LabelServiceStub(channel)
     label = pb.Label(request_id="r", output="probability", value=1.0, event_time=Timestamp(seconds=5))
     assert (await labels.PutLabels(pb.PutLabelsRequest(labels=[label]), timeout=5)).stored == 1

@@ -10,7 +10,7 @@ import pytest
 from chassis.errors import Internal
 from gateway.adapters.columns import block_shape
 from gateway.adapters.record_wire import feature_bytes
-from gateway.api.grpc.convert import write_features
+from gateway.api.grpc.convert import write_shared
 from gateway.api.grpc.feature_bytes import read_response
 from gateway.api.rest.feature_json import features_json
 from gateway.domain.model import BlockRows, Column, DType, FeatureColumn, FeatureRows, FeaturesAnswer
@@ -48,7 +48,7 @@ def test_a_block_is_its_columns_everywhere(rows: int) -> None:
     assert feature_bytes(whole) == feature_bytes(plain)
     assert whole.columns == plain.columns
     expected = pb.ReadFeaturesResponse(request_id="r")
-    write_features(plain, expected.features, raw=True)
+    write_shared(plain, expected)
     assert read_response(FeaturesAnswer("r", whole), raw=True) == expected.SerializeToString()
     body = orjson.loads(features_json(whole))
     assert body["v:a"]["statuses"] == ["PRESENT"] * rows

@@ -523,12 +523,19 @@ class Feature(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     STATUSES_FIELD_NUMBER: _builtins.int
     EVENT_TIMESTAMPS_US_FIELD_NUMBER: _builtins.int
+    TIMESTAMPS_INDEX_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
     """The column: `view:feature`, `entity:NAME` or `input:NAME`."""
     statuses: _builtins.bytes
-    """PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE or UNAVAILABLE, one mizzen.features.v1.FieldStatus byte a row."""
+    """PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE or UNAVAILABLE, one mizzen.features.v1.FieldStatus byte a row.
+    ReadFeatures with ENCODING_RAW leaves it empty when every row is PRESENT.
+    """
     event_timestamps_us: _builtins.bytes
-    """Microseconds UTC as little-endian int64, one a row, 0 where there is none."""
+    """Microseconds UTC as little-endian int64, one a row, 0 where there is none. ReadFeatures with ENCODING_RAW leaves it empty:
+    see timestamps_index.
+    """
+    timestamps_index: _builtins.int
+    """In ReadFeatures with ENCODING_RAW: index into ReadFeaturesResponse.timestamps_us plus 1; 0 where there are none."""
     @_builtins.property
     def values(self) -> _values_pb2.Values:
         """The values, one element a row."""
@@ -540,10 +547,11 @@ class Feature(_message.Message):
         values: _values_pb2.Values | None = ...,
         statuses: _builtins.bytes = ...,
         event_timestamps_us: _builtins.bytes = ...,
+        timestamps_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_timestamps_us", b"event_timestamps_us", "ref", b"ref", "statuses", b"statuses", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_timestamps_us", b"event_timestamps_us", "ref", b"ref", "statuses", b"statuses", "timestamps_index", b"timestamps_index", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -639,21 +647,27 @@ class ReadFeaturesResponse(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    TIMESTAMPS_US_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The server-made UUIDv7 of this request."""
     @_builtins.property
     def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___Feature]:
         """Features."""
 
+    @_builtins.property
+    def timestamps_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """With ENCODING_RAW: event timestamps, shared by all features of a view, as Feature.event_timestamps_us would be."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         features: _abc.Iterable[Global___Feature] | None = ...,
+        timestamps_us: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "request_id", b"request_id", "timestamps_us", b"timestamps_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

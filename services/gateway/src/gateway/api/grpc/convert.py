@@ -124,6 +124,16 @@ def write_features(rows: FeatureRows, target: Any, *, raw: bool) -> None:
             written.event_timestamps_us = bytes(8 * feature.column.rows)
 
 
+def write_shared(rows: FeatureRows, target: pb.ReadFeaturesResponse) -> None:
+    """Features as raw bytes, with each view's event timestamps once and no statuses where all are PRESENT."""
+    for feature in rows.columns:
+        written = target.features.add(
+            ref=feature.ref, statuses=feature.statuses, timestamps_index=feature.timestamps_index
+        )
+        write_values(feature.column, written.values, raw=True)
+    target.timestamps_us.extend(rows.timestamps_us)
+
+
 def predict_response(answer: PredictAnswer, *, raw: bool) -> pb.PredictResponse:
     """Domain → PredictResponse."""
     message = pb.PredictResponse(
