@@ -39,7 +39,9 @@ def run(world: World) -> dict[str, Any]:
     finally:
         world.command("kubectl", "delete", "namespace", namespace, "--wait=false", check=False)
         world.command("kubectl", "delete", "pv", "-l", f"mizzen.dev/e2e={namespace}", "--wait=false", check=False)
-        world.command("kubectl", "delete", "nodes", "-l", "mizzen.dev/e2e=fake", check=False, timeout_s=300)
+        world.command(
+            "kubectl", "delete", "nodes", "-l", "mizzen.dev/e2e=fake", "--wait=false", check=False, timeout_s=300
+        )
 
 
 def add_nodes(world: World) -> None:
