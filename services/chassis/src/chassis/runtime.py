@@ -66,7 +66,9 @@ class Runtime(Generic[S]):
         foreign: the upstream is no Mizzen service (Triton), so it is not told who calls.
         """
         callers = None if foreign else self.callers
-        made = Channel(name, parse_addresses(setting, name), callers=callers, metrics=self.metrics, client=self.settings.client)
+        made = Channel(
+            name, parse_addresses(setting, name), callers=callers, metrics=self.metrics, client=self.settings.client
+        )
         self.channels.append(made)
         return made
 
