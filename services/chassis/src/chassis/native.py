@@ -38,8 +38,7 @@ class NativeServer(pygrpc_native.aio.Server):
     """A grpc.aio.Server whose HTTP/2 runs in Rust. sockets: directory for its own socket; None takes the system's."""
 
     def __init__(self, options: Sequence[tuple[str, Any]], sockets: Path | None = None) -> None:
-        # One thread for sockets: Python takes calls up one after the other, so a second one is only woken in vain.
-        super().__init__(options=options, io_threads=1)
+        super().__init__(options=options)
         self._sockets = sockets
 
     def add_methods(self, service: str, methods: dict[str, Handler]) -> None:
@@ -67,18 +66,6 @@ class NativeServer(pygrpc_native.aio.Server):
         await super().stop(grace)
         if self._sockets is not None:
             shutil.rmtree(self._sockets / str(os.getpid()), ignore_errors=True)
-
-    async def _unary_response(self, call: Any, context: Any, request: Any) -> tuple[bool, Any]:
-        # As in the library, but for asking at every call whether the handler is a coroutine: chassis.handlers makes only such.
-        try:
-            response = await call.handler.unary_unary(request, context)
-        except Exception as error:
-            self._failed(call, context, error)
-            return False, None
-        if context._code not in (None, grpc.StatusCode.OK):
-            self._fail(call, context, None)
-            return False, None
-        return True, response
 
     async def _send(self, call: Any, context: Any, response: Any) -> bool:
         front: Any = self._front
