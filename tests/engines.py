@@ -9,6 +9,7 @@ triton             RunningTriton serving MiniLM; `triton_serving(repositories)` 
 
 import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -34,15 +35,20 @@ E = TypeVar("E", bound="RunningEngine")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that were free a moment ago, all different.
+
+    They lie below the range that the kernel takes for clients' ends: an engine that is started again must find its port free.
+    """
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = random.randrange(11_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.add(port)
+    return list(ports)
 
 
 @dataclass

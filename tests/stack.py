@@ -144,6 +144,7 @@ async def load_on(stack: Stack, timeout_s: float = 15) -> AsyncIterator[Load]:
     """Requests of every kind that users send; `timeout_s` is the client's: reaching it is a hang."""
     limits = httpx2.Limits(max_connections=200, max_keepalive_connections=50)
     async with httpx2.AsyncClient(base_url=stack.rest, timeout=timeout_s, limits=limits) as client:
+        await eventually(stack.ready, 30, "every process ready")
         example = (await client.get("/v1/endpoints/flight-delay")).json()["example"]
         requests: dict[str, tuple[str, dict[str, Any]]] = {
             "predict": ("/v1/endpoints/flight-delay:predict", example),

@@ -24,8 +24,11 @@ async def test_a_drained_service_loses_nothing_in_flight(stack: Stack, service: 
             burst = [asyncio.create_task(load.ask(kind)) for kind in list(load.requests) * 5]
             await asyncio.sleep(0.005)
             ended = asyncio.get_running_loop().time()
-            os.kill(stack.pid(service), signal.SIGTERM)
+            before = stack.pid(service)
+            os.kill(before, signal.SIGTERM)
             await asyncio.gather(*burst)
+            # While it drains it still answers: only its successor shows that it came back.
+            await eventually(lambda: stack.pid(service) not in (0, before), 30, f"{service} started again")
             await eventually(load.all_well, 10, f"healthy again after SIGTERM to {service}")
         finally:
             over.set()
