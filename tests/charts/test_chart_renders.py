@@ -17,7 +17,7 @@ from tests.charts.rendering import CHART, PRESETS, ROOT, Object, objects, of_kin
 VERSIONS = ("1.31", "1.34", "1.37")
 OWN_GROUPS = ("", "apps", "batch", "policy", "autoscaling", "networking.k8s.io", "rbac.authorization.k8s.io")
 # Where CRDs of others lie, on machines that have them: beside the test data.
-CRDS = Path(os.environ.get("MIZZEN_TEST_DATA", ROOT.parent / "shared/data")).parent / "crds"
+CRDS = Path(os.environ.get("MIZZEN_TEST_DATA", ROOT / "no-test-data")).parent / "crds"
 
 
 @pytest.mark.parametrize("preset", PRESETS)
