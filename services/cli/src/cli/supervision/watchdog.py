@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from cli.layout import Layout
@@ -14,6 +15,7 @@ from cli.supervision.orphans import end_orphans
 from cli.supervision.status import read_status
 
 PATIENCE_S = 8.0
+LOCK_S = 1.0
 
 
 def main(arguments: list[str]) -> int:
@@ -24,15 +26,26 @@ def main(arguments: list[str]) -> int:
     os.read(int(arguments[1]), 1)
     # A `mizzen up` right after the kill waits for this lock, so two never clean and start at the same time.
     with layout.lock.open("r") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # a new supervisor is already at work, and cleaned up before it started
+        if not _taken(file.fileno()):  # a new supervisor is already at work, and cleaned up before it started
             return 0
         status = read_status(layout.status)
         if status is not None and status.children:
             end_orphans(status, PATIENCE_S)
             layout.status.unlink(missing_ok=True)
     return 0
+
+
+def _taken(lock: int) -> bool:
+    """Whether the lock came free: a dying process closes its files one by one, so its pipe may end before its lock."""
+    give_up = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                return False
+        time.sleep(0.02)
 
 
 if __name__ == "__main__":
