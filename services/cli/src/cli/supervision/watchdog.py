@@ -24,6 +24,8 @@ def main(arguments: list[str]) -> int:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     os.read(int(arguments[1]), 1)
+    if not layout.status.exists():  # it ended in order
+        return 0
     # A `mizzen up` right after the kill waits for this lock, so two never clean and start at the same time.
     with layout.lock.open("r") as file:
         if not _taken(file.fileno()):  # a new supervisor is already at work, and cleaned up before it started
