@@ -96,7 +96,7 @@ train: setup .venv-train/.installed ## train the flights model anew and write it
 	@$(BIN)/mizzen train -f $(EXAMPLE) --python .venv-train/bin/python
 
 train-check: setup .venv-train/.installed ## train anew, and compare with the committed package
-	@.venv-train/bin/python $(EXAMPLE)/train.py --check
+	@.venv-train/bin/python $(EXAMPLE)/train.py --check --root $${MIZZEN_STATE:-.mizzen}/volumes/offline
 
 e2e: setup images ## ten steps on the cluster of KUBECONFIG; tests/e2e/README.md has its variables
 	@E2E_TAG=$(TAG) $(BIN)/python -m tests.e2e $(E2E_ARGS)
