@@ -92,7 +92,9 @@ def test_gpus_are_asked_for_by_values() -> None:
     spec = named(objects("gpu"), "Deployment", "flight-delay-predictor")["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
-    assert container["command"] == ["tritonserver"]
+    shell, flag, script, _ = container["command"]
+    assert (shell, flag) == ("bash", "-c")
+    assert script.endswith('exec tritonserver "$@"')
     assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     mig = merged(objects_values(), {"inference": {"runtimes": {"gpu": {"resource": "nvidia.com/mig-1g.10gb"}}}})

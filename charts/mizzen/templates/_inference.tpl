@@ -30,7 +30,12 @@ name: kserve-container
 image:
   {{- toYaml (index $inference.runtimes .kind).image | nindent 2 }}
 {{- if eq .kind "gpu" }}
-command: [tritonserver]
+# As the CPU runtime's image does: an empty folder is a path that nothing was published to yet, and only another start mounts it anew.
+command:
+  - bash
+  - -c
+  - '[ -n "$(ls -A /mnt/models)" ] || { echo "no model was published to /mnt/models yet: starting again until one was" >&2; exit 1; }; exec tritonserver "$@"'
+  - tritonserver
 {{- end }}
 args:
   {{- toYaml (concat $flags (.args | default list)) | nindent 2 }}

@@ -1,10 +1,11 @@
 """The CPU runtime's command line, and how its embedder gets onto a volume."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from inference import container, publish_embedder, runtime
+from inference import container, launcher, publish_embedder, runtime
 
 
 @pytest.fixture
@@ -30,6 +31,24 @@ def test_flags_that_are_given_stand_once(home: Path) -> None:
     names = [flag.partition("=")[0] for flag in line[1:]]
     assert len(names) == len(set(names))
     assert "--model-repository" not in names
+
+
+def test_a_predictor_does_not_get_ready_without_a_model(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """KServe mounts the path of a storageUri whether anything was published there or not."""
+    repository = home / "models" / "flight-delay" / "d1"
+    repository.mkdir(parents=True)
+    monkeypatch.setattr(launcher, "run", lambda _prefix, _line: 0)
+    monkeypatch.setattr(container, "command", lambda arguments: ["tritonserver", *arguments])
+    monkeypatch.setattr(container, "environment", lambda _base: {})
+    monkeypatch.setattr(
+        sys, "argv", ["container", f"--model-store={repository}", "--model-repository=s3://models/other"]
+    )
+    assert container.main() == 1
+    assert f"no model was published to {repository} yet" in capsys.readouterr().err
+    (repository / "flight-delay").mkdir()
+    assert container.main() == 0
 
 
 def test_the_embedder_is_copied_once_and_whole(tmp_path: Path) -> None:

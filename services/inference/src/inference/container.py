@@ -29,6 +29,7 @@ DEFAULTS = {
 }
 SHARED_MEMORY_PREFIX = "mizzen-"
 _SAME = {"--model-store": "--model-repository"}
+_REPOSITORY = ("--model-repository", "--model-store")
 
 
 def command(arguments: Sequence[str], home: Path = HOME) -> list[str]:
@@ -50,9 +51,20 @@ def environment(base: Mapping[str, str], home: Path = HOME) -> dict[str, str]:
     return {"MALLOC_ARENA_MAX": "2", **runtime.tritonserver_environment(home, base)}
 
 
+def empty_repositories(line: Sequence[str]) -> list[str]:
+    """The model repositories on this machine that ``line`` names and that hold nothing."""
+    named = [value for name, _, value in (argument.partition("=") for argument in line) if name in _REPOSITORY]
+    return [path for path in named if "://" not in path and not any(Path(path).glob("*"))]
+
+
 def main() -> int:
-    """tritonserver's exit status, see ``inference.launcher``."""
+    """tritonserver's exit status, see ``inference.launcher``; 1 where a model repository is still empty."""
     line = command(sys.argv[1:])
+    # A predictor that mounts a path of a volume before its model was published gets an empty folder, made by the kubelet. It
+    # would be ready without a model for ever: publishing puts another folder in its place, which only another start mounts.
+    if empty := empty_repositories(line):
+        sys.stderr.write(f"no model was published to {', '.join(empty)} yet: starting again until one was\n")
+        return 1
     os.environ.update(environment(os.environ))
     return launcher.run(SHARED_MEMORY_PREFIX, line)
 
