@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 from typing import Any, Generic
 
@@ -37,6 +38,7 @@ async def _main(settings: S, build: Build[S]) -> int:
     lifecycle = Lifecycle(runtime, build)
     stop = asyncio.Event()
     _catch_signals(stop, runtime.log)
+    asyncio.get_running_loop().set_exception_handler(loop_error)
     try:
         await lifecycle.start(stop)
         _settle_garbage_collector()
@@ -50,6 +52,17 @@ async def _main(settings: S, build: Build[S]) -> int:
     finally:
         await lifecycle.stop()
     return 0
+
+
+def loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the loop is told that nobody awaits: logged, but for name lookups that were given up.
+
+    uvloop lets a lookup go on whose caller ran out of time. That caller has told so; how the lookup ended later helps nobody,
+    and while a name is not known yet (a store that starts after its users) it would be told at every try.
+    """
+    if isinstance(context.get("exception"), socket.gaierror) and "future" in context:
+        return
+    loop.default_exception_handler(context)
 
 
 def _settle_garbage_collector() -> None:
