@@ -18,7 +18,7 @@ MAX_PLANS = 1024
 class ReadLimits:
     """`store_timeout_s`: longest wait for the online store, seconds. `max_rows`: rows a read, `max_keys`: keys a message."""
 
-    store_timeout_s: float = 0.25
+    store_timeout_s: float = 0.2
     max_rows: int = 10_000
     max_keys: int = 200_000
 
