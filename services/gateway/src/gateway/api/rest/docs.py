@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel
 
 from gateway.api.rest import schema, schema_collections
-from gateway.api.rest.page import POLICY, page
+from gateway.api.rest.examples import example
+from gateway.api.rest.page import ASSETS, POLICY, asset, page
 from gateway.api.rest.routes import Path
 
 # Template → (request body, answer).
@@ -82,12 +83,37 @@ def documents(paths: Sequence[Path]) -> FastAPI:
             openapi_extra={"parameters": _parameters(path)},
         )
 
-    # Not FastAPI's own page: that one loads its scripts from elsewhere, and many clusters have no elsewhere.
+    # Not FastAPI's own page: that one loads its scripts from elsewhere.
     @app.get("/docs", include_in_schema=False)
     async def shown() -> HTMLResponse:
-        return HTMLResponse(page(app.openapi()), headers={"content-security-policy": POLICY})
+        return HTMLResponse(page(app.title), headers={"content-security-policy": POLICY})
 
+    for name in ASSETS:
+        app.add_api_route(name, _shown(name), include_in_schema=False)
+    app.openapi_schema = _finished(app.openapi())
     return app
+
+
+def _shown(path: str) -> Any:
+    async def shown() -> Response:
+        content, media_type = asset(path)
+        return Response(content, media_type=media_type, headers={"x-content-type-options": "nosniff"})
+
+    return shown
+
+
+def _finished(document: dict[str, Any]) -> dict[str, Any]:
+    """With a body to begin with for each operation, and how callers prove who they are."""
+    components = document.setdefault("components", {})
+    schemas = components.get("schemas", {})
+    for operation in (each for methods in document["paths"].values() for each in methods.values()):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            content["example"] = example(content["schema"], schemas)
+    components["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "An API key; not needed on a loopback without keys."}
+    }
+    document["security"] = [{"key": []}, {}]
+    return document
 
 
 def _described(path: Path, request: type[BaseModel] | None) -> Any:

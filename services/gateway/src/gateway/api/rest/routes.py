@@ -14,6 +14,7 @@ from chassis.errors import InvalidArgument, MizzenError, NotFound
 from chassis.logs import logger
 from gateway.api.edge import Edge
 from gateway.api.rest.http import Handler, Http, Limits, Receive, Scope, Send, check_headers
+from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.presence import ClientGoneError
 from gateway.api.rest.problem import JSON, PROBLEM, oip_error, problem, retry_after, status_of
 
@@ -80,7 +81,7 @@ class App:
             if match is not None and not (encoded and "{id}" not in path.template):
                 await self._serve(path, Http(scope, receive, send, match.groupdict(), self._edge, self._limits))
                 return
-        if method == "GET" and text in ("/docs", "/openapi.json"):
+        if method == "GET" and text in DOCUMENTS:
             if self._documents is None:
                 self._documents = await asyncio.to_thread(self._make_documents)
             await self._documents(scope, receive, send)
