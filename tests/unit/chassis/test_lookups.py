@@ -18,7 +18,7 @@ def told_while(work: Callable[[], Any], handler: Callable[[Any, dict[str, Any]],
     """What the loop's last resort was told: what `handler` passes on, or everything without one."""
     told: Told = []
 
-    class Loop(uvloop.Loop):  # type: ignore[misc]  # compiled, without types
+    class Loop(uvloop.Loop):
         def default_exception_handler(self, context: dict[str, Any]) -> None:
             told.append(context)
 
