@@ -175,7 +175,7 @@ class FakeKubernetes:
         if body.get("metadata", {}).get("resourceVersion") not in (None, item["metadata"]["resourceVersion"]):
             return _status(409, "the object has been modified")
         self.patches.append(body)
-        changed = copy.deepcopy(item) | {"status": body["status"]}
+        changed = copy.deepcopy(item) | {"status": item.get("status", {}) | body["status"]}
         return web.json_response(await self._store("MODIFIED", key, changed))
 
 

@@ -246,7 +246,7 @@ subjects:
 {{- end }}
 {{- end -}}
 
-{{/* Who reads definitions; the status of a kind is written by the service that the kind belongs to. */}}
+{{/* Who reads definitions; the status of a kind is written by the service that the kind belongs to, and by the jobs on their progress. */}}
 {{- define "mizzen.rules.definitions" -}}
 {{- if has . (list "gateway" "features" "retrieval" "monitoring" "jobs") }}
 - apiGroups: [mizzen.dev]
@@ -260,10 +260,12 @@ subjects:
   # InferenceServices of a cluster without KServe.
   resourceNames: [mizzen-inference-services]
   verbs: [get, list, watch]
-{{- $owned := dict "gateway" "endpoints/status" "features" "featureviews/status" "retrieval" "collections/status" }}
+{{- $owned := dict "gateway" (list "endpoints/status") "features" (list "featureviews/status") "retrieval" (list "collections/status") }}
+{{- $_ := set $owned "jobs" (list "featureviews/status" "endpoints/status" "collections/status") }}
 {{- with get $owned . }}
 - apiGroups: [mizzen.dev]
-  resources: [{{ . }}]
+  resources:
+    {{- toYaml . | nindent 4 }}
   verbs: [get, patch]
 {{- end }}
 {{- else }}

@@ -11,6 +11,7 @@ from catalog.fields import DType, Field
 from catalog.inference_service import InferenceService
 from catalog.named_source import source_from
 from catalog.parse import DefinitionError, parse_file, parse_object, parse_text
+from catalog.progress import telling
 from catalog.schema import schema_hash, split_reference
 from catalog.source import Catalog, DefinitionSource, DirectorySource, read_directory
 
@@ -32,4 +33,5 @@ __all__ = [
     "schema_hash",
     "source_from",
     "split_reference",
+    "telling",
 ]

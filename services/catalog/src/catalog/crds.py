@@ -12,6 +12,12 @@ from catalog.feature_view import FeatureView
 
 GROUP, VERSION = "mizzen.dev", "v1alpha1"
 Schema = dict[str, Any]
+
+
+def _message(condition: str) -> str:
+    return f'.status.conditions[?(@.type=="{condition}")].message'
+
+
 _KINDS: tuple[tuple[type[FeatureView | Endpoint | Collection], str, list[str], list[Schema]], ...] = (
     (
         FeatureView,
@@ -20,6 +26,7 @@ _KINDS: tuple[tuple[type[FeatureView | Endpoint | Collection], str, list[str], l
         [
             {"name": "Entities", "type": "string", "jsonPath": ".spec.entities[*].name"},
             {"name": "TTL", "type": "string", "jsonPath": ".spec.ttl"},
+            {"name": "Materialized", "type": "string", "jsonPath": _message("Materialized")},
         ],
     ),
     (
@@ -29,13 +36,17 @@ _KINDS: tuple[tuple[type[FeatureView | Endpoint | Collection], str, list[str], l
         [
             {"name": "Routes", "type": "string", "jsonPath": ".spec.traffic.routes[*].inferenceService"},
             {"name": "Weights", "type": "string", "jsonPath": ".spec.traffic.routes[*].weight"},
+            {"name": "Trained", "type": "string", "jsonPath": _message("Trained")},
         ],
     ),
     (
         Collection,
         "collections",
         ["coll"],
-        [{"name": "Embedder", "type": "string", "jsonPath": ".spec.embedding.inferenceService"}],
+        [
+            {"name": "Embedder", "type": "string", "jsonPath": ".spec.embedding.inferenceService"},
+            {"name": "Ingested", "type": "string", "jsonPath": _message("Ingested")},
+        ],
     ),
 )
 _DROPPED = {"title", "additionalProperties", "$ref", "anyOf", "const", "exclusiveMinimum", "exclusiveMaximum"}
@@ -86,7 +97,11 @@ def _status() -> Schema:
         "type": "object",
         "required": ["type", "status", "reason", "lastTransitionTime"],
         "properties": {
-            "type": {"type": "string", "description": "Accepted: whether the definition is right and in use."},
+            "type": {
+                "type": "string",
+                "description": "Accepted: whether the definition is right and in use; Materialized, Ingested or Trained: "
+                "how far the Job is that works on it.",
+            },
             "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "Whether it holds."},
             "reason": {"type": "string", "description": "One word, CamelCase."},
             "message": {"type": "string", "description": "What is wrong, with the field and the mend."},

@@ -16,11 +16,19 @@ def source_from(
     report_status: kinds whose condition `Accepted` is written, where there is a place for it; examine: what else is wrong with
     definitions, for that condition. ValueError when the namespace is none.
     """
-    scheme, separator, namespace = str(setting).partition(":")
-    if scheme != "kubernetes" or not separator:
+    namespace = namespace_of(setting)
+    if namespace is None:
         return DirectorySource(Path(setting))
-    if not re.fullmatch(NAME_PATTERN, namespace):
-        raise ValueError(f"{setting}: name a namespace, e.g. kubernetes:default")
     from catalog.kubernetes_source import KubernetesSource  # noqa: PLC0415 - a laptop has no use for it
 
     return KubernetesSource(namespace, report_status=report_status, examine=examine)
+
+
+def namespace_of(setting: Path | str) -> str | None:
+    """The namespace of `kubernetes:NAMESPACE`; None for a directory. ValueError when the namespace is none."""
+    scheme, separator, namespace = str(setting).partition(":")
+    if scheme != "kubernetes" or not separator:
+        return None
+    if not re.fullmatch(NAME_PATTERN, namespace):
+        raise ValueError(f"{setting}: name a namespace, e.g. kubernetes:default")
+    return namespace

@@ -1,4 +1,4 @@
-"""The condition `Accepted` of a definition: what `kubectl get` and `kubectl describe` show of it."""
+"""Conditions of a definition, what `kubectl get` and `kubectl describe` show of it: first of all `Accepted`."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -21,8 +21,6 @@ def desired_conditions(
     metadata = item["metadata"]
     kind, name = item["kind"], metadata["name"]
     status, reason, message = _verdict(kind, name, catalog, examined)
-    present: list[Json] = (item.get("status") or {}).get("conditions") or []
-    before: Json = next((each for each in present if each.get("type") == ACCEPTED), {})
     wanted: Json = {
         "type": ACCEPTED,
         "status": status,
@@ -30,13 +28,18 @@ def desired_conditions(
         "message": message,
         "observedGeneration": metadata.get("generation", 0),
     }
+    return with_condition(item, wanted, now)
+
+
+def with_condition(item: Json, wanted: Json, now: datetime) -> list[Json] | None:
+    """The conditions of `item` with `wanted` (without lastTransitionTime) among them; None when it is there as it is."""
+    present: list[Json] = (item.get("status") or {}).get("conditions") or []
+    before: Json = next((each for each in present if each.get("type") == wanted["type"]), {})
     if all(before.get(key) == value for key, value in wanted.items()):
         return None
-    if before.get("status") == status:
-        wanted["lastTransitionTime"] = before["lastTransitionTime"]
-    else:
-        wanted["lastTransitionTime"] = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return [*(each for each in present if each.get("type") != ACCEPTED), wanted]
+    changed = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    since = before["lastTransitionTime"] if before.get("status") == wanted["status"] else changed
+    return [*(each for each in present if each.get("type") != wanted["type"]), {**wanted, "lastTransitionTime": since}]
 
 
 def _verdict(kind: str, name: str, catalog: Catalog, examined: Iterable[DefinitionError]) -> tuple[str, str, str]:

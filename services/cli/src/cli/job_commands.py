@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from catalog import Catalog, source_from
+from catalog import Catalog, source_from, telling
 from cli import definitions, jobs, plan
 from cli.commands import FAILED, Project, plainly
 from cli.layout import Layout
@@ -59,9 +59,21 @@ def ingest(
         raise RuntimeError(f"there is no Collection {collection} in {settings.definitions}: apply its definition first")
     api = PublicApi(settings.gateway(), api_key=settings.api_key())
     folder = (directory or definitions.project_directory(Path.cwd())).resolve()
-    with screen, screen.step(f"documents of {collection}") as step:
+    with (
+        screen,
+        screen.step(f"documents of {collection}") as step,
+        telling(settings.definitions, "Collection", "Ingested") as tell,
+    ):
+        say = _teller(screen, step.say)
+
+        def told(detail: str) -> None:
+            say(detail)
+            tell(collection, detail)
+
+        tell(collection, "waiting for the gateway")
         patiently(lambda: api.documents(collection), GATEWAY_WAIT_S)
-        step.detail = jobs.ingest(api, found, folder, _teller(screen, step.say))
+        step.detail = jobs.ingest(api, found, folder, told)
+        tell(collection, step.detail, done=True)
     api.close()
 
 
@@ -79,16 +91,22 @@ def train(
     script = project / "train.py"
     if not script.is_file():
         raise RuntimeError(f"{project} has no train.py")
-    layout = _made(Settings())
+    settings = Settings()
+    layout = _made(settings)
     jobs.prepare_tables(project, layout.offline, plan.job_environment(layout), layout.log("tables"), print)
     command = [python, str(script), "--root", str(layout.offline)]
     if not publish:
         _run(command)
         return
-    with tempfile.TemporaryDirectory() as scratch:
+    served = _endpoints_of(project / "model", settings)
+    with tempfile.TemporaryDirectory() as scratch, telling(settings.definitions, "Endpoint", "Trained") as tell:
         package = Path(scratch) / "model"
+        for endpoint in served:
+            tell(endpoint, "training")
         _run([*command, "--output", str(package)])
-        _publish(package, layout)
+        where = _publish(package, layout)
+        for endpoint in served:
+            tell(endpoint, f"published as {where}", done=True)
 
 
 @plainly
@@ -128,8 +146,17 @@ def _run(command: list[str]) -> None:
         raise typer.Exit(FAILED)
 
 
-def _publish(package: Path, layout: Layout) -> None:
+def _endpoints_of(package: Path, settings: Settings) -> list[str]:
+    """The Endpoints that ask a model of the package's name."""
+    models = {config.parent.name for config in package.glob("*/config.pbtxt")}
+    endpoints = asyncio.run(_definitions(settings)).endpoints.values()
+    return [each.name for each in endpoints if models & {route.inference_service for route in each.spec.traffic.routes}]
+
+
+def _publish(package: Path, layout: Layout) -> str:
     from inference import packaging
 
     where = packaging.publish(package, layout.volumes / "models")
-    print(f"pvc://{where.relative_to(layout.volumes)}")
+    address = f"pvc://{where.relative_to(layout.volumes)}"
+    print(address)
+    return address

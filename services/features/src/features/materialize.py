@@ -5,9 +5,10 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from catalog import source_from
+from catalog import source_from, telling
 from chassis.errors import MizzenError
 from features.adapters.duckdb_offline import DuckDBOffline, OfflineOptions
 from features.adapters.valkey_online import ValkeyOnlineStore
@@ -20,14 +21,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Report:
-    """One line a view: redrawn on a terminal, logged when done elsewhere."""
+    """One line a view: redrawn on a terminal, logged when done elsewhere. And the view's condition, on a cluster."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[Progress], None] = lambda _: None) -> None:
+        self._tell = tell
         self._is_terminal = sys.stderr.isatty()
         self._started = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         """Shows how far a view is."""
+        self._tell(progress)
         seconds = max(time.monotonic() - self._started, 1e-3)
         if progress.was_done:
             text = f"{progress.view}: {progress.rows:,} rows, done before"
@@ -50,6 +53,11 @@ def instant_us(text: str) -> int:
     return (instant - _EPOCH) // timedelta(microseconds=1)
 
 
+def instant(us: int) -> str:
+    """RFC 3339, to the second, of microseconds UTC."""
+    return f"{_EPOCH + timedelta(seconds=us // 1_000_000):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(prog="python -m features.materialize", description=__doc__)
@@ -65,8 +73,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 async def materialize(arguments: argparse.Namespace, settings: MaterializeSettings) -> None:
     """Does what the command says. MizzenError when it can't."""
-    source = source_from(arguments.definitions or settings.definitions)
-    definitions = compiled(await source.load())
+    where = arguments.definitions or settings.definitions
+    source = source_from(where)
+    catalog = await source.load()
+    definitions = compiled(catalog)
     await source.close()
     wanted = [name for name in arguments.views.replace("-", "_").split(",") if name]
     unknown = sorted(set(wanted) - set(definitions.views))
@@ -76,7 +86,8 @@ async def materialize(arguments: argparse.Namespace, settings: MaterializeSettin
         view for name, view in definitions.views.items() if view.source is not None and (not wanted or name in wanted)
     ]
     until_us = time.time_ns() // 1000 if arguments.until is None else arguments.until
-    online = ValkeyOnlineStore(settings.online_url)
+    login = settings.online()
+    online = ValkeyOnlineStore(login.url, credentials=login.credentials)
     scratch = settings.state / "run" / "materialize"
     offline = DuckDBOffline(
         OfflineOptions(settings.offline_root, scratch, settings.offline_memory, settings.offline_threads)
@@ -84,9 +95,16 @@ async def materialize(arguments: argparse.Namespace, settings: MaterializeSettin
     await online.start()
     try:
         await online.ping(10.0)
-        materializer = Materializer(offline, online, arguments.tenant, Report())
-        for view in views:
-            await materializer.materialize(view, arguments.since, until_us)
+        with telling(where, "FeatureView", "Materialized") as tell:
+
+            def told(progress: Progress) -> None:
+                text = f"{progress.rows:,} rows" + (f" until {instant(until_us)}" if progress.is_done else "")
+                tell(catalog.feature_views[progress.view].metadata.name, text, done=progress.is_done)
+
+            materializer = Materializer(offline, online, arguments.tenant, Report(told))
+            for view in views:
+                tell(catalog.feature_views[view.name].metadata.name, "reading its tables")
+                await materializer.materialize(view, arguments.since, until_us)
     finally:
         await online.close()
         offline.close()
