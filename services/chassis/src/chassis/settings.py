@@ -5,8 +5,11 @@ Common ones are read as ``MIZZEN_<NAME>``; a room's own, including its ports, as
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -107,6 +110,32 @@ class Volumes(State):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class StoreLogin:
+    """A Redis or Valkey and how to log in there.
+
+    `credentials` answers (password,) or (user, password), read anew for each connection so that a rotated password is taken, and
+    raises OSError when the file cannot be read; `url` then names nobody. Without a file it is None, and the URL says all.
+    """
+
+    url: str
+    credentials: Callable[[], tuple[str, ...]] | None = None
+
+    @classmethod
+    def of(cls, url: str, password_file: Path | None) -> "StoreLogin":
+        """From settings."""
+        if password_file is None:
+            return cls(url)
+        parts = urlsplit(url)
+        user = unquote(parts.username or "")
+
+        def credentials() -> tuple[str, ...]:
+            password = password_file.read_text(encoding="utf-8").strip()
+            return (user, password) if user else (password,)
+
+        return cls(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), credentials)
+
+
 class OnlineStore(BaseSettings):
     """For rooms that use the online store."""
 
@@ -115,6 +144,15 @@ class OnlineStore(BaseSettings):
         validation_alias="MIZZEN_ONLINE_URL",
         description="Redis or Valkey that holds feature rows and quotas.",
     )
+    online_password_file: Path | None = Field(
+        None,
+        validation_alias="MIZZEN_ONLINE_PASSWORD_FILE",
+        description="File with the password of the online store; unset takes what the URL carries.",
+    )
+
+    def online(self) -> "StoreLogin":
+        """Where the online store is and how to log in there."""
+        return StoreLogin.of(self.online_url, self.online_password_file)
 
 
 class Stream(BaseSettings):
@@ -125,6 +163,15 @@ class Stream(BaseSettings):
         validation_alias="MIZZEN_STREAM_URL",
         description="Redis or Valkey that holds the record stream.",
     )
+    stream_password_file: Path | None = Field(
+        None,
+        validation_alias="MIZZEN_STREAM_PASSWORD_FILE",
+        description="File with the password of the record stream's store; unset takes what the URL carries.",
+    )
+
+    def stream(self) -> "StoreLogin":
+        """Where the record stream is and how to log in there."""
+        return StoreLogin.of(self.stream_url, self.stream_password_file)
 
 
 class Postgres(BaseSettings):

@@ -16,8 +16,12 @@ from features.settings import Settings
 async def build(runtime: Runtime[Settings]) -> Service:
     """Wires the service; nothing outside is needed yet."""
     settings = runtime.settings
+    login = settings.online()
     store = ValkeyOnlineStore(
-        settings.online_url, max_in_flight=settings.store_max_in_flight, stalled_s=settings.store_stalled_ms / 1000
+        login.url,
+        credentials=login.credentials,
+        max_in_flight=settings.store_max_in_flight,
+        stalled_s=settings.store_stalled_ms / 1000,
     )
     metrics = FeatureMetrics(runtime.metrics)
     timeout_s = settings.store_timeout_ms / 1000

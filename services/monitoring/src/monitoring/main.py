@@ -30,7 +30,8 @@ async def build(runtime: Runtime[Settings]) -> Service:
     metrics = PrometheusMetrics(runtime.metrics, runtime.tenants)
     definitions = CatalogDefinitions(source_from(settings.definitions), settings.volumes)
     files = RecordFiles(settings.records)
-    stream = RedisStream(settings.stream_url, settings.consumer, collect_s=settings.flush_s)
+    login = settings.stream()
+    stream = RedisStream(login.url, settings.consumer, collect_s=settings.flush_s, credentials=login.credentials)
     writer, log = ParquetWriter(files, settings.consumer), DuckDBLog(files, settings.query_memory)
     password = settings.postgres_password if settings.postgres_password_file else None
     labels = PostgresLabels(settings.postgres_url, password)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,10 +18,12 @@ LONGEST_PAUSE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
-    """How to reach any node of one store: credentials, database, TLS and the bounds of Wire."""
+    """How to reach any node of one store: credentials, database, TLS and the bounds of Wire.
 
-    username: str = ""
-    password: str = ""
+    `credentials` answers (), (password,) or (user, password); it is asked at each connection and may raise OSError.
+    """
+
+    credentials: Callable[[], tuple[str, ...]] = tuple
     database: int = 0
     tls: bool = False
     max_in_flight: int = 20_000
@@ -36,20 +38,16 @@ class Address:
     port: int
 
 
-def parse_url(url: str, max_in_flight: int, stalled_s: float) -> tuple[Address, NodeOptions]:
-    """`redis[s]://[user:password@]host[:port][/database]`. ValueError when it is not one."""
+def parse_url(
+    url: str, max_in_flight: int, stalled_s: float, credentials: Callable[[], tuple[str, ...]] | None = None
+) -> tuple[Address, NodeOptions]:
+    """`redis[s]://[user:password@]host[:port][/database]`; `credentials` win over the URL's. ValueError when it is not one."""
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
         raise ValueError("an online store is written redis://host:port/0 or rediss://host:port/0")
     database = int(parts.path.strip("/") or 0)
-    options = NodeOptions(
-        unquote(parts.username or ""),
-        unquote(parts.password or ""),
-        database,
-        parts.scheme == "rediss",
-        max_in_flight,
-        stalled_s,
-    )
+    own = tuple(unquote(part) for part in (parts.username, parts.password) if part) if parts.password else ()
+    options = NodeOptions(credentials or (lambda: own), database, parts.scheme == "rediss", max_in_flight, stalled_s)
     return Address(parts.hostname, parts.port or 6379), options
 
 
@@ -120,6 +118,7 @@ class Node:
     async def _connect(self) -> Wire:
         loop = asyncio.get_running_loop()
         options = self._options
+        credentials = options.credentials()
         context = ssl.create_default_context() if options.tls else None
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, wire = await loop.create_connection(
@@ -131,8 +130,8 @@ class Node:
         greetings: list[Command] = [(b"PING",)]
         if options.database:
             greetings.insert(0, (b"SELECT", options.database))
-        if options.password:
-            greetings.insert(0, (b"AUTH", *([options.username] if options.username else []), options.password))
+        if credentials:
+            greetings.insert(0, (b"AUTH", *credentials))
         try:
             # A stopped server still accepts connections; only its answer counts.
             for reply in await wire.send(greetings, CONNECT_TIMEOUT_S):

@@ -6,7 +6,7 @@ Standalone: one MGET a read. Cluster: one MGET per slot, all of a node in one wr
 import asyncio
 import logging
 from binascii import crc_hqx
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -51,9 +51,16 @@ def slot_of(key: bytes) -> int:
 class ValkeyOnlineStore:
     """See domain.ports.OnlineStore. `start` before use, `close` after."""
 
-    def __init__(self, url: str, *, max_in_flight: int = 20_000, stalled_s: float = 2.0) -> None:
-        """ValueError when `url` is no redis:// or rediss:// URL."""
-        self._seed, self._options = parse_url(url, max_in_flight, stalled_s)
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_in_flight: int = 20_000,
+        stalled_s: float = 2.0,
+        credentials: Callable[[], tuple[str, ...]] | None = None,
+    ) -> None:
+        """See NodeOptions for `credentials`. ValueError when `url` is no redis:// or rediss:// URL."""
+        self._seed, self._options = parse_url(url, max_in_flight, stalled_s, credentials)
         self._nodes: dict[Address, Node] = {}
         self._slots: list[Node] | None = None
         self._is_cluster: bool | None = None

@@ -48,8 +48,9 @@ class Outside:
         self.monitoring = GrpcMonitoring(monitoring, envelopes, retry(), clock)
         self.queue = RecordQueue(settings.record_queue, seen.queue_full)
         seen.record_queue.set_function(lambda: len(self.queue))
-        self._stream = connected(settings.stream_url, _RECORD_S)
-        self._keys = connected(settings.stream_url, _IDEMPOTENCY_S)
+        stream = settings.stream()
+        self._stream = connected(stream.url, _RECORD_S, stream.credentials)
+        self._keys = connected(stream.url, _IDEMPOTENCY_S, stream.credentials)
         self.records = ValkeyRecords(
             self._stream,
             self.queue,

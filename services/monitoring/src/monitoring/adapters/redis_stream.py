@@ -1,10 +1,11 @@
 """RecordStream on Redis Streams: one consumer of the group `monitoring`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis.asyncio as redis
+from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError, ResponseError
 
 from chassis.errors import Unavailable
@@ -29,11 +30,16 @@ class RedisStream:
         block_ms: int = 500,
         count: int = 32,
         dead_ms: int = _DEAD_MS,
+        credentials: Callable[[], tuple[str, ...]] | None = None,
     ) -> None:
         """`collect_s` is how long a read waits for more once something came, seconds; `count` entries at most a read; an entry
-        that is unacknowledged for `dead_ms` has a dead consumer."""
+        that is unacknowledged for `dead_ms` has a dead consumer; `credentials` are asked for each connection."""
         self._redis = redis.from_url(
-            url, socket_timeout=block_ms / 1000 + 2, socket_connect_timeout=2, retry_on_timeout=False
+            url,
+            credential_provider=_Asked(credentials) if credentials else None,
+            socket_timeout=block_ms / 1000 + 2,
+            socket_connect_timeout=2,
+            retry_on_timeout=False,
         )
         self._consumer = consumer
         self._collect_s = collect_s
@@ -139,6 +145,14 @@ class RedisStream:
     async def close(self) -> None:
         """Closes the connections."""
         await self._redis.aclose()
+
+
+class _Asked(CredentialProvider):
+    def __init__(self, credentials: Callable[[], tuple[str, ...]]) -> None:
+        self._credentials = credentials
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        return self._credentials()  # type: ignore[return-value]  # one or two, says StoreLogin
 
 
 def _entries(answer: Any) -> list[Any]:
