@@ -89,13 +89,14 @@ lock-check: setup ## nothing is installed at a version that no file names
 .venv-train/.installed: $(PYPROJECTS) constraints.txt constraints-train.txt requirements-train.txt | $(BIN)/uv
 	@echo "[train] .venv-train: torch, for training only"
 	@test -x .venv-train/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-train
-	@$(INSTALL) --constraints constraints-train.txt --python .venv-train/bin/python $(EDITABLE) -r requirements-train.txt
+	@$(INSTALL) --constraints constraints-train.txt --python .venv-train/bin/python $(EDITABLE) -r requirements-train.txt pytest
 	@touch $@
 
 train: setup .venv-train/.installed ## train the flights model anew and write its package
 	@$(BIN)/mizzen train -f $(EXAMPLE) --python .venv-train/bin/python
 
 train-check: setup .venv-train/.installed ## train anew, and compare with the committed package
+	@.venv-train/bin/python -m pytest -q -c /dev/null -p no:cacheprovider -W error $(EXAMPLE)
 	@.venv-train/bin/python $(EXAMPLE)/train.py --check --root $${MIZZEN_STATE:-.mizzen}/volumes/offline
 
 e2e: setup images ## ten steps on the cluster of KUBECONFIG; tests/e2e/README.md has its variables

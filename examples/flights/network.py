@@ -7,8 +7,11 @@ codes, 0 for one that training did not see.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,14 +103,23 @@ class Fitting:
     seed: int = 2013
 
 
-def fit(network: Network, numeric: Tensor, codes: Tensor, late: Tensor, fitting: Fitting) -> Iterator[int]:
-    """Fits in place, deterministically by `fitting.seed`, and yields after each epoch its number from 1."""
+def fit(
+    network: Network, numeric: Tensor, codes: Tensor, late: Tensor, fitting: Fitting, checkpoint: Path | None = None
+) -> Iterator[int]:
+    """Fits in place, deterministically by `fitting.seed`, and yields after each epoch its number from 1.
+
+    `checkpoint` is written after each epoch. A run that finds one of the same rows and `fitting` goes on from there, to the same
+    weights as one that was never broken off.
+    """
     generator = torch.Generator().manual_seed(fitting.seed)
     steps = -(-len(late) // fitting.batch) * fitting.epochs
     optimizer = torch.optim.AdamW(network.parameters(), lr=fitting.rate, weight_decay=fitting.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, fitting.rate, total_steps=steps, pct_start=0.2)
     views = torch.tensor(fitting.views)
-    for epoch in range(1, fitting.epochs + 1):
+    work = _work(fitting, numeric, codes, late)
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    done = 0 if checkpoint is None else _resumed(checkpoint, work, parts, generator)
+    for epoch in range(done + 1, fitting.epochs + 1):
         network.train()
         for rows in torch.randperm(len(late), generator=generator).split(fitting.batch):
             # Hidden views and words teach the network to answer without them: unknown planes, airlines, a store that is down.
@@ -120,7 +132,41 @@ def fit(network: Network, numeric: Tensor, codes: Tensor, late: Tensor, fitting:
             loss.backward()
             optimizer.step()
             schedule.step()
+        if checkpoint is not None:
+            _keep(checkpoint, work, epoch, parts, generator)
         yield epoch
+
+
+def _work(fitting: Fitting, *rows: Tensor) -> str:
+    """Differs whenever what is to be done does."""
+    digest = hashlib.sha256(repr(fitting).encode())
+    for each in rows:
+        digest.update(each.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, work: str, epoch: int, parts: dict[str, Any], generator: torch.Generator) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    states = {name: part.state_dict() for name, part in parts.items()}
+    chance = {"rows": generator.get_state(), "dropout": torch.get_rng_state()}
+    # Replaced as a whole, so that a run which is broken off here leaves the one of before.
+    scratch = path.with_suffix(".new")
+    torch.save({"work": work, "epoch": epoch, "states": states, "chance": chance}, scratch)
+    scratch.replace(path)
+
+
+def _resumed(path: Path, work: str, parts: dict[str, Any], generator: torch.Generator) -> int:
+    """The epochs that are done, with everything set as it was after them; 0 without a checkpoint of this work."""
+    if not path.is_file():
+        return 0
+    found = torch.load(path, weights_only=True)
+    if found["work"] != work:
+        return 0
+    for name, part in parts.items():
+        part.load_state_dict(found["states"][name])
+    generator.set_state(found["chance"]["rows"])
+    torch.set_rng_state(found["chance"]["dropout"])
+    return int(found["epoch"])
 
 
 @torch.no_grad()

@@ -69,8 +69,8 @@ def calibrate(logits: Floats, late: Floats) -> tuple[float, float]:
     return float(line[0]), float(line[1])
 
 
-def train(data: TrainingSet, fitting: Fitting | None = None) -> Trained:
-    """Fits on January to September, calibrates on October, measures everything."""
+def train(data: TrainingSet, fitting: Fitting | None = None, checkpoint: Path | None = None) -> Trained:
+    """Fits on January to September (going on from `checkpoint`, see `fit`), calibrates on October, measures everything."""
     fitting = fitting or Fitting(view_numbers(data.numeric_refs))
     # One thread: the layers are small, and threads would wait for each other wherever the machine is busy.
     torch.set_num_threads(1)
@@ -85,7 +85,7 @@ def train(data: TrainingSet, fitting: Fitting | None = None) -> Trained:
     )
     numeric, codes, late = torch.from_numpy(data.numeric), torch.from_numpy(words.codes), torch.from_numpy(data.late)
     rows = torch.from_numpy(fitted)
-    for epoch in fit(network, numeric[rows], codes[rows], late[rows], fitting):
+    for epoch in fit(network, numeric[rows], codes[rows], late[rows], fitting, checkpoint):
         print(f"epoch {epoch} of {fitting.epochs}", flush=True)
     logits, truth = logits_of(network, numeric, codes), data.late.astype(np.float64)
     slope, offset = calibrate(logits[chosen], truth[chosen])
@@ -168,13 +168,17 @@ def main() -> None:
     print(
         f"{len(data.late):,} flights, {data.numeric.shape[1]} numbers, {time.monotonic() - started:.0f} s", flush=True
     )
-    trained = train(data)
+    # A check has to train: it neither takes up nor leaves anything.
+    checkpoint = None if arguments.check else arguments.root / ".training" / f"{MODEL}.pt"
+    trained = train(data, checkpoint=checkpoint)
     if arguments.check:
         compare(trained.evaluation, arguments.output)
         return
     digest = write(arguments.output, data, trained, np.isin(data.month, FITTED))
     if arguments.output == HERE / "model":
         point_to(HERE, digest)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     test = trained.evaluation["models"]["network"]["test"]
     print(f"ROC-AUC {test['roc_auc']:.4f}, ECE {test['ece']:.4f} on November and December")
     print(f"package {digest} in {time.monotonic() - started:.0f} s")
