@@ -132,6 +132,40 @@ def test_only_the_gateway_gets_the_private_key() -> None:
     assert holders["superuser-password"] == {"postgresql"}
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_secret_is_in_an_environment(preset: str) -> None:
+    """Passwords come as files: an environment is inherited, dumped and shown by `kubectl describe`'s friends."""
+    for name, pod in pods(objects(preset)):
+        for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
+            for entry in container.get("env", []):
+                assert "secretKeyRef" not in entry.get("valueFrom", {}), (name, entry["name"])
+                user, at, _ = entry.get("value", "").partition("://")[2].rpartition("@")
+                assert not at or ":" not in user, (name, entry["name"])
+            assert not [each for each in container.get("envFrom", []) if "secretRef" in each]
+
+
+def test_an_external_valkey_without_a_password_is_asked_without_one() -> None:
+    found = render(
+        {
+            "valkey": {
+                "mode": "external",
+                "external": {"host": "v.example", "peers": [{"ipBlock": {"cidr": "10.0.0.9/32"}}]},
+            }
+        }
+    )
+    names = {each["name"] for _, pod in pods(found) for each in pod["spec"]["containers"][0].get("env", [])}
+    assert "MIZZEN_ONLINE_URL" in names
+    assert "MIZZEN_ONLINE_PASSWORD_FILE" not in names
+    files = {
+        item["path"]
+        for _, pod in pods(found)
+        for volume in pod["spec"].get("volumes", [])
+        for source in volume.get("projected", {}).get("sources", [])
+        for item in source["secret"]["items"]
+    }
+    assert "valkey.password" not in files
+
+
 def test_with_secrets_of_your_own_nothing_is_made() -> None:
     own = {"secrets": {"identity": "a", "apiKey": "b"}, "valkey": {"secret": "c"}, "postgresql": {"secret": "d"}}
     found = render(own)

@@ -8,15 +8,12 @@
 - {name: MIZZEN_DEFINITIONS, value: {{ printf "kubernetes:%s" (include "mizzen.definitionsNamespace" $root) | quote }}}
 - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 {{- if $reads.valkey }}
-{{- $hidden := and (eq $root.Values.valkey.mode "external") (not $root.Values.valkey.secret) }}
-{{- if not $hidden }}
-# In the environment because the URL carries it; nothing else in the pod can read a process's environment.
-- name: MIZZEN_VALKEY_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ include "mizzen.secret.valkey" $root }}, key: password}}
+- {name: MIZZEN_ONLINE_URL, value: {{ include "mizzen.valkeyUrl" (dict "root" $root "stream" false) | quote }}}
+- {name: MIZZEN_STREAM_URL, value: {{ include "mizzen.valkeyUrl" (dict "root" $root "stream" true) | quote }}}
+{{- if include "mizzen.valkeyHasPassword" $root }}
+- {name: MIZZEN_ONLINE_PASSWORD_FILE, value: /etc/mizzen/keys/valkey.password}
+- {name: MIZZEN_STREAM_PASSWORD_FILE, value: /etc/mizzen/keys/valkey.password}
 {{- end }}
-{{- $auth := ternary "" ":$(MIZZEN_VALKEY_PASSWORD)@" $hidden }}
-- {name: MIZZEN_ONLINE_URL, value: {{ include "mizzen.valkeyUrl" (dict "root" $root "auth" $auth "stream" false) | quote }}}
-- {name: MIZZEN_STREAM_URL, value: {{ include "mizzen.valkeyUrl" (dict "root" $root "auth" $auth "stream" true) | quote }}}
 {{- end }}
 {{- if $reads.postgresql }}
 - {name: MIZZEN_POSTGRES_URL, value: {{ include "mizzen.postgresUrl" $root | quote }}}
@@ -84,15 +81,20 @@
 {{ index $uses . | toYaml }}
 {{- end -}}
 
-{{/* (root, auth, stream): redis://… */}}
+{{/* Not empty unless the Valkey is somebody else's and none was named. */}}
+{{- define "mizzen.valkeyHasPassword" -}}
+{{- if or (eq .Values.valkey.mode "bundled") .Values.valkey.secret }}yes{{ end -}}
+{{- end -}}
+
+{{/* (root, stream): redis://…, without a password. */}}
 {{- define "mizzen.valkeyUrl" -}}
 {{- $valkey := .root.Values.valkey -}}
 {{- if eq $valkey.mode "bundled" -}}
-redis://{{ .auth }}{{ include "mizzen.name" (dict "root" .root "component" "valkey") }}:6391/0
+redis://{{ include "mizzen.name" (dict "root" .root "component" "valkey") }}:6391/0
 {{- else -}}
 {{- $host := required "valkey.external.host: valkey.mode is external, so say which host" $valkey.external.host -}}
 {{- if .stream }}{{ $host = $valkey.external.streamHost | default $host }}{{ end -}}
-{{ ternary "rediss" "redis" $valkey.external.tls }}://{{ .auth }}{{ $host }}:{{ $valkey.external.port }}/{{ $valkey.external.database }}
+{{ ternary "rediss" "redis" $valkey.external.tls }}://{{ $host }}:{{ $valkey.external.port }}/{{ $valkey.external.database }}
 {{- end -}}
 {{- end -}}
 
@@ -118,6 +120,9 @@ postgresql://{{ $it.user }}@{{ $host }}:{{ $it.port }}/{{ $it.database }}?sslmod
 {{- if eq .component "gateway" }}
 - {secret: {{ $identity }}, key: identity.key, path: identity.key}
 - {secret: {{ $identity }}, key: api-keys, path: api-keys}
+{{- end }}
+{{- if and $uses.valkey (include "mizzen.valkeyHasPassword" $root) }}
+- {secret: {{ include "mizzen.secret.valkey" $root }}, key: password, path: valkey.password}
 {{- end }}
 {{- if $uses.postgresql }}
 - {secret: {{ include "mizzen.secret.postgresql" $root }}, key: password, path: postgres.password}
