@@ -22,6 +22,7 @@ def run(world: World) -> dict[str, Any]:
         f"job_{name}_s": install.finished(world, name, 600) for name in ("publish", "materialize", "ingest")
     }
     figures["first_job_started_to_last_done_s"] = install.jobs_took(world)
+    figures["definitions_accepted_and_filled"] = filled(world)
     address, key = install.address(world), install.key(world)
     rest, grpc = client.Rest(address, key), client.Grpc(address, key)
     predicted = until("a prediction with features", lambda: whole(rest.predict(features=True, explain=True)), 90)
@@ -40,6 +41,22 @@ def definitions() -> list[str]:
     """The example's definitions but KServe's objects, which a cluster without KServe can't take."""
     found = sorted((ROOT / "examples/flights").glob("*.yaml"))
     return [str(path) for path in found if path.name != "inferenceservice.yaml"]
+
+
+def filled(world: World) -> int:
+    """How many definitions say that they are in use, and of those that Jobs fill that it was done."""
+    jobs = {"FeatureView": "Materialized", "Collection": "Ingested"}
+    found = world.items("featureviews,endpoints.mizzen.dev,collections")
+    for each in found:
+        name, kind = each["metadata"]["name"], each["kind"]
+        conditions = {one["type"]: one for one in each.get("status", {}).get("conditions", [])}
+        # A view without a source has only features on demand.
+        wanted = {"Accepted"} | (
+            {jobs[kind]} if kind in jobs and (kind != "FeatureView" or "source" in each["spec"]) else set()
+        )
+        if wrong := [type_ for type_ in sorted(wanted) if conditions.get(type_, {}).get("status") != "True"]:
+            raise StepFailed(f"{kind} {name} is not {wrong[0]}: {conditions.get(wrong[0])}")
+    return len(found)
 
 
 def whole(answer: dict[str, Any]) -> dict[str, Any] | None:
