@@ -31,6 +31,8 @@ class Seen:
     reused: int = 0
     times: list[float] = field(default_factory=list)
     marks: list[tuple[float, str]] = field(default_factory=list)
+    lost: list[tuple[float, str]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
 
     def total(self) -> int:
         return sum(self.calls.values())
@@ -41,6 +43,7 @@ class Seen:
         def share(part: float) -> float:
             return round(ordered[min(len(ordered) - 1, int(len(ordered) * part))], 1) if ordered else 0.0
 
+        lost = {"lost_during": dict(Counter(self.during(at) for at, _ in self.lost))} if self.lost else {}
         return {
             "calls": self.total(),
             "failed": sum(self.failed.values()),
@@ -51,7 +54,12 @@ class Seen:
             "idle_connections_renewed": self.reused,
             "p50_ms": share(0.5),
             "p99_ms": share(0.99),
+            **lost,
         }
+
+    def during(self, at: float) -> str:
+        """The last mark before that moment."""
+        return next((name for since, name in reversed(self.marks) if since <= at), "start")
 
 
 class Load:
@@ -70,6 +78,10 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(60)
+
+    def mark(self, name: str) -> None:
+        """What happens from now on: failures are told by it."""
+        self.seen.marks.append((time.monotonic() - self.seen.began, name))
 
     def at_least(self, calls: int, timeout_s: float = 600) -> None:
         """Return when so many calls were answered."""
@@ -136,6 +148,7 @@ class Load:
             self.seen.failed[name] += 1
             details = getattr(error, "details", None)
             detail = details() if callable(details) else error
+            self.seen.lost.append((round(begun - self.seen.began, 1), name))
             self.seen.reasons[f"{name}: {type(error).__name__} {str(detail)[:140]}"] += 1
         finally:
             self.seen.calls[name] += 1

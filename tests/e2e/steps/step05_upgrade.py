@@ -24,15 +24,17 @@ def run(world: World) -> dict[str, Any]:
     old = images(world)
     with Load(address, key, settings.rate) as load:
         began = time.monotonic()
-        revisions = upgrade(world)
+        revisions = upgrade(world, load)
         upgrade_s = time.monotonic() - began
         until("every pod has the next version", lambda: all(install.NEXT in each for each in images(world)), 60)
         upgraded_at = load.seen.total()
         began = time.monotonic()
-        for before in reversed(revisions):
+        for component, before in reversed(list(zip(ORDER, revisions, strict=True))):
+            load.mark(f"{component} back")
             world.helm("rollback", RELEASE, str(before), "--wait", "--timeout", "10m")
         rollback_s = time.monotonic() - began
         until("every pod has the old version", lambda: images(world) == old, 60)
+        load.mark("nothing")
         load.at_least(settings.calls)
     figures = load.seen.figures()
     figures |= {
@@ -46,10 +48,11 @@ def run(world: World) -> dict[str, Any]:
     return figures
 
 
-def upgrade(world: World) -> list[int]:
+def upgrade(world: World, load: Load) -> list[int]:
     """One component after another, callees before callers; answers the revision before each."""
     values, revisions = install.flights_values(world), []
     for component in ORDER:
+        load.mark(component)
         revisions.append(int(json.loads(world.helm("history", RELEASE, "--max", "1", "-o", "json"))[0]["revision"]))
         values = install.merged(values, install.tagged(component, install.NEXT))
         world.upgrade(values)
