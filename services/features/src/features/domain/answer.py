@@ -91,10 +91,31 @@ def _filled(values: bytes | list[str], missing: Any, column: Column) -> tuple[by
     return array.tobytes(), nulls
 
 
+def answer_row(plan: Plan, query: Query, rows: Sequence[bytes | None]) -> Answer | None:
+    """The usual read with as little as it takes: one row a view, all there and fresh, as a block. None for any other."""
+    timestamps: list[bytes] = []
+    for view, row in zip(plan.views, rows, strict=True):
+        instant_us = view.layout.whole(row)
+        if instant_us is None or not NEVER_US < instant_us <= query.as_of_us:
+            return None
+        if view.ttl_us is not None and instant_us < query.as_of_us - view.ttl_us:
+            return None
+        timestamps.append(instant_us.to_bytes(8, "little", signed=True))
+    parts: list[bytes] = []
+    for index, run in plan.runs:
+        row = rows[index]
+        assert row is not None  # noqa: S101 - looked at above
+        parts.append(row[run.start : run.start + run.width * run.count])
+    return Answer(plan, 1, [], None, None, timestamps, query.as_of_us, b"".join(parts))
+
+
 def answer_fetched(plan: Plan, query: Query, parts: Sequence[Fetched]) -> Answer:
     """All columns of a read whose rows were fetched."""
     timestamps = [part.timestamps() for part in parts]
     if plan.is_plain and all(part.is_whole for part in parts):
+        if query.as_block and plan.runs:
+            block = b"".join([parts[index].decoded.block(run) for index, run in plan.runs])
+            return Answer(plan, query.rows, [], None, None, timestamps, query.as_of_us, block)
         raws = [part.decoded.raws for part in parts]
         values: list[bytes | list[str]] = [raws[place[0]][place[1]] for place in plan.stored if place]
         return Answer(plan, query.rows, values, None, None, timestamps, query.as_of_us)

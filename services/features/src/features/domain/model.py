@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.domain.expression import Kind, Node
-from features.domain.rows import Layout
+from features.domain.rows import Layout, Run
 
 # One value a row. Text is an object array of str; a TIMESTAMP is int64 microseconds UTC.
 Array = NDArray[np.generic]
@@ -124,7 +124,7 @@ class Given:
 
 @dataclass(slots=True)  # not frozen: made for every read, and frozen ones take thrice the time
 class Query:
-    """One read. `rows` is the length of every column; `as_of_us` microseconds UTC."""
+    """One read. `rows` is the length of every column; `as_of_us` microseconds UTC; `as_block`: see Answer.block."""
 
     tenant: str
     refs: tuple[str, ...]
@@ -134,6 +134,7 @@ class Query:
     as_of_us: int
     schema_hash: str = ""
     default_when_down: bool = False
+    as_block: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ class Plan:
 
     `views` are those with stored features to fetch; `stored[i]` is (index into views, column) of reference i, or None for
     an on-demand one. `indices[i]` is its timestamps index on the wire: place in `views` plus 1, 0 for on-demand features.
-    `is_plain`: nothing but stored columns of fixed width.
+    `is_plain`: nothing but stored columns of fixed width. `runs` is where these lie, (index into views, run) in order; empty for a
+    plan that answers no block.
     """
 
     refs: tuple[str, ...]
@@ -162,6 +164,7 @@ class Plan:
     indices: tuple[int, ...]
     inputs: tuple[Column, ...]
     is_plain: bool = False
+    runs: tuple[tuple[int, Run], ...] = ()
 
 
 @dataclass(slots=True)
@@ -170,6 +173,7 @@ class Answer:
 
     `values[i]` is the column little-endian and dense, or its texts. `statuses[i]` and `nulls[i]` hold one byte a row and are
     empty when every row is PRESENT, when none is null; None: so for all columns. `timestamps_us` are one int64 a row and view.
+    `block` is there instead of values when the query asked for it and all is PRESENT and of fixed width: column after column.
     """
 
     plan: Plan
@@ -179,6 +183,7 @@ class Answer:
     nulls: list[bytes] | None
     timestamps_us: list[bytes]
     as_of_us: int
+    block: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

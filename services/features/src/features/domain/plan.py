@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from features.domain.expression import columns_of
 from features.domain.model import Column, Computation, Definitions, DType, OnDemand, Plan, View
+from features.domain.rows import Run
 
 MAX_REFERENCES = 2000
+MAX_BLOCK_VIEWS = 255  # a block names a column's view in one byte
 
 
 def make_plan(definitions: Definitions, refs: Sequence[str]) -> Plan:
@@ -26,16 +28,33 @@ def make_plan(definitions: Definitions, refs: Sequence[str]) -> Plan:
         for view, column in found
     )
     computations = _computations(found)
+    is_plain = not computations and all(_dtype(column) is not DType.STRING for _, column in found)
+    fetched = tuple(views.values())
     return Plan(
         refs=tuple(refs),
         dtypes=tuple(_dtype(column) for _, column in found),
-        views=tuple(views.values()),
+        views=fetched,
         stored=stored,
         computations=computations,
         indices=tuple(0 if place is None else place[0] + 1 for place in stored),
         inputs=_inputs(computations),
-        is_plain=not computations and all(_dtype(column) is not DType.STRING for _, column in found),
+        is_plain=is_plain,
+        runs=_runs(fetched, stored) if is_plain and len(fetched) <= MAX_BLOCK_VIEWS else (),
     )
+
+
+def _runs(views: Sequence[View], stored: Sequence[tuple[int, int] | None]) -> tuple[tuple[int, Run], ...]:
+    """Where the columns of a plain plan lie, neighbours as one."""
+    runs: list[tuple[int, Run]] = []
+    for index, column in (place for place in stored if place is not None):
+        one = views[index].layout.run(column)
+        if runs:
+            before, last = runs[-1]
+            if (before, last.width, last.start + last.width * last.count) == (index, one.width, one.start):
+                runs[-1] = (index, Run(last.width, last.start, last.count + 1))
+                continue
+        runs.append((index, one))
+    return tuple(runs)
 
 
 def check_schema(definitions: Definitions, plan: Plan, schema_hash: str) -> None:

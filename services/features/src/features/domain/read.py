@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chassis.errors import DeadlineExceeded, InvalidArgument, MizzenError, Unavailable
-from features.domain.answer import Fetched, answer_down, answer_fetched
+from features.domain.answer import Fetched, answer_down, answer_fetched, answer_row
 from features.domain.given import check_column, tags_of
 from features.domain.keys import row_keys
 from features.domain.model import Answer, Definitions, Plan, Query
@@ -113,6 +113,12 @@ class Reader:
         try:
             if isinstance(rows, MizzenError) and asked.keys:
                 return answer_down(plan, query) if query.default_when_down else rows
+            if query.rows == 1 and query.as_block and plan.runs and isinstance(rows, list):
+                answer = answer_row(plan, query, rows[asked.at : asked.at + asked.keys])
+                if answer is not None:
+                    for view in plan.views:
+                        self._telemetry.rows_read(view.name, 1, 0, 0, 0)
+                    return answer
             parts: list[Fetched] = []
             if isinstance(rows, list):
                 at = asked.at

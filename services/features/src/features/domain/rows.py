@@ -36,15 +36,44 @@ class Group:
     columns: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class Decoded:
-    """A batch of rows by column, in declared order. A row that isn't there has the timestamp NEVER_US."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Columns that lie one after the other in a row and are of one width: bytes [start, start + width·count)."""
 
-    timestamps_us: NDArray[np.int64]
-    raws: list[bytes]
-    texts: dict[int, list[str]]
-    nulls: NDArray[np.bool_] | None
-    mismatched: int
+    width: int
+    start: int
+    count: int
+
+
+class Decoded:
+    """A batch of rows by column, in declared order. A row that isn't there has the timestamp NEVER_US.
+
+    `fixed` holds the rows' fixed parts one after the other; columns are cut out of it when asked for.
+    """
+
+    __slots__ = ("_raws", "fixed", "layout", "mismatched", "nulls", "rows", "texts", "timestamps_us")
+
+    def __init__(self, layout: "Layout", fixed: bytes, rows: int, mismatched: int = 0) -> None:
+        self.layout = layout
+        self.fixed = fixed
+        self.rows = rows
+        self.timestamps_us: NDArray[np.int64] = np.ndarray((rows,), "<i8", fixed, 0, (layout.fixed,)) >> 8
+        self.texts: dict[int, list[str]] = {}
+        self.nulls: NDArray[np.bool_] | None = None
+        self.mismatched = mismatched
+        self._raws: list[bytes] | None = None
+
+    @property
+    def raws(self) -> list[bytes]:
+        """Each column, little-endian and dense."""
+        if self._raws is None:
+            self._raws = self.layout.cut(self.fixed, self.rows)
+        return self._raws
+
+    def block(self, run: Run) -> bytes:
+        """The columns of a run, one after the other."""
+        shape, strides = (run.count, self.rows), (run.width, self.layout.fixed)
+        return np.ndarray(shape, f"<u{run.width}", self.fixed, run.start, strides).tobytes()
 
 
 def schema_hash(columns: Sequence[tuple[str, str]]) -> int:
@@ -97,6 +126,17 @@ class Layout:
                 spans[column] = slice(at, at + group.width)
         return spans
 
+    def run(self, column: int) -> Run:
+        """Where one column lies."""
+        span = self._spans[column]
+        return Run(span.stop - span.start, span.start, 1)
+
+    def whole(self, row: bytes | None) -> int | None:
+        """The event timestamp of a row of this layout without nulls and texts, microseconds UTC; None for any other."""
+        if row is None or len(row) != self.fixed or row[0] != WHOLE or row[HASH_AT : HEADER.size] != self._hash:
+            return None
+        return int.from_bytes(row[1:HASH_AT], "little", signed=True)
+
     def encode(
         self,
         timestamps_us: NDArray[np.int64],
@@ -140,20 +180,11 @@ class Layout:
 
     def decode(self, rows: Sequence[bytes | None]) -> Decoded:
         """Unpacks rows by column. None and rows of another layout count as not there; the latter in `mismatched`."""
-        if len(rows) == 1:
-            row = rows[0]
-            if (
-                row is not None
-                and len(row) == self.fixed
-                and row[0] == WHOLE
-                and row[HASH_AT : HEADER.size] == self._hash
-            ):
-                return self._decode_one(row)
         if not self.texts and (joined := self._joined(rows)) is not None:
-            return self._decode_joined(joined, len(rows))
+            return Decoded(self, joined, len(rows))
         known = [self._known(row) for row in rows]
-        decoded = self._decode_joined(b"".join([row[: self.fixed] for row in known]), len(rows))
-        decoded.mismatched = sum(row is not None and own is self._absent for row, own in zip(rows, known, strict=True))
+        mismatched = sum(row is not None and own is self._absent for row, own in zip(rows, known, strict=True))
+        decoded = Decoded(self, b"".join([row[: self.fixed] for row in known]), len(rows), mismatched)
         decoded.nulls = self._unpack_nulls(known)
         if self.texts:
             self._decode_texts(known, decoded)
@@ -185,20 +216,17 @@ class Layout:
     def _texts_at(self, row: bytes) -> int:
         return self.fixed + (self._bitmap if row[0] == WITH_NULLS else 0)
 
-    def _decode_one(self, row: bytes) -> Decoded:
-        timestamps = np.frombuffer(row, "<i8", 1) >> 8
-        return Decoded(timestamps, [row[span] for span in self._spans], {i: [""] for i in self.texts}, None, 0)
-
-    def _decode_joined(self, joined: bytes, rows: int) -> Decoded:
-        """Everything of the fixed parts."""
-        timestamps = np.ndarray((rows,), "<i8", joined, 0, (self.fixed,)) >> 8
+    def cut(self, fixed: bytes, rows: int) -> list[bytes]:
+        """Each column of rows whose fixed parts lie one after the other."""
+        if rows == 1:
+            return [fixed[span] for span in self._spans]
         raws: list[bytes] = [b""] * self.count
         for width, start, columns in ((group.width, group.start, group.columns) for group in self.groups):
-            block = np.ndarray((len(columns), rows), f"<u{width}", joined, start, (width, self.fixed)).tobytes()
+            block = np.ndarray((len(columns), rows), f"<u{width}", fixed, start, (width, self.fixed)).tobytes()
             step = width * rows
             for place, column in enumerate(columns):
                 raws[column] = block[place * step : (place + 1) * step]
-        return Decoded(timestamps, raws, {}, None, 0)
+        return raws
 
     def _unpack_nulls(self, rows: Sequence[bytes]) -> NDArray[np.bool_] | None:
         """One row of bools a row, in declared order; None where no value is null."""
