@@ -1,5 +1,6 @@
 """The values that the steps install with, and what has to be in the cluster before."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ RUNS = [
     {"name": "publish", "args": ["publish"]},
     {"name": "materialize", "args": ["materialize", "--file", "examples/flights", "--until", UNTIL]},
     {"name": "ingest", "args": ["ingest", "handbook", "--from", "."]},
+    {"name": "train", "args": ["train", "--publish"]},
 ]
 
 
@@ -68,6 +70,15 @@ def flights_values(world: World) -> dict[str, Any]:
     return merged(first_values(world), {"inference": {"services": services}, "jobs": jobs})
 
 
+def serving(values: Mapping[str, Any], model: str, storage_uri: str) -> dict[str, Any]:
+    """Values in which one model is served from another path."""
+    services = [
+        {**service, "storageUri": storage_uri} if service["name"] == model else service
+        for service in values["inference"]["services"]
+    ]
+    return merged(values, {"inference": {"services": services}})
+
+
 def tagged(component: str, tag: str) -> dict[str, Any]:
     """Values that give one component another image."""
     image = {"image": {"tag": tag}}
@@ -90,19 +101,27 @@ def next_version(world: World) -> list[str]:
 
 
 def prepare(world: World) -> None:
-    """Images on nodes, the namespace with Pod Security, and volumes that every node can mount."""
+    """Images on nodes, the namespace with Pod Security, and volumes that every node can mount, empty in a new namespace."""
     if world.settings.nodes != "none":
         put_images(world, [*images(world), *next_version(world)])
+    new = not world.command("kubectl", "get", "namespace", world.namespace, "--ignore-not-found", "-o", "name")
     enforce = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
     world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace, "labels": enforce}})
     if not world.settings.shared_class:
+        if new:
+            for name in ("models", "records"):
+                shutil.rmtree(shared_directory(world, name, world.namespace), ignore_errors=True)
         world.apply(*(shared_volume(world, name, world.namespace) for name in ("models", "records")))
+
+
+def shared_directory(world: World, claim: str, namespace: str) -> Path:
+    return Path(world.settings.shared_directory) / f"{namespace}-{claim}"
 
 
 def shared_volume(world: World, claim: str, namespace: str) -> dict[str, Any]:
     """A volume as a network file system gives: any node, many writers. Nodes of one machine share a directory."""
     name = f"{namespace}-{claim}"
-    directory = Path(world.settings.shared_directory) / name
+    directory = shared_directory(world, claim, namespace)
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o777)
     return {
@@ -155,9 +174,9 @@ def finished(world: World, job: str, timeout_s: float) -> float:
     return seconds_between(found["status"]["startTime"], found["status"]["completionTime"])
 
 
-def jobs_took(world: World) -> float:
-    """Seconds from the start of the first of the example's Jobs to the end of the last."""
-    found = [each["status"] for each in world.items("jobs", "-l", "mizzen.dev/job")]
+def jobs_took(world: World, *names: str) -> float:
+    """Seconds from the start of the first of these Jobs to the end of the last."""
+    found = [each["status"] for each in world.items("jobs", "-l", f"mizzen.dev/job in ({','.join(names)})")]
     return seconds_between(min(each["startTime"] for each in found), max(each["completionTime"] for each in found))
 
 

@@ -1,16 +1,21 @@
 """Step 2."""
 
+import json
+import re
 from typing import Any
 
 from tests.e2e import client, install
 from tests.e2e.settings import ROOT
-from tests.e2e.world import StepFailed, World, until
+from tests.e2e.world import RELEASE, StepFailed, World, until
 
 TITLE = "The example, by kubectl and Jobs"
 PROVES = (
-    "`kubectl apply -f examples/flights` and three Jobs (publish, materialize, ingest) lead to prediction, search, ask, "
-    "label and report over REST and gRPC through a Gateway API route; `helm test` passes."
+    "`kubectl apply -f examples/flights` and Jobs (publish, materialize, ingest) lead to prediction, search, ask, "
+    "label and report over REST and gRPC through a Gateway API route; `helm test` passes. A Job trains the model anew, as good as "
+    "the committed one, and publishes it; it is rolled out and back."
 )
+FILLING = ("publish", "materialize", "ingest")
+TOLERANCE = 0.005
 
 KNOWN_AT = "2013-11-28T00:30:00Z"
 
@@ -18,10 +23,8 @@ KNOWN_AT = "2013-11-28T00:30:00Z"
 def run(world: World) -> dict[str, Any]:
     world.kubectl("apply", *(word for path in definitions() for word in ("-f", path)))
     world.upgrade(install.flights_values(world))
-    figures: dict[str, Any] = {
-        f"job_{name}_s": install.finished(world, name, 600) for name in ("publish", "materialize", "ingest")
-    }
-    figures["first_job_started_to_last_done_s"] = install.jobs_took(world)
+    figures: dict[str, Any] = {f"job_{name}_s": install.finished(world, name, 600) for name in FILLING}
+    figures["first_job_started_to_last_done_s"] = install.jobs_took(world, *FILLING)
     figures["definitions_accepted_and_filled"] = filled(world)
     address, key = install.address(world), install.key(world)
     rest, grpc = client.Rest(address, key), client.Grpc(address, key)
@@ -33,8 +36,44 @@ def run(world: World) -> dict[str, Any]:
     figures["report_sections"] = len(report)
     world.helm("test", "mizzen", "--timeout", "3m")
     figures["helm_test"] = "passed"
-    world.figures["_predicted"] = predicted
-    return figures
+    return figures | trained(world, rest, predicted)
+
+
+def trained(world: World, rest: client.Rest, before: dict[str, Any]) -> dict[str, Any]:
+    """The package that the Job trained: as good as the committed one, and served in its place until it is rolled back."""
+    took = install.finished(world, "train", 900)
+    log = world.logs_of_job(world.items("jobs", "-l", "mizzen.dev/job=train")[0]["metadata"]["name"])
+    published = re.search(r"^pvc://models/flight-delay/[0-9a-f]{16}$", log, re.MULTILINE)
+    told = re.search(r"ROC-AUC (?P<roc_auc>[0-9.]+), ECE (?P<ece>[0-9.]+)", log)
+    if not published or not told:
+        raise StepFailed(f"the training's log has no address or no measures: {log[-2000:]}")
+    committed = ROOT / "examples/flights/model/flight-delay/package/evaluation.json"
+    wanted = json.loads(committed.read_text())["models"]["network"]["test"]
+    measures = {name: float(value) for name, value in told.groupdict().items()}
+    if any(abs(value - wanted[name]) > TOLERANCE for name, value in measures.items()):
+        raise StepFailed(f"trained {measures}, committed {wanted}")
+    endpoint = world.get("endpoint.mizzen.dev", client.ENDPOINT)
+    conditions = {each["type"]: each["status"] for each in endpoint["status"]["conditions"]}
+    if conditions.get("Trained") != "True":
+        raise StepFailed(f"the Endpoint's conditions do not say that it was trained: {conditions}")
+    world.upgrade(install.serving(install.flights_values(world), "flight-delay", published[0]))
+    # Trained with the same data on another machine it is another model, unless every bit came out the same.
+    now = rest.predict()
+    same = published[0].endswith(committed_digest())
+    if (now["model_versions"] == before["model_versions"]) != same:
+        raise StepFailed(
+            f"{published[0]} is served by versions {now['model_versions']}, before {before['model_versions']}"
+        )
+    world.helm("rollback", RELEASE, "--wait", "--timeout", "10m")
+    install.still_right(world, before)
+    return {"job_train_s": took, "trained": measures, "trained_probability": now["outputs"]["probability"][0]}
+
+
+def committed_digest() -> str:
+    """The last part of the storageUri in the example's values."""
+    return str(
+        re.findall(r"models/flight-delay/([0-9a-f]{16})", (ROOT / "examples/flights/helm.values").read_text())[0]
+    )
 
 
 def definitions() -> list[str]:
