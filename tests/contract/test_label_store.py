@@ -44,7 +44,7 @@ def prediction(request_id: str, predicted: float, at: int, row: int = 0) -> tupl
 
 
 async def values(store: Any, tenant: str = "default") -> list[tuple[float, float]]:
-    found = await store.labelled(tenant, "flight-delay", "probability", WEEK_US)
+    found = await store.labelled(tenant, "flight-delay", "probability", WEEK_US, 5.0)
     return sorted((p, v) for each in found for p, v in zip(each.predicted.tolist(), each.truth.tolist(), strict=True))
 
 
@@ -83,7 +83,7 @@ async def test_labelled_predictions_come_by_window_of_event_time(store: Any) -> 
     await store.put("default", [label(each) for each in ids], 5)
     found = [prediction(each, 0.5, at) for each, at in zip(ids, times, strict=True)]
     await store.match("default", ids, found)
-    labelled = await store.labelled("default", "flight-delay", "probability", WEEK_US)
+    labelled = await store.labelled("default", "flight-delay", "probability", WEEK_US, 5.0)
     assert [each.window for each in labelled] == sorted(
         {window_at(at, WEEK_US) for at in times}, key=lambda window: window.from_us
     )

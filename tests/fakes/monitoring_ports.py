@@ -71,6 +71,7 @@ class MemoryLabels:
         self._clock = clock
         self._rows: dict[tuple[str, str, int, str], dict[str, Any]] = {}
         self.down = False
+        self.patience_s: list[float] = []
 
     async def put(self, tenant: str, labels: Sequence[Label], timeout_s: float) -> Stored:
         self._check()
@@ -107,7 +108,8 @@ class MemoryLabels:
                 joined += 1
         return joined
 
-    async def labelled(self, tenant: str, endpoint: str, output: str, size_us: int) -> list[Labelled]:
+    async def labelled(self, tenant: str, endpoint: str, output: str, size_us: int, timeout_s: float) -> list[Labelled]:
+        self.patience_s.append(timeout_s)
         self._check()
         windows: dict[Any, list[tuple[float, float]]] = {}
         for key, row in self._rows.items():

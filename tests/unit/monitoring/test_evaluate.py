@@ -157,6 +157,14 @@ async def test_without_labels_or_profile_the_rest_is_reported(bench: Bench) -> N
     assert len((await bench.evaluate.report("default", "flight-delay")).notices) == 1
 
 
+async def test_labels_get_half_of_what_is_left_and_never_more_than_five_seconds(bench: Bench) -> None:
+    await bench.day(7, 0.0)
+    for left_s in (3.0, 60.0):
+        await bench.evaluate.report("default", "flight-delay", deadline_s=bench.clock.monotonic_s() + left_s)
+    await bench.evaluate.report("default", "flight-delay")
+    assert bench.labels.patience_s == [1.5, 5.0, 5.0]
+
+
 async def test_nothing_recorded_is_an_empty_report_and_unknown_is_not_found(bench: Bench) -> None:
     report = await bench.evaluate.report("default", "handbook")
     content = report_json(report)

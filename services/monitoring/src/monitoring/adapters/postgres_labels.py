@@ -16,7 +16,6 @@ from monitoring.domain.windows import ORIGIN_US
 # InternalClientError: a statement on a connection whose server has just said that it ends, before the connection is closed.
 _FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 _SLOW_S = 10.0
-_REPORT_S = 5.0  # a report without quality now is better than a whole one too late
 
 
 class PostgresLabels:
@@ -77,9 +76,9 @@ class PostgresLabels:
             await connection.execute(sql.POSTPONE, tenant, list(asked))
         return int(joined)
 
-    async def labelled(self, tenant: str, endpoint: str, output: str, size_us: int) -> list[Labelled]:
+    async def labelled(self, tenant: str, endpoint: str, output: str, size_us: int, timeout_s: float) -> list[Labelled]:
         """See LabelStore."""
-        async with self._as_tenant(tenant, _REPORT_S) as connection:
+        async with self._as_tenant(tenant, timeout_s) as connection:
             rows = await connection.fetch(sql.LABELLED, tenant, endpoint, output, size_us, ORIGIN_US)
         found = []
         for place, predicted, value in rows:

@@ -54,7 +54,7 @@ class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
         try:
             async with asyncio.timeout(call.remaining_s(self._clock) * 0.95):
                 return await self._evaluate.report(
-                    call.identity.tenant, request.endpoint, request.from_us, request.to_us
+                    call.identity.tenant, request.endpoint, request.from_us, request.to_us, deadline_s=call.deadline
                 )
         except TimeoutError as error:
             # The windows scored so far are remembered: the next attempt gets further.

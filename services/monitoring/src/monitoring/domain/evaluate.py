@@ -1,6 +1,7 @@
 """The verb behind GetReport: volumes, drift, quality and retrieval numbers of one endpoint or collection."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,8 @@ MAX_WINDOWS = 400
 # Rows loaded in one go: what is scored stays, should the deadline end the report in the middle.
 _ROWS_AT_ONCE = 100_000
 _CALIBRATING_WINDOWS = 4
-_LABELS_PAUSE_S = 3.0
+# A report without quality now is better than a whole one too late.
+_LABELS_S, _LABELS_PAUSE_S = 5.0, 3.0
 _NO_LABELS = "the label store does not answer: quality is missing"
 
 
@@ -62,8 +64,13 @@ class Evaluate:
         self._labels_again_at_s = 0.0
         self._busy = asyncio.Semaphore(2)
 
-    async def report(self, tenant: str, endpoint: str, from_us: int = 0, to_us: int = 0) -> Report:
-        """The report over event time [from_us, to_us); 0 = all there is. Raises NotFound, Unavailable (record log)."""
+    async def report(
+        self, tenant: str, endpoint: str, from_us: int = 0, to_us: int = 0, *, deadline_s: float = math.inf
+    ) -> Report:
+        """The report over event time [from_us, to_us); 0 = all there is. Raises NotFound, Unavailable (record log).
+
+        Of what is left until `deadline_s` (monotonic seconds), the label store gets half at most.
+        """
         watched = self._definitions.endpoint(endpoint)
         policy = watched.policy if watched else DEFAULT_POLICY
         async with self._busy:
@@ -82,7 +89,7 @@ class Evaluate:
             if watched and profile is None:
                 notices.append("no reference profile in the model package: no drift is computed")
             scored = await self._score(tenant, endpoint, counts, profile) if profile else {}
-            truths = await self._truths(tenant, endpoint, policy, notices)
+            truths = await self._truths(tenant, endpoint, policy, notices, deadline_s)
             shown = [c for c in counts if (not to_us or c.window.from_us < to_us) and c.window.to_us > from_us]
             natural = _natural(scored, profile, policy) if profile else {}
             windows = tuple(_window(c, policy, profile, scored.get(c.window), natural, truths) for c in shown)
@@ -127,15 +134,17 @@ class Evaluate:
         return known
 
     async def _truths(
-        self, tenant: str, endpoint: str, policy: Policy, notices: list[str]
+        self, tenant: str, endpoint: str, policy: Policy, notices: list[str], deadline_s: float
     ) -> dict[Window, Labelled] | None:
         if policy.label_output is None:
             return None
-        if self._clock.monotonic_s() < self._labels_again_at_s:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._labels_again_at_s:
             notices.append(_NO_LABELS)
             return None
         try:
-            found = await self._labels.labelled(tenant, endpoint, policy.label_output, policy.window_us)
+            timeout_s = min(_LABELS_S, (deadline_s - now_s) / 2)
+            found = await self._labels.labelled(tenant, endpoint, policy.label_output, policy.window_us, timeout_s)
         except MizzenError:
             # The next reports don't wait for it as well.
             self._labels_again_at_s = self._clock.monotonic_s() + _LABELS_PAUSE_S

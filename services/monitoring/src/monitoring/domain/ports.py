@@ -96,8 +96,8 @@ class LabelStore(Protocol):
     ) -> int:
         """Joins labels with the predictions found among the request ids asked for; the others wait longer. How many joined."""
 
-    async def labelled(self, tenant: str, endpoint: str, output: str, size_us: int) -> list[Labelled]:
-        """Predictions with their truth, per window of event time."""
+    async def labelled(self, tenant: str, endpoint: str, output: str, size_us: int, timeout_s: float) -> list[Labelled]:
+        """Predictions with their truth, per window of event time; Unavailable after `timeout_s`."""
 
     async def purge(self, older_than_us: int) -> int:
         """Drops labels that came before and still wait; how many."""
