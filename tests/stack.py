@@ -107,17 +107,17 @@ class Answer:
 
 @dataclass
 class Load:
-    """Mixed requests over the public API; `answers` holds each in the order they ended."""
+    """Mixed requests over the public API, GET where there is no body; `answers` holds each in the order they ended."""
 
     client: httpx2.AsyncClient
-    requests: Mapping[str, tuple[str, dict[str, Any]]]
+    requests: Mapping[str, tuple[str, dict[str, Any] | None]]
     answers: list[Answer] = field(default_factory=list)
 
     async def ask(self, kind: str) -> Answer:
         path, body = self.requests[kind]
         sent = time.monotonic()
         try:
-            response = await self.client.post(path, json=body)
+            response = await self.client.request("GET" if body is None else "POST", path, json=body)
             answer = Answer(kind, sent, time.monotonic(), response.status_code, response.text)
         except httpx2.HTTPError as error:
             answer = Answer(kind, sent, time.monotonic(), 0, repr(error))
@@ -146,7 +146,7 @@ async def load_on(stack: Stack, timeout_s: float = 15) -> AsyncIterator[Load]:
     async with httpx2.AsyncClient(base_url=stack.rest, timeout=timeout_s, limits=limits) as client:
         await eventually(stack.ready, 30, "every process ready")
         example = (await client.get("/v1/endpoints/flight-delay")).json()["example"]
-        requests: dict[str, tuple[str, dict[str, Any]]] = {
+        requests: dict[str, tuple[str, dict[str, Any] | None]] = {
             "predict": ("/v1/endpoints/flight-delay:predict", example),
             "read": (
                 "/v1/features:read",
