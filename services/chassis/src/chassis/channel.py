@@ -111,7 +111,7 @@ class Channel:
         self._native = client == "native"
         metrics = metrics or Metrics()
         self._seconds = metrics.histogram(telemetry.CHANNEL_SECONDS)
-        self._in_flight = metrics.gauge(telemetry.CHANNEL_IN_FLIGHT).labels(name)
+        self._in_flight = metrics.level(telemetry.CHANNEL_IN_FLIGHT, name)
         self._known = metrics.gauge(telemetry.CHANNEL_CONNECTIONS).labels(name)
         self._children: dict[tuple[str, Code], Any] = {}
         self._connections: list[_Replica] = []
@@ -274,11 +274,11 @@ class Channel:
 
     def _enter(self, connection: _Replica) -> None:
         connection.in_flight += 1
-        self._in_flight.inc()
+        self._in_flight.now += 1
 
     def _leave(self, connection: _Replica, method: str, code: Code, started: float) -> None:
         connection.in_flight -= 1
-        self._in_flight.dec()
+        self._in_flight.now -= 1
         if connection.retired:
             self._release(connection)
         child = self._children.get((method, code))

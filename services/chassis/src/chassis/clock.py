@@ -1,6 +1,7 @@
 """Time and ids, injected so that tests decide both."""
 
 import os
+import struct
 import time
 from typing import Protocol
 
@@ -42,16 +43,33 @@ def _tick(now_us: int) -> int:
     return (now_us // 1000) * _SUB_MS + (now_us % 1000) * _SUB_MS // 1000
 
 
-def _format(tick: int) -> str:
-    random = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
-    value = ((tick >> 12) << 80) | (0x7 << 76) | ((tick & 0xFFF) << 64) | (0b10 << 62) | random
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+def _format(tick: int, random: int) -> str:
+    """`random`: 64 bits, of which the lower 62 are used."""
+    milliseconds = tick >> 12
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - a third of the time of format()
+        milliseconds >> 16,
+        milliseconds & 0xFFFF,
+        tick & 0xFFF,
+        random >> 48 & 0x3FFF | 0x8000,
+        random & 0xFFFF_FFFF_FFFF,
+    )
+
+
+class _Random:
+    """Random 64-bit numbers of the system, taken many at a time: each question to it costs more than the id around."""
+
+    def __init__(self) -> None:
+        self._left: list[int] = []
+
+    def next(self) -> int:
+        if not self._left:
+            self._left = list(struct.unpack("<64Q", os.urandom(512)))
+        return self._left.pop()
 
 
 def uuid7(now_us: int) -> str:
     """A UUIDv7 (RFC 9562) of the instant `now_us`, with sub-millisecond order in its 12 bits after the version."""
-    return _format(_tick(now_us))
+    return _format(_tick(now_us), int.from_bytes(os.urandom(8)))
 
 
 class SystemIds:
@@ -60,7 +78,8 @@ class SystemIds:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = 0
+        self._random = _Random()
 
     def new(self) -> str:
         self._last = max(_tick(self._clock.now_us()), self._last + 1)
-        return _format(self._last)
+        return _format(self._last, self._random.next())

@@ -74,7 +74,7 @@ class _Method:
         self._callers = around.callers
         self._tracing = around.tracing
         self._seconds = around.metrics.histogram(telemetry.SERVER_SECONDS)
-        self._in_flight = around.metrics.gauge(telemetry.SERVER_IN_FLIGHT)
+        self._in_flight = around.metrics.level(telemetry.SERVER_IN_FLIGHT)
         self._by_code = {code: self._seconds.labels(path, code.value) for code in (Code.OK,)}
 
     def begin(self, context: aio.ServicerContext[Any, Any]) -> Any:
@@ -100,12 +100,12 @@ class _Method:
 
     def enter(self) -> float:
         """Counts a call in; answers when it started."""
-        self._in_flight.inc()
+        self._in_flight.now += 1
         return time.perf_counter()
 
     def leave(self) -> None:
         """Counts a call out."""
-        self._in_flight.dec()
+        self._in_flight.now -= 1
 
     async def fail(self, error: Exception, context: aio.ServicerContext[Any, Any]) -> None:
         """Ends the call with the status of `error`; always raises AbortError."""

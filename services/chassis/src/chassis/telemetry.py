@@ -149,12 +149,22 @@ GATEWAY_DEFINITIONS_REFUSED = GaugeSpec(
 )
 
 
+class Level:
+    """A gauge that one thread counts up and down, with a plain number instead of a lock: read when somebody scrapes."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
+
+
 class Metrics:
     """The live metrics of one process, made when first asked for."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self._made: dict[str, Counter | Gauge | Histogram] = {}
+        self._levels: dict[tuple[str, tuple[str, ...]], Level] = {}
 
     def counter(self, spec: CounterSpec) -> Counter:
         """The counter of `spec`; the same object each time."""
@@ -169,6 +179,15 @@ class Metrics:
         if not isinstance(made, Gauge):
             made = self._made[spec.name] = Gauge(spec.name, spec.help, spec.labels, registry=self.registry)
         return made
+
+    def level(self, spec: GaugeSpec, *labels: str) -> Level:
+        """The level behind the gauge of `spec` (with `labels`); the same object each time."""
+        level = self._levels.get((spec.name, labels))
+        if level is None:
+            gauge = self.gauge(spec).labels(*labels) if labels else self.gauge(spec)
+            level = made = self._levels[spec.name, labels] = Level()
+            gauge.set_function(lambda: made.now)
+        return level
 
     def histogram(self, spec: HistogramSpec) -> Histogram:
         """The histogram of `spec`; the same object each time."""

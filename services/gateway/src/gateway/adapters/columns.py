@@ -6,8 +6,8 @@ from chassis.errors import Internal
 from gateway.domain.model import BlockShape, Column, DType
 from mizzen.chassis.v1 import values_pb2
 
-_WIRE = {dtype: values_pb2.DType.Value(f"DTYPE_{dtype.value}") for dtype in DType}
-_DOMAIN: dict[int, DType] = {number: dtype for dtype, number in _WIRE.items()}
+WIRE = {dtype: values_pb2.DType.Value(f"DTYPE_{dtype.value}") for dtype in DType}
+_DOMAIN: dict[int, DType] = {number: dtype for dtype, number in WIRE.items()}
 _SIZES = {
     DType.BOOL: 1,
     DType.INT32: 4,
@@ -20,7 +20,7 @@ _SIZES = {
 
 def write_values(column: Column, target: values_pb2.Values) -> None:
     """Fills `target` with the column."""
-    target.dtype = _WIRE[column.dtype]
+    target.dtype = WIRE[column.dtype]
     if column.width > 1:
         target.width = column.width
     if column.strings is not None:

@@ -2,9 +2,13 @@
 
 from chassis.clock import Clock
 from chassis.identity import Identity, Minter
+from gateway.adapters.protobuf_wire import delimited, number_tag, tag, varint
 from gateway.domain.limits import remaining_s
 from gateway.domain.model import Call, Caller
 from mizzen.chassis.v1.envelope_pb2 import Envelope
+
+_REQUEST_ID, _IDENTITY, _TRACEPARENT = (tag(Envelope, name) for name in ("request_id", "identity", "traceparent"))
+_REMAINING = number_tag(Envelope, "remaining_us")
 
 
 class Envelopes:
@@ -14,6 +18,7 @@ class Envelopes:
         self._minter = minter
         self._clock = clock
         self._identities: dict[Caller, Identity] = {}
+        self._tokens: dict[Caller, tuple[str, bytes]] = {}
 
     def write(self, call: Call, target: Envelope) -> float:
         """Fills `target`; the seconds left. DeadlineExceeded when there are none."""
@@ -24,6 +29,24 @@ class Envelopes:
         if call.traceparent:
             target.traceparent = call.traceparent
         return left_s
+
+    def serialized(self, call: Call) -> bytes:
+        """The same as bytes."""
+        left_us = max(1, int(remaining_s(self._clock, call.deadline_s) * 1e6))
+        request_id = call.request_id.encode()
+        data = _REQUEST_ID + varint(len(request_id)) + request_id + self._token(call.caller)
+        data += _REMAINING + varint(left_us)
+        return data + delimited(_TRACEPARENT, call.traceparent.encode()) if call.traceparent else data
+
+    def _token(self, caller: Caller) -> bytes:
+        """The field `identity`; made anew only when the token is another."""
+        token = self._minter.mint(self._identity(caller))
+        known = self._tokens.get(caller)
+        if known is None or known[0] is not token:
+            if len(self._tokens) > 4096:
+                self._tokens.clear()
+            known = self._tokens[caller] = token, delimited(_IDENTITY, token.encode())
+        return known[1]
 
     def _identity(self, caller: Caller) -> Identity:
         identity = self._identities.get(caller)

@@ -7,14 +7,15 @@ from chassis.clock import Clock
 from chassis.coalesce import Coalescer
 from chassis.errors import Internal, MizzenError
 from chassis.status import from_status
-from gateway.adapters.columns import block_shape, read_values, write_values
+from gateway.adapters.columns import block_shape, read_values
 from gateway.adapters.envelopes import Envelopes
+from gateway.adapters.read_wire import question, read_item, read_request
 from gateway.domain.limits import Retry
 from gateway.domain.model import BlockRows, BlockShape, Call, Column, FeatureColumn, FeatureRows, Status
 from mizzen.features.v1 import features_pb2
 
 _READ = "/mizzen.features.v1.FeaturesService/Read"
-_Item = tuple[features_pb2.ReadItem, float]
+_Item = tuple[bytes, float]  # a serialized ReadItem, its deadline
 
 
 class GrpcFeatures:
@@ -38,7 +39,7 @@ class GrpcFeatures:
             self._send, max_items=64, max_wait_s=0.001, clock=clock, observe=observe
         )
         # References of an endpoint are the same in every request.
-        self._joined: dict[tuple[str, ...], str] = {}
+        self._joined: dict[tuple[tuple[str, ...], bool], tuple[str, bytes]] = {}
         self._shapes: dict[tuple[str, bytes, bytes], BlockShape] = {}
 
     async def read(
@@ -52,26 +53,21 @@ class GrpcFeatures:
         default_when_down: bool = False,
     ) -> FeatureRows:
         """See ports.Features."""
-        joined = self._join(tuple(references))
-        item = features_pb2.ReadItem(
-            joined_refs=joined, as_of_us=as_of_us, default_when_down=default_when_down, as_block=True
-        )
-        self._envelopes.write(call, item.envelope)
-        for name, column in entities.items():
-            write_values(column, item.entities[name])
-        for name, column in inputs.items():
-            write_values(column, item.inputs[name])
+        joined, asked = self._question(tuple(references), default_when_down)
+        item = read_item(self._envelopes.serialized(call), asked, as_of_us, entities, inputs)
         result = await self._coalescer.submit((item, call.deadline_s), call.deadline_s)
         rows = next(iter(entities.values()), None) or next(iter(inputs.values()))
         return self._rows(result, joined, references, rows.rows)  # type: ignore[arg-type]
 
-    def _join(self, references: tuple[str, ...]) -> str:
-        joined = self._joined.get(references)
-        if joined is None:
+    def _question(self, references: tuple[str, ...], default_when_down: bool) -> tuple[str, bytes]:
+        found = self._joined.get((references, default_when_down))
+        if found is None:
             if len(self._joined) >= 256:
                 self._joined.clear()
-            joined = self._joined[references] = ",".join(references)
-        return joined
+            joined = ",".join(references)
+            found = joined, question(joined, default_when_down=default_when_down)
+            self._joined[references, default_when_down] = found
+        return found
 
     def _rows(self, result: features_pb2.ReadResult, joined: str, references: Sequence[str], rows: int) -> FeatureRows:
         dtypes = result.dtypes
@@ -91,7 +87,7 @@ class GrpcFeatures:
         return BlockRows(shape, raw, rows, list(result.timestamps_us), result.as_of_us)
 
     async def _send(self, items: list[_Item]) -> list[features_pb2.ReadResult | MizzenError]:
-        request = features_pb2.ReadRequest(items=[item for item, _ in items])
+        request = read_request([item for item, _ in items])
         deadline_s = max(deadline for _, deadline in items)
         response = await self._retry.run(
             lambda: self._channel.unary(

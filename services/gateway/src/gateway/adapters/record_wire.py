@@ -5,31 +5,13 @@ are a recorded feature's bytes: only the field number around them differs. That 
 """
 
 from functools import lru_cache
-from typing import Any
 
 from gateway.adapters.columns import write_values
 from gateway.adapters.grpc_features import WireRows
+from gateway.adapters.protobuf_wire import tag, varint
 from gateway.domain.model import BlockRows, BlockShape, Column, FeatureRows
 from mizzen.features.v1 import features_pb2
 from mizzen.monitoring.v1 import record_pb2
-
-
-def varint(value: int) -> bytes:
-    """Protobuf's base-128 number."""
-    if value < 128:
-        return bytes((value,))
-    parts = bytearray()
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-def tag(message: Any, field: str) -> bytes:
-    """The tag of a length-delimited field."""
-    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | 2)
-
 
 _FEATURES = tag(record_pb2.Record, "features")
 _TIMESTAMPS = tag(record_pb2.Record, "timestamps_us")

@@ -10,7 +10,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from chassis.logs import logger
 from gateway.adapters.columns import write_values
-from gateway.adapters.record_wire import feature_bytes, tag, varint
+from gateway.adapters.protobuf_wire import tag, varint
+from gateway.adapters.record_wire import feature_bytes
 from gateway.domain.model import Column, Record, Tensor
 from gateway.domain.record import RecordQueue
 from gateway.domain.tensors import whole_column

@@ -26,8 +26,10 @@ class Reader:
     ) -> FeaturesAnswer:
         """As of the server's time. Raises MizzenError."""
         _check_references(references)
-        rows = {column.rows for column in (*entities.values(), *inputs.values())}
-        if len(rows) > 1 or not rows or not 1 <= next(iter(rows)) <= MAX_ROWS:
+        rows = {column.rows for column in entities.values()}
+        if inputs:
+            rows.update(column.rows for column in inputs.values())
+        if len(rows) != 1 or not 1 <= min(rows) <= MAX_ROWS:
             message = f"every list in entities and inputs must have the same length, 1 to {MAX_ROWS}"
             raise InvalidArgument(message, reason="ROWS_DIFFER", field="entities")
         remaining_s(self._clock, call.deadline_s)

@@ -1,7 +1,6 @@
 """Opening a gRPC call: metadata → Call, errors with their request id."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 from chassis.errors import MizzenError
@@ -15,24 +14,48 @@ class Calls:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
-    @contextmanager
-    def open(self, context: Any, scope: str, default_s: float) -> Iterator[Call]:
-        """The call; what is raised inside leaves with the request id among its ids."""
-        request_id = self._edge.new_id()
+    def open(self, context: Any, scope: str, default_s: float) -> "Opened":
+        """Gives the call when entered; what is raised inside leaves with the request id among its ids."""
+        return Opened(self._edge, context, scope, default_s)
+
+
+class Opened:
+    """A call's surroundings, for `with`: a generator would cost as much as all that it does."""
+
+    __slots__ = ("_context", "_default_s", "_edge", "_request_id", "_scope")
+
+    def __init__(self, edge: Edge, context: Any, scope: str, default_s: float) -> None:
+        self._edge = edge
+        self._context = context
+        self._scope = scope
+        self._default_s = default_s
+        self._request_id = edge.new_id()
+
+    def __enter__(self) -> Call:
+        context, request_id = self._context, self._request_id
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
         context.set_trailing_metadata((("x-request-id", request_id),))
         try:
-            yield self._edge.open(
+            return self._edge.open(
                 request_id,
                 bearer(_text(metadata, "authorization"), _text(metadata, "x-api-key")),
-                scope,
-                _timeout_s(context, default_s),
+                self._scope,
+                _timeout_s(context, self._default_s),
                 client_request_id=_text(metadata, "x-request-id"),
                 traceparent=_text(metadata, "traceparent")[:64],
             )
         except MizzenError as error:
-            error.ids = {**error.ids, "request_id": request_id}
+            self._name(error)
             raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, MizzenError):
+            self._name(error)
+
+    def _name(self, error: MizzenError) -> None:
+        error.ids = {**error.ids, "request_id": self._request_id}
 
 
 def _text(metadata: dict[str, Any], key: str) -> str:

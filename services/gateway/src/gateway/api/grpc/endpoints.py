@@ -10,6 +10,7 @@ from gateway.api.edge import DEFAULT_S, INFER, READ
 from gateway.api.grpc.calls import Calls
 from gateway.api.grpc.convert import columns, endpoint_message, predict_request, predict_response
 from gateway.api.grpc.feature_bytes import read_response
+from gateway.api.grpc.feature_request import FeatureRequests, ReadFeatures
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.ports import Inference
 from gateway.domain.predict import Predictor, endpoint_ready
@@ -60,18 +61,18 @@ class FeatureServicer(gateway_pb2_grpc.FeatureServiceServicer):
         self._endpoints = endpoints
         self._reader = reader
 
-    async def ReadFeatures(self, request: pb.ReadFeaturesRequest, context: Any) -> bytes:  # type: ignore[override]
+    async def ReadFeatures(self, request: ReadFeatures, context: Any) -> bytes:  # type: ignore[override]
         """Feature rows of entities, serialized."""
         with self._calls.open(context, INFER, DEFAULT_S) as call:
-            references = tuple(request.features)
+            references, message = request.references, request.message
             entity_fields, input_fields = self._endpoints.fields_of(references)
-            entities, rows = columns(request.entities, entity_fields, "entities", None)
-            inputs, _ = columns(request.inputs, input_fields, "inputs", rows, nullable=True)
+            entities, rows = columns(message.entities, entity_fields, "entities", None)
+            inputs, _ = columns(message.inputs, input_fields, "inputs", rows, nullable=True)
             answer = await self._reader.read(call, references, entities, inputs)
-            return read_response(answer, raw=request.encoding == pb.ENCODING_RAW)
+            return read_response(answer, raw=message.encoding == pb.ENCODING_RAW)
 
 
 def add_features(servicer: FeatureServicer, server: Any) -> None:
-    """Registers the service as the generated function would, but for its answer, which is bytes already."""
-    read: Any = grpc.unary_unary_rpc_method_handler(servicer.ReadFeatures, pb.ReadFeaturesRequest.FromString, bytes)
+    """Registers the service as the generated function would, but for its request and its answer, which is bytes already."""
+    read: Any = grpc.unary_unary_rpc_method_handler(servicer.ReadFeatures, FeatureRequests().parse, bytes)
     server.add_registered_method_handlers("mizzen.gateway.v1.FeatureService", {"ReadFeatures": read})

@@ -10,7 +10,9 @@ from gateway.domain.model import BlockRows, BlockShape, Column, FeaturesAnswer
 from mizzen.gateway.v1 import gateway_pb2 as pb
 
 _FIELDS = pb.ReadFeaturesResponse.DESCRIPTOR.fields_by_name
-_FEATURES, _STAMPS = (bytes((_FIELDS[name].number << 3 | 2,)) for name in ("features", "timestamps_us"))
+_REQUEST_ID, _FEATURES, _STAMPS = (
+    bytes((_FIELDS[name].number << 3 | 2,)) for name in ("request_id", "features", "timestamps_us")
+)
 
 
 def read_response(answer: FeaturesAnswer, *, raw: bool) -> bytes:
@@ -24,7 +26,8 @@ def read_response(answer: FeaturesAnswer, *, raw: bool) -> bytes:
             write_features(rows, message.features, raw=False)
         return message.SerializeToString()
     parts = _around(rows.shape, rows.rows).copy()
-    parts[0] = pb.ReadFeaturesResponse(request_id=answer.request_id).SerializeToString()
+    request_id = answer.request_id.encode()
+    parts[0] = _REQUEST_ID + _varint(len(request_id)) + request_id
     parts[2::2] = rows.slices()
     for stamps in rows.timestamps_us:
         parts += (_STAMPS, _varint(len(stamps)), stamps)

@@ -1,0 +1,30 @@
+"""Protobuf's wire format, for messages whose parts are bytes already."""
+
+from typing import Any
+
+
+def varint(value: int) -> bytes:
+    """Protobuf's base-128 number, 0 to 2^64 - 1."""
+    if value < 128:
+        return bytes((value,))
+    parts = bytearray()
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+def tag(message: Any, field: str) -> bytes:
+    """The tag of a length-delimited field."""
+    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | 2)
+
+
+def number_tag(message: Any, field: str) -> bytes:
+    """The tag of a whole number, a bool or an enum."""
+    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3)
+
+
+def delimited(field_tag: bytes, data: bytes) -> bytes:
+    """A length-delimited field."""
+    return field_tag + varint(len(data)) + data
