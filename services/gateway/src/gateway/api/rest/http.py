@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from chassis.errors import InvalidArgument, ResourceExhausted, Unimplemented
+from chassis.errors import InvalidArgument, ResourceExhausted
 from gateway.api.edge import Edge, bearer, timeout_ms
 from gateway.api.rest.presence import ClientGoneError, Presence
 from gateway.domain.model import Call
@@ -239,8 +239,3 @@ def refuse_unknown(value: Mapping[str, object], allowed: frozenset[str], where: 
         field = f"{where}.{name[:64]}" if where else name[:64]
         message = f"there is no field {field}; allowed here: {', '.join(sorted(allowed)) or 'none'}"
         raise InvalidArgument(message, reason="UNKNOWN_FIELD", field=field)
-
-
-def not_offered(what: str) -> Unimplemented:
-    """The error of a path that is known and closed."""
-    return Unimplemented(f"{what} is not offered here", reason="NOT_OFFERED")
