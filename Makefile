@@ -24,7 +24,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export UV_HTTP_TIMEOUT ?= 180
 
-.PHONY: images images-check sboms e2e help setup up down status test check train train-check crds bench bench-features bench-predict demo-drift protos fmt lint types imports lock-check clean FORCE
+.PHONY: images images-check sboms e2e help setup up down status test check train train-check charts-check crds bench bench-features bench-predict demo-drift protos fmt lint types imports lock-check clean FORCE
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +61,7 @@ status: setup ## what runs
 test: setup ## unit, contract, integration on the real engines, end to end
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: lint types imports protos-check lock-check test train-check ## what CI runs: everything
+check: lint types imports protos-check lock-check charts-check test train-check ## what CI runs: everything
 
 lint: setup ## ruff
 	@$(BIN)/ruff check .
@@ -85,6 +85,15 @@ protos-check: setup
 
 lock-check: setup ## nothing is installed at a version that no file names
 	@$(BIN)/python -m pytest -q tests/architecture/test_pins.py
+
+.venv-checkov/.installed: charts/requirements-checkov.txt | $(BIN)/uv
+	@echo "[charts] .venv-checkov: checkov, whose own pins are older than ours"
+	@test -x .venv-checkov/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-checkov
+	@$(BIN)/uv pip install $(QUIET) --python .venv-checkov/bin/python --no-deps -r charts/requirements-checkov.txt
+	@touch $@
+
+charts-check: setup .venv-checkov/.installed ## checkov on every preset of the chart; charts/checkov.yaml has a reason for each skip
+	@$(BIN)/python -m tests.charts.look_with_checkov .venv-checkov/bin/checkov
 
 .venv-train/.installed: $(PYPROJECTS) constraints.txt constraints-train.txt requirements-train.txt | $(BIN)/uv
 	@echo "[train] .venv-train: torch, for training only"
@@ -163,5 +172,5 @@ sboms: ## the CycloneDX SBOM of every image, into build/sboms
 
 clean: ## remove environments, state and caches
 	@if test -x $(BIN)/mizzen; then $(BIN)/mizzen down --delete-state; fi
-	@rm -rf $(VENV) .venv-triton .venv-train build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-triton .venv-train .venv-checkov build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,7 +23,13 @@ def canonical(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["constraints.txt", "constraints-train.txt", "services/inference/requirements-triton.txt"]
+    "name",
+    [
+        "constraints.txt",
+        "constraints-train.txt",
+        "services/inference/requirements-triton.txt",
+        "charts/requirements-checkov.txt",
+    ],
 )
 def test_every_line_is_an_exact_version(name: str) -> None:
     assert [package for package, version in pins(name).items() if not version or "*" in version] == []
