@@ -18,6 +18,7 @@ from gateway.domain.model import Call, Record, RecordKind, Retrieved
 from gateway.domain.ports import Clock, Recorder, Retrieval
 
 MAX_QUERY = 4096
+MEDIA_TYPES = ("text/plain", "text/markdown")
 MAX_DOCUMENTS = 1000
 
 
@@ -89,6 +90,10 @@ class Retriever:
             if not 1 <= len(document.id) <= 256:
                 message = f"documents[{index}].id must have 1 to 256 characters"
                 raise InvalidArgument(message, reason="INVALID_VALUE", field=f"documents[{index}].id")
+            if document.media_type not in MEDIA_TYPES:
+                field = f"documents[{index}].media_type"
+                message = f"{field} must be {' or '.join(MEDIA_TYPES)}"
+                raise InvalidArgument(message, reason="INVALID_VALUE", field=field)
         return await self._retrieval.upsert(call, collection, documents)
 
     async def get(self, call: Call, collection: str, document_id: str) -> Document:

@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from google.protobuf import struct_pb2
-from google.rpc import code_pb2, status_pb2
+from google.rpc import status_pb2
 
-from chassis.errors import Internal
+from chassis.errors import BY_CODE, Code, Internal, InvalidArgument
+from chassis.status import to_status
 from gateway.api.edge import ASK_S, DEFAULT_S, INFER, READ, WRITE, WRITE_S
 from gateway.api.grpc.calls import Calls
 from gateway.api.grpc.convert import instant_us
 from gateway.api.grpc.documents import ask_event, collection_message, document_input, document_message, passage_message
-from gateway.domain.documents import Label, Question, SearchMode
+from gateway.domain.documents import Label, LabelError, Question, SearchMode
 from gateway.domain.idempotency import IdempotentWrites
 from gateway.domain.labels import Labels
 from gateway.domain.model import Call
@@ -42,8 +43,9 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
         """Passages, best first."""
         with self._calls.open(context, INFER, _SEARCH_S) as call:
-            mode = SearchMode(int(request.mode)) if 0 <= request.mode <= max(SearchMode) else SearchMode.DECLARED
-            question = Question(request.collection, request.query, request.top_k, mode, dict(request.filters))
+            question = Question(
+                request.collection, request.query, request.top_k, _mode(request.mode), dict(request.filters)
+            )
             answer = await self._retriever.search(call, question)
             return pb.SearchResponse(
                 request_id=call.request_id,
@@ -120,11 +122,7 @@ class LabelServicer(gateway_pb2_grpc.LabelServiceServicer):
                     by_index = {error.index: error for error in answer.errors}
                     for index in range(len(labels)):
                         error = by_index.get(index)
-                        response.errors.append(
-                            status_pb2.Status()
-                            if error is None
-                            else status_pb2.Status(code=code_pb2.Code.Value(error.code), message=error.message)
-                        )
+                        response.errors.append(status_pb2.Status() if error is None else _refused(error))
                 return response.SerializeToString()
 
             body = request.SerializeToString(deterministic=True)
@@ -143,6 +141,17 @@ class LabelServicer(gateway_pb2_grpc.LabelServiceServicer):
             except ValueError as error:
                 raise Internal("monitoring answered no JSON", reason="UPSTREAM_MISMATCH") from error
             return pb.GetReportResponse(report=body)
+
+
+def _mode(mode: int) -> SearchMode:
+    try:
+        return SearchMode(mode)
+    except ValueError:
+        raise InvalidArgument("mode must be hybrid, dense or lexical", reason="INVALID_VALUE", field="mode") from None
+
+
+def _refused(error: LabelError) -> status_pb2.Status:
+    return to_status(BY_CODE[Code(error.code)](error.message, reason=error.reason))
 
 
 def _label(label: pb.Label, index: int) -> Label:

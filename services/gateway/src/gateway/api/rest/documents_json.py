@@ -60,14 +60,10 @@ def document_of(value: object, where: str) -> DocumentInput:
     if type(value) is not dict:
         raise InvalidArgument(f"{where} must be an object", reason="INVALID_VALUE", field=where)
     refuse_unknown(value, _DOCUMENT, where)
-    media_type = text_of(value, "media_type", where, "text/plain")
-    if media_type not in ("text/plain", "text/markdown"):
-        field = f"{where}.media_type"
-        raise InvalidArgument(f"{field} must be text/plain or text/markdown", reason="INVALID_VALUE", field=field)
     return DocumentInput(
         text_of(value, "id", where),
         text_of(value, "text", where),
-        media_type,
+        text_of(value, "media_type", where, "text/plain"),
         text_of(value, "title", where, ""),
         text_of(value, "source", where, ""),
         strings(value.get("metadata"), f"{where}.metadata"),

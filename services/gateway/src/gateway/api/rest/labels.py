@@ -11,7 +11,7 @@ from gateway.api.rest.http import Http, parse_object, refuse_unknown
 from gateway.domain.columns import parse_instant
 from gateway.domain.documents import Label, LabelsAnswer
 from gateway.domain.idempotency import IdempotentWrites
-from gateway.domain.labels import Labels
+from gateway.domain.labels import MAX_VALUE, Labels
 
 _LABEL = frozenset({"request_id", "row", "output", "value", "event_time"})
 _QUERY = frozenset({"format", "from", "to"})
@@ -64,9 +64,9 @@ def label_of(value: object, where: str) -> Label:
         raise InvalidArgument(f"{where} must be an object", reason="INVALID_VALUE", field=where)
     refuse_unknown(value, _LABEL, where)
     row, number = value.get("row", 0), value.get("value")
-    if type(row) is not int or not 0 <= row < 2**31:
+    if type(row) is not int:
         raise InvalidArgument(f"{where}.row must be a whole number ≥ 0", reason="INVALID_VALUE", field=f"{where}.row")
-    if type(number) not in (int, float, bool) or abs(number) > 1e300:  # type: ignore[arg-type]
+    if type(number) not in (int, float, bool) or abs(number) > MAX_VALUE:  # type: ignore[arg-type]
         raise InvalidArgument(f"{where}.value must be a number", reason="INVALID_VALUE", field=f"{where}.value")
     event_time = value.get("event_time")
     return Label(
