@@ -14,6 +14,7 @@ from tests.e2e.world import StepFailed, World, put_images, until
 OURS = ("gateway", "features", "retrieval", "monitoring", "triton-cpu")
 OTHERS = ("jobs", "valkey", "postgresql")
 NEXT = "e2e-next"
+KIT_WEIGHT = 20480
 UNTIL = "2013-11-27T19:00:00Z"
 RUNS = [
     {"name": "publish", "args": ["publish"]},
@@ -102,6 +103,8 @@ def next_version(world: World) -> list[str]:
 
 def prepare(world: World) -> None:
     """Images on nodes, the namespace with Pod Security, and volumes that every node can mount, empty in a new namespace."""
+    if world.settings.nodes == "kit":
+        weigh_pods(world)
     if world.settings.nodes != "none":
         put_images(world, [*images(world), *next_version(world)])
     new = not world.command("kubectl", "get", "namespace", world.namespace, "--ignore-not-found", "-o", "name")
@@ -112,6 +115,15 @@ def prepare(world: World) -> None:
             for name in ("models", "records"):
                 shutil.rmtree(shared_directory(world, name, world.namespace), ignore_errors=True)
         world.apply(*(shared_volume(world, name, world.namespace) for name in ("models", "records")))
+
+
+def weigh_pods(world: World) -> None:
+    """All pods of the kit weigh as much as one process of its machine: `helm` and an API server would leave them a third.
+
+    On a node they weigh what its cores do.
+    """
+    file = "/sys/fs/cgroup/cpu/kube-kit/cpu.shares"
+    world.command(world.settings.kit, "enter", "sh", "-c", f"test ! -w {file} || echo {KIT_WEIGHT} > {file}")
 
 
 def shared_directory(world: World, claim: str, namespace: str) -> Path:
