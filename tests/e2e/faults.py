@@ -6,6 +6,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import yaml
+
 from tests.e2e.world import Object, StepFailed, World
 
 SIGNAL = """
@@ -30,7 +32,8 @@ def senders(world: World) -> Iterator[None]:
     nodes = {pod["spec"]["nodeName"] for pod in world.items("pods")}
     try:
         world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        world.apply(*(_sender(world, node) for node in sorted(nodes)))
+        made = yaml.safe_dump_all(_sender(world, node) for node in sorted(nodes))
+        world.command("kubectl", "-n", namespace, "apply", "--server-side", "-f", "-", stdin=made)
         world.command("kubectl", "-n", namespace, "wait", "pod", "--all", "--for=condition=Ready", "--timeout=120s")
         yield
     finally:
@@ -64,5 +67,4 @@ def _sender(world: World, node: str) -> Object:
         "tolerations": [{"operator": "Exists"}],
         "containers": [container],
     }
-    metadata = {"name": node, "namespace": _namespace(world)}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": node}, "spec": spec}
