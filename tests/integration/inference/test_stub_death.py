@@ -1,7 +1,10 @@
 """A dead Python stub ends the server, and nothing of it is left, so that its supervisor can start it again."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,3 +105,17 @@ def test_it_serves_again_and_a_polite_end_is_clean(server: RunningTriton) -> Non
     assert server.child.wait(timeout=20) == 0
     assert not members(server.child.pid)
     assert not shared_memory(server)
+
+
+def test_the_empty_folders_that_triton_leaves_are_removed() -> None:
+    mark = f"{os.getpid()}-{time.monotonic_ns()}"
+    earlier, empty, full = (Path(f"/tmp/python_env_{mark}-{name}") for name in ("earlier", "empty", "full"))
+    earlier.mkdir()
+    try:
+        made = f"mkdir {empty} {full} && touch {full}/in-use"
+        command = [sys.executable, "-I", launcher.__file__, f"none-{mark}", "sh", "-c", made]
+        assert subprocess.run(command, check=False, timeout=20).returncode == 0
+        assert [path.is_dir() for path in (earlier, empty, full)] == [True, False, True]
+    finally:
+        for path in (earlier, empty, full):
+            shutil.rmtree(path, ignore_errors=True)

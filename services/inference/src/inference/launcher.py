@@ -2,11 +2,12 @@
 
 Triton never replaces a Python stub that died: the model's readiness stays true and a part of its requests fails for good. Here
 a dead stub ends the server, and whoever supervises it (``mizzen up``, the kubelet) starts it again. Whichever way the
-server ends, no stub and no shared memory of it is left. A killed launcher takes the server with it.
+server ends, no stub, no shared memory and no temporary folder of it is left. A killed launcher takes the server with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -20,6 +21,8 @@ WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 LOOK_S = 0.5  # how often the known stubs are looked at
 DISCOVER_S = 2.0  # how often new ones are looked for: reading all of /proc takes some milliseconds
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
+# Triton's Python backend makes one at each start, for environments to unpack, wherever TMPDIR points; it never removes it.
+TEMPORARY, ENVIRONMENTS = Path("/tmp"), "python_env_*"  # noqa: S108 - Triton's names
 STUB_DIED = 70
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -29,6 +32,7 @@ def run(prefix: str, command: list[str]) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # stubs that outlive the server become ours to end
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    others = set(TEMPORARY.glob(ENVIRONMENTS))
     server = subprocess.Popen(command, preexec_fn=_in_child(libc))  # noqa: S603, PLW1509 - single-threaded here
     code = watch(server)
     if server.poll() is None:
@@ -37,6 +41,9 @@ def run(prefix: str, command: list[str]) -> int:
     end_children()
     for path in SHARED_MEMORY.glob(f"{prefix}*"):
         path.unlink(missing_ok=True)
+    for found in set(TEMPORARY.glob(ENVIRONMENTS)) - others:
+        with contextlib.suppress(OSError):  # another server's that is in use, or another user's
+            found.rmdir()
     return code
 
 
