@@ -90,6 +90,12 @@ def images(world: World) -> list[str]:
     return [f"mizzen/{name}:{world.settings.tag}" for name in (*OURS, *OTHERS)]
 
 
+def sizes_mb(world: World) -> dict[str, int]:
+    """Megabytes of each image on disk; services share all but the last few with one another."""
+    told = world.command("docker", "image", "inspect", "--format", "{{.Size}}", *images(world)).split()
+    return {name.split(":")[0]: round(int(size) / 1e6) for name, size in zip(images(world), told, strict=True)}
+
+
 def next_version(world: World) -> list[str]:
     """Images of a next version: this one with another label, so that every pod is replaced by another image."""
     made = []

@@ -26,4 +26,5 @@ def run(world: World) -> dict[str, Any]:
         "install_to_ready_s": round(ready_s, 1),
         "pods": len(pods),
         "restarts": restarts,
+        "image_mb": {} if world.settings.nodes == "none" else install.sizes_mb(world),
     }
