@@ -104,6 +104,9 @@ def with_a_condition(world: World) -> dict[str, str]:
 
 
 def refusal(world: World) -> str:
-    """The message of a condition that isn't True, empty without one."""
+    """Why the Endpoint isn't accepted, empty when it is."""
     status = world.get("endpoint.mizzen.dev", client.ENDPOINT).get("status", {})
-    return next((each["message"] for each in status.get("conditions", []) if each["status"] == "False"), "")
+    refused = (
+        each for each in status.get("conditions", []) if each["type"] == "Accepted" and each["status"] == "False"
+    )
+    return next((each["message"] for each in refused), "")
