@@ -5,14 +5,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx2
 import numpy as np
 import pytest
 import redis.asyncio
 
 from chassis import values
-from chassis.errors import Unavailable
+from chassis.errors import Aborted, Unavailable
+from gateway.adapters.valkey_connection import connected
+from gateway.adapters.valkey_idempotency import ValkeyIdempotency
 from mizzen.features.v1 import features_pb2
+from mizzen.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from mizzen.monitoring.v1 import record_pb2
 from tests.fakes.gateway_rig import Rig, gateway_rig
 
@@ -156,6 +160,67 @@ async def test_writes_under_one_key_are_done_once(rig: Rig) -> None:
         assert (await http.post(path, json=body, headers={"idempotency-key": "k2"})).status_code == 200
         long = await http.post(path, json=body, headers={"idempotency-key": "k" * 201})
         assert (long.status_code, long.json()["field"]) == (400, "Idempotency-Key")
+
+
+async def test_a_key_is_kept_a_day_and_is_the_tenants_own(valkey: str) -> None:
+    redis = connected(valkey, 1.0)
+    store = ValkeyIdempotency(redis)
+    assert await store.claim("a", "k", "1" * 64) is None
+    await store.keep("a", "k", "1" * 64, b"answer")
+    assert await store.claim("a", "k", "1" * 64) == b"answer"
+    # Another tenant's key of the same text is another key.
+    assert await store.claim("b", "k", "2" * 64) is None
+    (kept,) = [key async for key in redis.scan_iter("idem:a:*")]
+    assert 24 * 3600 - 60 < await redis.ttl(kept) <= 24 * 3600
+    (claimed,) = [key async for key in redis.scan_iter("idem:b:*")]
+    # A write whose process died lets go of its key by itself.
+    assert 0 < await redis.ttl(claimed) <= 120
+    with pytest.raises(Aborted):
+        await store.claim("b", "k", "2" * 64)
+    await store.release("b", "k")
+    assert await store.claim("b", "k", "3" * 64) is None
+    await redis.aclose()
+
+
+async def test_every_write_takes_a_key_on_both_edges(rig: Rig) -> None:
+    label = {"request_id": "r", "output": "probability", "value": 1, "event_time": "2013-11-03T14:00:00Z"}
+    async with httpx2.AsyncClient(base_url=rig.url) as http:
+        for _ in range(2):
+            stored = await http.post("/v1/labels", json={"labels": [label]}, headers={"idempotency-key": "label"})
+            assert stored.json()["stored"] == 1
+        assert len(rig.monitoring.labels) == 1
+        await http.post("/v1/collections/handbook/documents", json={"documents": [{"id": "d", "text": "t"}]})
+        for _ in range(2):
+            path = "/v1/collections/handbook/documents/d"
+            gone = await http.delete(path, headers={"idempotency-key": "delete"})
+            # The second one is told what the first one was, though there is nothing left to delete.
+            assert gone.json() == {"deleted": True}
+        other = await http.delete("/v1/collections/handbook/documents/e", headers={"idempotency-key": "delete"})
+        assert other.json()["reason"] == "IDEMPOTENCY_KEY_REUSED"
+        elsewhere = {"documents": [{"id": "d", "text": "t"}]}
+        for collection, status in (("handbook", 200), ("handbook", 200), ("other", 409)):
+            answer = await http.post(
+                f"/v1/collections/{collection}/documents", json=elsewhere, headers={"idempotency-key": "upsert"}
+            )
+            assert answer.status_code == status, (collection, answer.text)
+    async with grpc.aio.insecure_channel(rig.target) as channel:
+        collections: Any = gateway_pb2_grpc.CollectionServiceStub(channel)
+        labels: Any = gateway_pb2_grpc.LabelServiceStub(channel)
+        upsert = gateway_pb2.UpsertDocumentsRequest(collection="handbook", idempotency_key="grpc upsert")
+        upsert.documents.add(id="g", text="t")
+        put = gateway_pb2.PutLabelsRequest(idempotency_key="grpc labels")
+        put.labels.add(request_id="r", output="probability", value=1.0).event_time.FromSeconds(1383487200)
+        delete = gateway_pb2.DeleteDocumentRequest(collection="handbook", id="g", idempotency_key="grpc delete")
+        before = rig.retrieval.upserts, len(rig.monitoring.labels)
+        for _ in range(2):
+            assert (await collections.UpsertDocuments(upsert, timeout=5)).items[0].id == "g"
+            assert (await labels.PutLabels(put, timeout=5)).stored == 1
+            assert (await collections.DeleteDocument(delete, timeout=5)).deleted
+        assert (rig.retrieval.upserts, len(rig.monitoring.labels)) == (before[0] + 1, before[1] + 1)
+        upsert.documents[0].text = "another"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await collections.UpsertDocuments(upsert, timeout=5)
+        assert caught.value.code() is grpc.StatusCode.ALREADY_EXISTS
 
 
 async def test_without_the_store_writes_go_through_and_are_counted(tmp_path: Path) -> None:
