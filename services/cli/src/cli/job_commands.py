@@ -4,6 +4,7 @@ A cluster tells them by environment where definitions, stores and the gateway ar
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -142,7 +143,9 @@ def _teller(screen: Screen, say: jobs.Say) -> jobs.Say:
 
 
 def _run(command: list[str]) -> None:
-    if subprocess.run(command, check=False).returncode:
+    # The project's script imports what lies beside it, which a safe path (images have one) leaves out.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    if subprocess.run(command, env=environment, check=False).returncode:
         raise typer.Exit(FAILED)
 
 
