@@ -17,6 +17,8 @@ from tests.fakes.online_store import FakeOnlineStore
 
 NOON = 1_373_371_200_000_000  # 2013-07-09T12:00:00Z, 8 in the morning in New York
 MINUTE = 60_000_000
+WRITTEN = NOON - MINUTE  # when the row of N1 is from
+TTL_US = 60 * MINUTE
 P, NULL, GONE, OLD, DOWN = (
     Status.PRESENT,
     Status.NULL_VALUE,
@@ -87,6 +89,20 @@ async def test_values_and_statuses(service: RunningFeatures) -> None:
     assert [each.timestamps_index for each in result.columns] == [1, 1, 1, 1]
     (timestamps,) = result.timestamps_us
     assert np.frombuffer(timestamps, "<i8").tolist() == [NOON - MINUTE, NOON - 120 * MINUTE, 0, 0]
+
+
+@pytest.mark.parametrize("others", [[], ["N1"], ["N4"]])
+@pytest.mark.parametrize(
+    ("as_of_us", "status"),
+    [(WRITTEN, P), (WRITTEN - 1, GONE), (WRITTEN + TTL_US, P), (WRITTEN + TTL_US + 1, OLD)],
+    ids=["of this instant", "of the next microsecond", "as old as may be", "a microsecond too old"],
+)
+async def test_instants_count_to_the_microsecond(
+    service: RunningFeatures, as_of_us: int, status: int, others: list[str]
+) -> None:
+    """A row alone, beside its like, and beside one that isn't there: each is read in a way of its own."""
+    (result,) = await service.read(service.item(["plane:age"], as_of_us, tailnum=["N1", *others]))
+    assert column(result, 0, 1 + len(others))[1][0] == status
 
 
 async def test_a_null_is_told_from_a_missing_row(service: RunningFeatures) -> None:
