@@ -159,7 +159,7 @@ def handbook() -> Iterator[pb.DocumentInput]:
 
 async def test_questions_about_the_project_are_answered_from_the_right_document(house: House) -> None:
     documents = list(handbook())
-    stored = await house.put(documents)
+    stored = await house.put(documents, left_s=240)
     assert len(stored) == len(documents)
     right: list[str] = []
     for question, sources in QUESTIONS.items():
