@@ -108,7 +108,7 @@ SPECIAL: tuple[tuple[str, Schema], ...] = (
     ("**.livenessSeconds", whole(1)),
     ("**.startupSeconds", whole(10)),
     ("**.spread", enum("ScheduleAnyway", "DoNotSchedule")),
-    ("**.server", enum("native", "grpcio")),
+    ("**.server", enum("loop", "native", "grpcio")),
     ("**.service.type", enum("ClusterIP", "NodePort", "LoadBalancer")),
     ("**.tolerations", TOLERATIONS),
     ("**.labels", TEXTS),

@@ -12,8 +12,8 @@ from chassis.telemetry import Metrics
 from chassis.tracing import NoTracing, Tracing
 from tests.fakes.echo import NAME, Echo, add_echo
 
-Kind = Literal["native", "grpcio"]
-KINDS: tuple[Kind, ...] = ("native", "grpcio")
+Kind = Literal["loop", "native", "grpcio"]
+KINDS: tuple[Kind, ...] = ("loop", "native", "grpcio")
 
 
 @dataclass

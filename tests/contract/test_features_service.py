@@ -33,7 +33,7 @@ def store() -> FakeOnlineStore:
     return FakeOnlineStore()
 
 
-@pytest.fixture(params=["native", "grpcio"])
+@pytest.fixture(params=["loop", "native", "grpcio"])
 async def service(
     request: pytest.FixtureRequest, store: FakeOnlineStore, tmp_path: Path
 ) -> AsyncIterator[RunningFeatures]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import hpack
 
+from chassis.header_blocks import Fields, HeaderBlocks
+
 DATA, HEADERS, _, RST_STREAM, SETTINGS, _, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM = ACK = 0x1
 END_HEADERS, PADDED, HAS_PRIORITY = 0x4, 0x8, 0x20
@@ -21,11 +23,8 @@ _RECEIVE_FRAME = 64 * 1024
 _RECEIVE_WINDOW = 2**30
 _REFILL = 2**24
 _LAST_STREAM = 2**30
-_REMEMBERED = 256
 _IDLE_S, _ACK_S = 10.0, 5.0
 _RESET_S = 0.05
-
-Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class StreamResetError(Exception):
@@ -91,8 +90,7 @@ class Http2(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._rest = b""
-        self._decoder = hpack.Decoder()
-        self._known: dict[bytes, Fields] = {}
+        self._blocks = HeaderBlocks()
         self._open: dict[int, Exchange] = {}
         self._queued: deque[Exchange] = deque()
         self._blocked: deque[Exchange] = deque()
@@ -268,7 +266,7 @@ class Http2(asyncio.Protocol):
         if kind == DATA:
             self._take_data(flags, stream, payload)
         elif kind == HEADERS:
-            payload = _unpadded(flags, payload)
+            payload = unpadded(flags, payload)
             self._take_block(stream, flags, payload[5:] if flags & HAS_PRIORITY else payload)
         elif kind == CONTINUATION:
             if self._block is None or self._block[0] != stream:
@@ -298,7 +296,7 @@ class Http2(asyncio.Protocol):
         exchange = self._open.get(stream)
         if exchange is None:
             return
-        exchange.data.append(_unpadded(flags, payload))
+        exchange.data.append(unpadded(flags, payload))
         if flags & END_STREAM:
             self._finish(exchange)
 
@@ -309,27 +307,12 @@ class Http2(asyncio.Protocol):
             self._block = (stream, flags, block)
             return
         self._block = None
-        fields = self._fields(block)
+        fields = self._blocks.decode(block)
         exchange = self._open.get(stream)
         if exchange is not None:
             exchange.fields.append(fields)
             if flags & END_STREAM:
                 self._finish(exchange)
-
-    def _fields(self, block: bytes) -> Fields:
-        known = self._known.get(block)
-        if known is not None:
-            return known
-        table = self._decoder.header_table
-        was_empty = not table.dynamic_entries
-        fields = tuple((bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True))
-        if was_empty and not table.dynamic_entries:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[block] = fields
-        else:
-            self._known.clear()
-        return fields
 
     def _finish(self, exchange: Exchange) -> None:
         del self._open[exchange.id]
@@ -380,5 +363,10 @@ def _fail(exchange: Exchange, error: Exception) -> None:
         exchange.done.set_exception(error)
 
 
-def _unpadded(flags: int, payload: bytes) -> bytes:
-    return payload[1 : len(payload) - payload[0]] if flags & PADDED else payload
+def unpadded(flags: int, payload: bytes) -> bytes:
+    """What a frame's payload is without its padding. ValueError when it is all padding and more."""
+    if not flags & PADDED:
+        return payload
+    if payload[0] >= len(payload):
+        raise ValueError("a frame has more padding than payload")
+    return payload[1 : len(payload) - payload[0]]

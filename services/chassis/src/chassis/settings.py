@@ -50,10 +50,10 @@ class ServiceSettings(State):
         validation_alias="MIZZEN_SERVICE_SECRET_FILE",
         description="Hex secret by which services of one installation know each other.",
     )
-    server: Literal["native", "grpcio"] = Field(
-        "native",
+    server: Literal["loop", "native", "grpcio"] = Field(
+        "loop",
         validation_alias="MIZZEN_SERVER",
-        description="gRPC server implementation: native (pygrpc-native, least CPU) or grpcio.",
+        description="gRPC server implementation: loop (chassis.loop_server, least CPU), native (pygrpc-native) or grpcio.",
     )
     client: Literal["native", "grpcio"] = Field(
         "native",
