@@ -22,21 +22,21 @@ from bench.processes import LOAD_CORE, Processes, free_port, listens, measure, w
 from bench.results import Ratio, median, report
 from cli.engines import valkey
 
-ENTITIES = 10_000
+ENTITIES = 100_000  # enough that materialization is about rows, not about starting an interpreter
 START, END = "2025-12-01T00:00:00", "2026-02-01T00:00:00"
 GRPC_OURS = "/mizzen.gateway.v1.FeatureService/ReadFeatures"
 GRPC_FEAST = "/GrpcFeatureServer/GetOnlineFeatures"
 
 
-def write_table(path: Path) -> None:
-    """ENTITIES rows × 50 random features, all of one instant."""
+def write_table(path: Path, entities: int = ENTITIES) -> None:
+    """A row an entity × 50 random features, all of one instant."""
     generator = np.random.default_rng(0)
     instant = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     columns: dict[str, Any] = {
-        "driver_id": np.arange(ENTITIES),
-        "event_timestamp": pa.array([instant] * ENTITIES, pa.timestamp("us", tz="UTC")),
+        "driver_id": np.arange(entities),
+        "event_timestamp": pa.array([instant] * entities, pa.timestamp("us", tz="UTC")),
     }
-    columns |= {f"f{number}": generator.normal(size=ENTITIES).astype(np.float32) for number in range(50)}
+    columns |= {f"f{number}": generator.normal(size=entities).astype(np.float32) for number in range(50)}
     pq.write_table(pa.table(columns), path)
 
 

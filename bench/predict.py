@@ -162,7 +162,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mizzen-bench-") as name, Processes() as processes:
         directory = Path(name)
         parquet = directory / "bench.parquet"
-        write_table(parquet)
+        write_table(parquet, 1000)
         our_store, feast_store = (start_valkey(processes, directory / f"valkey-{who}") for who in ("ours", "feast"))
         ours = Mizzen(directory / "mizzen", parquet, our_store)
         (ours.definitions / "endpoint.yaml").write_text(yaml.safe_dump_all(DEFINITIONS))
