@@ -15,7 +15,8 @@ from typing import Any
 
 import uvloop
 
-from chassis.http2 import Http2, literal
+from chassis.http2 import Http2
+from chassis.http2_frames import literal
 
 # Places in HPACK's static table.
 _AUTHORITY, _PATH, _CONTENT_TYPE = 1, 4, 31

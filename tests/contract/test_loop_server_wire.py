@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
 
-from chassis.http2 import frame
+from chassis.http2_frames import frame
 from tests.contract.servers import Running, running
 from tests.fakes.echo import CHAT, COUNT, SAY
 
