@@ -10,18 +10,32 @@ import struct
 from collections import deque
 from typing import Any
 
-import hpack
+from chassis.header_blocks import Fields
+from chassis.http2_frames import (
+    ACK,
+    CANCEL,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FAULTS,
+    GOAWAY,
+    HEADERS,
+    INITIAL_WINDOW,
+    MAX_FRAME,
+    MAX_STREAMS,
+    PING,
+    PREFACE,
+    PROTOCOL_ERROR,
+    RECEIVE_WINDOW,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    FrameReader,
+    frame,
+    settings,
+    unpadded,
+)
 
-from chassis.header_blocks import Fields, HeaderBlocks
-
-DATA, HEADERS, _, RST_STREAM, SETTINGS, _, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
-END_STREAM = ACK = 0x1
-END_HEADERS, PADDED, HAS_PRIORITY = 0x4, 0x8, 0x20
-NO_ERROR, PROTOCOL_ERROR, CANCEL = 0x0, 0x1, 0x8
-_HEADER_TABLE_SIZE, _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _MAX_FRAME = 1, 2, 3, 4, 5
-_RECEIVE_FRAME = 64 * 1024
-_RECEIVE_WINDOW = 2**30
-_REFILL = 2**24
 _LAST_STREAM = 2**30
 _IDLE_S, _ACK_S = 10.0, 5.0
 _RESET_S = 0.05
@@ -43,31 +57,6 @@ class RefusedError(ConnectionLostError):
     """The server did nothing with this stream: it may be sent again elsewhere."""
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """One frame."""
-    return struct.pack(">IBI", len(payload) << 8 | kind, flags, stream) + payload
-
-
-def literal(name: bytes | int, value: bytes) -> bytes:
-    """A header field that enters no table; an int names it by its place in the static table."""
-    if not isinstance(name, int):
-        return b"\x00" + _sized(name) + _sized(value)
-    return (bytes((name,)) if name < 15 else bytes((15, name - 15))) + _sized(value)
-
-
-def _sized(text: bytes) -> bytes:
-    length = len(text)
-    if length < 127:
-        return bytes((length,)) + text
-    parts = bytearray((127,))
-    length -= 127
-    while length > 127:
-        parts.append(length & 127 | 128)
-        length >>= 7
-    parts.append(length)
-    return bytes(parts) + text
-
-
 class Exchange:
     """One request and its answer. `done` gives the exchange itself, or StreamResetError or ConnectionLostError."""
 
@@ -83,14 +72,12 @@ class Exchange:
         self.window = 0
 
 
-class Http2(asyncio.Protocol):
+class Http2(FrameReader):
     """The protocol of one TCP connection. `lost` is done when it ended; `ready` when the server's settings are here."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._loop = asyncio.get_running_loop()
-        self._transport: Any = None
-        self._rest = b""
-        self._blocks = HeaderBlocks()
         self._open: dict[int, Exchange] = {}
         self._queued: deque[Exchange] = deque()
         self._blocked: deque[Exchange] = deque()
@@ -99,8 +86,6 @@ class Http2(asyncio.Protocol):
         self._max_frame = 16384
         self._initial_window = 65535
         self._window = 65535
-        self._unreported = 0
-        self._block: tuple[int, int, bytes] | None = None  # stream, flags, what has come of a header block
         self._heard = 0.0
         self._pinged = False
         self._watch: asyncio.TimerHandle | None = None
@@ -112,7 +97,7 @@ class Http2(asyncio.Protocol):
 
     def send(self, head: bytes, body: bytes) -> Exchange:
         """Sends a request of the header block `head` and `body`. Raises RefusedError when it takes no more."""
-        if not self.accepting or self._transport is None:
+        if not self.accepting or self.transport is None:
             raise RefusedError
         exchange = Exchange(head, body, self._loop.create_future())
         if len(self._open) >= self._max_streams:
@@ -131,16 +116,16 @@ class Http2(asyncio.Protocol):
 
     def _reset(self, exchange: Exchange) -> None:
         if self._open.pop(exchange.id, None) is not None:
-            self._write(frame(RST_STREAM, 0, exchange.id, CANCEL.to_bytes(4, "big")))
+            self.write(frame(RST_STREAM, 0, exchange.id, CANCEL.to_bytes(4, "big")))
             exchange.body = b""
             self._more()
 
     def close(self) -> None:
         """Ends the connection and whatever it carries."""
         self.accepting = False
-        if self._transport is not None:
-            self._write(frame(GOAWAY, 0, 0, bytes(8)))
-            self._transport.close()
+        if self.transport is not None:
+            self.write(frame(GOAWAY, 0, 0, bytes(8)))
+            self.transport.close()
 
     def _begin(self, exchange: Exchange) -> None:
         exchange.id, self._next = self._next, self._next + 2
@@ -157,9 +142,9 @@ class Http2(asyncio.Protocol):
         if size <= self._max_frame and size <= self._window and size <= exchange.window:
             self._window -= size
             body, exchange.body = exchange.body, b""
-            self._write(head + frame(DATA, END_STREAM, exchange.id, body))
+            self.write(head + frame(DATA, END_STREAM, exchange.id, body))
         else:
-            self._write(head)
+            self.write(head)
             self._blocked.append(exchange)
             self._unblock()
 
@@ -173,7 +158,7 @@ class Http2(asyncio.Protocol):
                 part, exchange.body = exchange.body[:size], exchange.body[size:]
                 self._window -= size
                 exchange.window -= size
-                self._write(frame(DATA, 0 if exchange.body else END_STREAM, exchange.id, part))
+                self.write(frame(DATA, 0 if exchange.body else END_STREAM, exchange.id, part))
             if exchange.body:
                 self._blocked.append(exchange)
 
@@ -181,46 +166,33 @@ class Http2(asyncio.Protocol):
         """Begins what waited for others to end; closes a connection that only had to finish."""
         while self._queued and len(self._open) < self._max_streams and self.accepting:
             self._begin(self._queued.popleft())
-        if not self.accepting and not self._open and self._transport is not None:
-            self._transport.close()
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+        if not self.accepting and not self._open and self.transport is not None:
+            self.transport.close()
 
     def _look(self) -> None:
         """Asks a silent server whether it is there; gives it up when it does not answer."""
         self._watch = None
-        if not self._open or self._transport is None:
+        if not self._open or self.transport is None:
             return
         silent_s = self._loop.time() - self._heard
         if silent_s >= _IDLE_S + _ACK_S and self._pinged:
-            self._transport.abort()
+            self.transport.abort()
             return
         if silent_s >= _IDLE_S and not self._pinged:
             self._pinged = True
-            self._write(frame(PING, 0, 0, bytes(8)))
+            self.write(frame(PING, 0, 0, bytes(8)))
         self._watch = self._loop.call_later(_ACK_S, self._look)
 
     # -- what the loop tells
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol."""
-        self._transport = transport
-        settings = (
-            (_HEADER_TABLE_SIZE, 0),
-            (_ENABLE_PUSH, 0),
-            (_INITIAL_WINDOW, _RECEIVE_WINDOW),
-            (_MAX_FRAME, _RECEIVE_FRAME),
-        )
-        payload = b"".join(struct.pack(">HI", name, value) for name, value in settings)
-        grown = (_RECEIVE_WINDOW - 65535).to_bytes(4, "big")
-        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-        self._write(preface + frame(SETTINGS, 0, 0, payload) + frame(WINDOW_UPDATE, 0, 0, grown))
+        self.transport = transport
+        self.write(PREFACE + settings(header_table_size=0, enable_push=0, initial_window=RECEIVE_WINDOW))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol; every exchange fails."""
-        self._transport = None
+        self.transport = None
         self.accepting = False
         if self._watch is not None:
             self._watch.cancel()
@@ -236,51 +208,25 @@ class Http2(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         self._heard, self._pinged = self._loop.time(), False
-        if self._rest:
-            data = self._rest + data
-        at, end = 0, len(data)
         try:
-            while end - at >= 9:
-                start = at + 9
-                size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
-                if size > _RECEIVE_FRAME:
-                    raise ValueError("a frame is larger than allowed")
-                if end - start < size:
-                    break
-                kind, flags, stream = (
-                    data[at + 3],
-                    data[at + 4],
-                    int.from_bytes(data[at + 5 : start], "big") & 0x7FFFFFFF,
-                )
-                at = start + size
-                self._take(kind, flags, stream, data[start:at])
-        except (ValueError, IndexError, struct.error, hpack.HPACKError):
-            self._write(frame(GOAWAY, 0, 0, struct.pack(">II", 0, PROTOCOL_ERROR)))
-            self._transport.abort()
-            return
-        self._rest = data[at:]
+            self.take_bytes(data)
+        except FAULTS:
+            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", 0, PROTOCOL_ERROR)))
+            if self.transport is not None:
+                self.transport.abort()
 
-    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        if self._block is not None and kind != CONTINUATION:
-            raise ValueError("a header block was interrupted")
+    def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
+        """See FrameReader."""
         if kind == DATA:
-            self._take_data(flags, stream, payload)
-        elif kind == HEADERS:
-            payload = unpadded(flags, payload)
-            self._take_block(stream, flags, payload[5:] if flags & HAS_PRIORITY else payload)
-        elif kind == CONTINUATION:
-            if self._block is None or self._block[0] != stream:
-                raise ValueError("a header block goes on that never began")
-            _, first, before = self._block
-            self._take_block(stream, first | flags, before + payload)
+            self._take_data(flags, number, payload)
         elif kind == WINDOW_UPDATE:
-            self._take_window(stream, int.from_bytes(payload, "big") & 0x7FFFFFFF)
+            self._take_window(number, int.from_bytes(payload, "big") & 0x7FFFFFFF)
         elif kind == SETTINGS:
             self._take_settings(flags, payload)
         elif kind == PING and not flags & ACK:
-            self._write(frame(PING, ACK, 0, payload))
+            self.write(frame(PING, ACK, 0, payload))
         elif kind == RST_STREAM:
-            exchange = self._open.pop(stream, None)
+            exchange = self._open.pop(number, None)
             if exchange is not None:
                 exchange.body = b""
                 _fail(exchange, StreamResetError(int.from_bytes(payload, "big")))
@@ -288,31 +234,22 @@ class Http2(asyncio.Protocol):
         elif kind == GOAWAY:
             self._take_goaway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF)
 
+    def take_fields(self, number: int, flags: int, fields: Fields) -> None:
+        """See FrameReader."""
+        exchange = self._open.get(number)
+        if exchange is not None:
+            exchange.fields.append(fields)
+            if flags & END_STREAM:
+                self._finish(exchange)
+
     def _take_data(self, flags: int, stream: int, payload: bytes) -> None:
-        self._unreported += len(payload)
-        if self._unreported >= _REFILL:
-            self._write(frame(WINDOW_UPDATE, 0, 0, self._unreported.to_bytes(4, "big")))
-            self._unreported = 0
+        self.count_data(len(payload))
         exchange = self._open.get(stream)
         if exchange is None:
             return
         exchange.data.append(unpadded(flags, payload))
         if flags & END_STREAM:
             self._finish(exchange)
-
-    def _take_block(self, stream: int, flags: int, block: bytes) -> None:
-        if not flags & END_HEADERS:
-            if len(block) > _RECEIVE_FRAME:
-                raise ValueError("a header block is too long")
-            self._block = (stream, flags, block)
-            return
-        self._block = None
-        fields = self._blocks.decode(block)
-        exchange = self._open.get(stream)
-        if exchange is not None:
-            exchange.fields.append(fields)
-            if flags & END_STREAM:
-                self._finish(exchange)
 
     def _finish(self, exchange: Exchange) -> None:
         del self._open[exchange.id]
@@ -334,15 +271,15 @@ class Http2(asyncio.Protocol):
         if flags & ACK:
             return
         for name, value in struct.iter_unpack(">HI", payload):
-            if name == _MAX_STREAMS:
+            if name == MAX_STREAMS:
                 self._max_streams = value
-            elif name == _MAX_FRAME:
+            elif name == MAX_FRAME:
                 self._max_frame = value
-            elif name == _INITIAL_WINDOW:
+            elif name == INITIAL_WINDOW:
                 for exchange in self._open.values():
                     exchange.window += value - self._initial_window
                 self._initial_window = value
-        self._write(frame(SETTINGS, ACK, 0))
+        self.write(frame(SETTINGS, ACK, 0))
         if not self.ready.done():
             self.ready.set_result(None)
         self._unblock()
@@ -361,12 +298,3 @@ class Http2(asyncio.Protocol):
 def _fail(exchange: Exchange, error: Exception) -> None:
     if not exchange.done.done():
         exchange.done.set_exception(error)
-
-
-def unpadded(flags: int, payload: bytes) -> bytes:
-    """What a frame's payload is without its padding. ValueError when it is all padding and more."""
-    if not flags & PADDED:
-        return payload
-    if payload[0] >= len(payload):
-        raise ValueError("a frame has more padding than payload")
-    return payload[1 : len(payload) - payload[0]]

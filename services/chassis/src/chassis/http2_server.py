@@ -8,49 +8,40 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-import hpack
-
-from chassis.header_blocks import Fields, HeaderBlocks
-from chassis.http2 import (
+from chassis.header_blocks import Fields
+from chassis.http2_frames import (
     ACK,
-    CONTINUATION,
     DATA,
     END_HEADERS,
     END_STREAM,
+    ENHANCE_YOUR_CALM,
+    FAULTS,
     GOAWAY,
-    HAS_PRIORITY,
     HEADERS,
+    INITIAL_WINDOW,
+    MAX_FRAME,
     NO_ERROR,
     PING,
+    PREFACE,
     PROTOCOL_ERROR,
+    RECEIVE_FRAME,
+    REFUSED_STREAM,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
+    FrameReader,
     frame,
+    settings,
     unpadded,
 )
 
-REFUSED_STREAM, ENHANCE_YOUR_CALM = 0x7, 0xB
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_MAX_STREAMS, _INITIAL_WINDOW, _MAX_FRAME, _MAX_HEADER_LIST = 3, 4, 5, 6
 _STREAMS = 4096
-_RECEIVE_FRAME = 64 * 1024
 _STREAM_WINDOW = 4 * 1024 * 1024
-_RECEIVE_WINDOW = 2**30
-_REFILL, _STREAM_REFILL = 2**24, _STREAM_WINDOW // 2
+_STREAM_REFILL = _STREAM_WINDOW // 2
 _LARGEST_WINDOW = 2**31 - 1
 _MOST_RESETS = 1000
 _MOST_UNSENT = 1024 * 1024
-_SETTINGS = b"".join(
-    struct.pack(">HI", name, value)
-    for name, value in (
-        (_MAX_STREAMS, _STREAMS),
-        (_INITIAL_WINDOW, _STREAM_WINDOW),
-        (_MAX_FRAME, _RECEIVE_FRAME),
-        (_MAX_HEADER_LIST, 16 * 1024),
-    )
-)
-_HELLO = frame(SETTINGS, 0, 0, _SETTINGS) + frame(WINDOW_UPDATE, 0, 0, (_RECEIVE_WINDOW - 65535).to_bytes(4, "big"))
+_HELLO = settings(max_streams=_STREAMS, initial_window=_STREAM_WINDOW, max_header_list=16 * 1024)
 
 
 class Stream:
@@ -79,7 +70,7 @@ class Stream:
         """The client gave it up, or the connection ended."""
 
 
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(FrameReader):
     """The protocol of one TCP connection. `accept` makes the stream of a request's fields."""
 
     def __init__(
@@ -88,14 +79,13 @@ class ServerConnection(asyncio.Protocol):
         made: Callable[["ServerConnection"], None],
         forget: Callable[["ServerConnection"], None],
     ) -> None:
+        super().__init__()
         self._accept = accept
         self._made = made
         self._forget = forget
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._transport: Any = None
-        self._rest = b""
+        self._greeting = b""
         self._greeted = False
-        self._blocks = HeaderBlocks()
         self.streams: dict[int, Stream] = {}
         self._blocked: dict[int, Stream] = {}
         self._newest = 0
@@ -103,8 +93,6 @@ class ServerConnection(asyncio.Protocol):
         self._max_frame = 16384
         self.initial_window = 65535
         self._window = 65535
-        self._unreported = 0
-        self._block: tuple[int, int, bytes] | None = None  # stream, flags, what has come of a header block
         self._paused = False
         self._draining = False
 
@@ -116,7 +104,7 @@ class ServerConnection(asyncio.Protocol):
         out = frame(HEADERS, END_HEADERS, stream.id, head) if head else b""
         if stream.unsent or size > self._max_frame or size > min(self._window, stream.window) or self._paused:
             if out:
-                self._write(out)
+                self.write(out)
             stream.unsent += data
             stream.last = last
             self._blocked[stream.id] = stream
@@ -128,33 +116,33 @@ class ServerConnection(asyncio.Protocol):
             out += frame(DATA, 0, stream.id, data)
         if last is not None:
             out += frame(HEADERS, END_HEADERS | END_STREAM, stream.id, last)
-        self._write(out)
+        self.write(out)
         if last is not None:
             self._close(stream)
 
     def refuse(self, stream: Stream, head: bytes) -> None:
         """Answers with a header block alone."""
-        self._write(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, head))
+        self.write(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, head))
         self._close(stream)
 
     def read(self, stream: Stream, size: int) -> None:
         """Lets the client send on after so much of the body was used."""
         stream.unreported += size
         if stream.unreported >= _STREAM_REFILL and not stream.ended:
-            self._write(frame(WINDOW_UPDATE, 0, stream.id, stream.unreported.to_bytes(4, "big")))
+            self.write(frame(WINDOW_UPDATE, 0, stream.id, stream.unreported.to_bytes(4, "big")))
             stream.unreported = 0
 
     def drain(self) -> None:
         """Takes no new streams; those there may end."""
         if not self._draining:
             self._draining = True
-            self._write(frame(GOAWAY, 0, 0, struct.pack(">II", self._newest, NO_ERROR)))
+            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", self._newest, NO_ERROR)))
             self._close_if_done()
 
     @property
     def peer(self) -> str:
         """Who is at the other end, as ``ipv4:host:port``."""
-        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        name = None if self.transport is None else self.transport.get_extra_info("peername")
         if not name:
             return "unknown"
         return f"ipv6:[{name[0]}]:{name[1]}" if ":" in name[0] else f"ipv4:{name[0]}:{name[1]}"
@@ -162,17 +150,17 @@ class ServerConnection(asyncio.Protocol):
     @property
     def socket(self) -> Any:
         """The transport's."""
-        return None if self._transport is None else self._transport.get_extra_info("socket")
+        return None if self.transport is None else self.transport.get_extra_info("socket")
 
     def abort(self) -> None:
         """Ends the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def close(self) -> None:
         """Ends the connection after what is on its way."""
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
     def _close(self, stream: Stream) -> None:
         self.streams.pop(stream.id, None)
@@ -181,8 +169,8 @@ class ServerConnection(asyncio.Protocol):
             self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if not self.streams and self._transport is not None:
-            self._transport.close()
+        if not self.streams and self.transport is not None:
+            self.transport.close()
 
     def _pump(self, stream: Stream) -> None:
         """Sends of a waiting body what windows and the transport allow."""
@@ -193,14 +181,14 @@ class ServerConnection(asyncio.Protocol):
             part, stream.unsent = stream.unsent[:size], stream.unsent[size:]
             self._window -= size
             stream.window -= size
-            self._write(frame(DATA, 0, stream.id, part))
+            self.write(frame(DATA, 0, stream.id, part))
         if stream.unsent:
             return
         self._blocked.pop(stream.id, None)
         if stream.drained is not None and not stream.drained.done():
             stream.drained.set_result(None)
         if stream.last is not None:
-            self._write(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, stream.last))
+            self.write(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, stream.last))
             self._close(stream)
 
     def _pump_all(self) -> None:
@@ -209,28 +197,24 @@ class ServerConnection(asyncio.Protocol):
                 return
             self._pump(stream)
 
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
-
     def _acknowledge(self, data: bytes) -> None:
         """Answers that a client can provoke without end: one that does not read them is let go."""
-        if self._paused and self._transport is not None and self._transport.get_write_buffer_size() > _MOST_UNSENT:
-            self._transport.abort()
+        if self._paused and self.transport is not None and self.transport.get_write_buffer_size() > _MOST_UNSENT:
+            self.transport.abort()
             return
-        self._write(data)
+        self.write(data)
 
     # -- what the loop tells
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol."""
-        self._transport = transport
+        self.transport = transport
         self._made(self)
-        self._write(_HELLO)
+        self.write(_HELLO)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol; every stream ends."""
-        self._transport = None
+        self.transport = None
         streams, self.streams, self._blocked = list(self.streams.values()), {}, {}
         for stream in streams:
             stream.gone()
@@ -248,53 +232,29 @@ class ServerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        if self._rest:
-            data = self._rest + data
-        at, end = 0, len(data)
         if not self._greeted:
-            if end < len(_PREFACE) and _PREFACE.startswith(data):
-                self._rest = data
+            data = self._greeting + data
+            if len(data) < len(PREFACE) and PREFACE.startswith(data):
+                self._greeting = data
                 return
-            if not data.startswith(_PREFACE):
-                self._transport.abort()
+            if not data.startswith(PREFACE):
+                self.transport.abort()
                 return
-            self._greeted, at = True, len(_PREFACE)
+            self._greeted, data = True, data[len(PREFACE) :]
         try:
-            while end - at >= 9:
-                start = at + 9
-                size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
-                if size > _RECEIVE_FRAME:
-                    raise ValueError("a frame is larger than allowed")
-                if end - start < size:
-                    break
-                number = int.from_bytes(data[at + 5 : start], "big") & 0x7FFFFFFF
-                kind, flags, at = data[at + 3], data[at + 4], start + size
-                self._take(kind, flags, number, data[start:at])
-                if self._transport is None or self._transport.is_closing():
-                    return
-        except (ValueError, IndexError, struct.error, hpack.HPACKError):
+            self.take_bytes(data)
+        except FAULTS:
             self._break(PROTOCOL_ERROR)
-            return
-        self._rest = data[at:]
 
     def _break(self, code: int) -> None:
-        if self._transport is not None:
-            self._write(frame(GOAWAY, 0, 0, struct.pack(">II", self._newest, code)))
-            self._transport.close()
+        if self.transport is not None:
+            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", self._newest, code)))
+            self.transport.close()
 
-    def _take(self, kind: int, flags: int, number: int, payload: bytes) -> None:
-        if self._block is not None and kind != CONTINUATION:
-            raise ValueError("a header block was interrupted")
+    def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
+        """See FrameReader."""
         if kind == DATA:
             self._take_data(flags, number, payload)
-        elif kind == HEADERS:
-            payload = unpadded(flags, payload)
-            self._take_block(number, flags, payload[5:] if flags & HAS_PRIORITY else payload)
-        elif kind == CONTINUATION:
-            if self._block is None or self._block[0] != number:
-                raise ValueError("a header block goes on that never began")
-            _, first, before = self._block
-            self._take_block(number, first | flags & END_HEADERS, before + payload)
         elif kind == WINDOW_UPDATE:
             self._take_window(number, payload)
         elif kind == SETTINGS:
@@ -308,10 +268,7 @@ class ServerConnection(asyncio.Protocol):
             self._take_reset(number)
 
     def _take_data(self, flags: int, number: int, payload: bytes) -> None:
-        self._unreported += len(payload)
-        if self._unreported >= _REFILL:
-            self._write(frame(WINDOW_UPDATE, 0, 0, self._unreported.to_bytes(4, "big")))
-            self._unreported = 0
+        self.count_data(len(payload))
         stream = self.streams.get(number)
         if stream is None:
             if number > self._newest or not number & 1:
@@ -328,14 +285,8 @@ class ServerConnection(asyncio.Protocol):
             self.read(stream, len(payload))
         stream.received(unpadded(flags, payload), stream.ended)
 
-    def _take_block(self, number: int, flags: int, block: bytes) -> None:
-        if not flags & END_HEADERS:
-            if len(block) > _RECEIVE_FRAME:
-                raise ValueError("a header block is too long")
-            self._block = (number, flags, block)
-            return
-        self._block = None
-        fields = self._blocks.decode(block)  # even of a refused stream: the table is the connection's
+    def take_fields(self, number: int, flags: int, fields: Fields) -> None:
+        """See FrameReader. Even those of a refused stream are read: their table is the connection's."""
         if number <= self._newest:
             self._take_trailers(number, flags)
             return
@@ -394,11 +345,11 @@ class ServerConnection(asyncio.Protocol):
         if flags & ACK:
             return
         for name, value in struct.iter_unpack(">HI", payload):
-            if name == _MAX_FRAME:
+            if name == MAX_FRAME:
                 if not 16384 <= value < 2**24:
                     raise ValueError("no such largest frame")
-                self._max_frame = value
-            elif name == _INITIAL_WINDOW:
+                self._max_frame = min(value, RECEIVE_FRAME)  # larger ones would hold up other streams
+            elif name == INITIAL_WINDOW:
                 if value > _LARGEST_WINDOW:
                     raise ValueError("the window is too large")
                 for stream in self.streams.values():

@@ -1,32 +1,25 @@
 """One call on the loop's server: its request, its answer, and grpc.aio's context, as handlers know it."""
 
 import asyncio
-import base64
-import binascii
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 import grpc
 from grpc import aio
 
+from chassis.grpc_fields import Metadata, metadata_field, metadata_of, refusal, status_fields, timeout_s
 from chassis.handlers import Handler
-from chassis.header_blocks import TIMEOUT, Fields
-from chassis.http2 import literal
+from chassis.header_blocks import Fields
+from chassis.http2_frames import literal
 from chassis.http2_server import ServerConnection, Stream
 from chassis.logs import logger
 
 _log = logger("chassis.server")
 _HEAD = b"\x88" + literal(31, b"application/grpc")  # :status 200, content-type
 _OK = literal(b"grpc-status", b"0")
-_UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-_LONGEST_S = 86400.0 * 365
 _OVERTAKEN_S = 0.02
-_PLAIN = "".join(chr(number) for number in range(0x20, 0x7F) if chr(number) != "%")
-Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class Call(Stream):
@@ -75,17 +68,17 @@ class Call(Stream):
         """See Stream."""
         handler = self._handler
         if handler is None:
-            refusal = _refusal(self.fields)
-            if refusal is None:
+            refused = refusal(self.fields)
+            if refused is None:
                 self._finish(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
             else:
                 self._over = True
-                self.connection.refuse(self, refusal)
+                self.connection.refuse(self, refused)
             return
-        timeout_s = _timeout_s(self.fields)
-        if timeout_s is not None:
+        left_s = timeout_s(self.fields)
+        if left_s is not None:
             loop = asyncio.get_running_loop()
-            self._deadline = loop.time() + timeout_s
+            self._deadline = loop.time() + left_s
             self._timer = loop.call_at(self._deadline, self._expire)
         if handler.request_streaming:
             self.unread = True
@@ -247,9 +240,9 @@ class Call(Stream):
     def _send_status(self, code: grpc.StatusCode, details: str, data: bytes | None) -> None:
         if self.id not in self.connection.streams:
             return
-        last = _OK if code is grpc.StatusCode.OK else _status(code, details)
+        last = _OK if code is grpc.StatusCode.OK else status_fields(code, details)
         for name, value in self._trailing:
-            last += _field(name, value)
+            last += metadata_field(name, value)
         head = b"" if self._started else self._head
         if data is None:
             if self._started:
@@ -285,7 +278,7 @@ class Call(Stream):
         """Sent with the first message."""
         if self._started:
             raise ValueError("Initial metadata no longer allowed!")
-        self._head += b"".join([_field(name, value) for name, value in initial_metadata])
+        self._head += b"".join([metadata_field(name, value) for name, value in initial_metadata])
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
         """Ends the call with a status other than OK."""
@@ -305,7 +298,7 @@ class Call(Stream):
 
     def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The client's metadata."""
-        return _metadata(self.fields)
+        return metadata_of(self.fields)
 
     def set_code(self, code: grpc.StatusCode) -> None:
         """The status to end with."""
@@ -342,61 +335,3 @@ class Call(Stream):
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Called with the context when the call ended."""
         self._callbacks.append(callback)
-
-
-def _refusal(fields: Fields) -> bytes | None:
-    """The header block that refuses what is no gRPC call; None for one that is."""
-    found = dict(fields)
-    if found.get(b":method") != b"POST":
-        return b"\x08\x03405"  # :status
-    if not found.get(b"content-type", b"").startswith(b"application/grpc"):
-        return b"\x08\x03415"
-    return None
-
-
-def _timeout_s(fields: Fields) -> float | None:
-    """Seconds of grpc-timeout, which clients send last."""
-    for name, value in reversed(fields):
-        if name == TIMEOUT:
-            unit = _UNITS.get(value[-1:])
-            if unit is None or not value[:-1].isdigit() or len(value) > 9:
-                return 0.0
-            return min(int(value[:-1]) * unit, _LONGEST_S)
-    return None
-
-
-def _metadata(fields: Fields) -> tuple[tuple[str, str | bytes], ...]:
-    if fields and fields[-1][0] == TIMEOUT:  # differs from call to call; the rest does not
-        fields = fields[:-1]
-    return _known_metadata(fields)
-
-
-@lru_cache(maxsize=1024)
-def _known_metadata(fields: Fields) -> tuple[tuple[str, str | bytes], ...]:
-    found: list[tuple[str, str | bytes]] = []
-    for name, value in fields:
-        if name.startswith((b":", b"grpc-")) or name in (b"te", b"content-type"):
-            continue
-        key = name.decode("latin-1")
-        if not key.endswith("-bin"):
-            found.append((key, value.decode("latin-1")))
-            continue
-        try:
-            found += [(key, base64.b64decode(part + b"=" * (-len(part) % 4))) for part in value.split(b",")]
-        except binascii.Error:
-            continue
-    return tuple(found)
-
-
-def _status(code: grpc.StatusCode, details: str) -> bytes:
-    block = literal(b"grpc-status", b"%d" % code.value[0])
-    return block + literal(b"grpc-message", quote(details, safe=_PLAIN).encode()) if details else block
-
-
-def _field(name: str, value: str | bytes) -> bytes:
-    """A field of metadata; text outside of ASCII cannot be sent and becomes question marks."""
-    if name.endswith("-bin"):
-        data = base64.b64encode(value if isinstance(value, bytes) else value.encode()).rstrip(b"=")
-    else:
-        data = value if isinstance(value, bytes) else value.encode("ascii", "replace")
-    return literal(name.encode("ascii"), data)
