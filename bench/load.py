@@ -118,7 +118,8 @@ async def grpc_calls(plan: dict[str, Any], tally: Tally) -> None:
         await connection.ready
         while tally.take():
             started = time.perf_counter()
-            answer = await connection.send(head, body).done
+            answer = connection.send(head, body)
+            await answer.done
             status = dict(answer.fields[-1]).get(b"grpc-status")
             tally.done(time.perf_counter() - started, status == b"0", sum(map(len, answer.data)))
             if status != b"0":

@@ -74,7 +74,8 @@ class Connection:
         exchange = http.send(head, body)
         expiry = loop.call_at(deadline, _expire, exchange)
         try:
-            return _message(await exchange.done)
+            await exchange.done
+            return _message(exchange)
         except RefusedError:
             raise
         except ConnectionLostError:

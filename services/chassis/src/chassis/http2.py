@@ -58,11 +58,11 @@ class RefusedError(ConnectionLostError):
 
 
 class Exchange:
-    """One request and its answer. `done` gives the exchange itself, or StreamResetError or ConnectionLostError."""
+    """One request and its answer, here when `done` is; that raises StreamResetError or ConnectionLostError otherwise."""
 
     __slots__ = ("body", "data", "done", "fields", "head", "id", "window")
 
-    def __init__(self, head: bytes, body: bytes, done: "asyncio.Future[Exchange]") -> None:
+    def __init__(self, head: bytes, body: bytes, done: "asyncio.Future[None]") -> None:
         self.id = 0
         self.head = head
         self.body = body  # what is not sent yet
@@ -255,7 +255,7 @@ class Http2(FrameReader):
         del self._open[exchange.id]
         exchange.body = b""
         if not exchange.done.done():
-            exchange.done.set_result(exchange)
+            exchange.done.set_result(None)
         if self._queued or not self.accepting:
             self._more()
 
