@@ -14,7 +14,7 @@ from tests.e2e.world import StepFailed, World, put_images, until
 OURS = ("gateway", "features", "retrieval", "monitoring", "triton-cpu")
 OTHERS = ("jobs", "valkey", "postgresql")
 NEXT = "e2e-next"
-KIT_WEIGHT = 20480
+KIT_WEIGHT = 4096
 UNTIL = "2013-11-27T19:00:00Z"
 RUNS = [
     {"name": "publish", "args": ["publish"]},
@@ -126,7 +126,7 @@ def prepare(world: World) -> None:
 def weigh_pods(world: World) -> None:
     """All pods of the kit weigh as much as one process of its machine: `helm` and an API server would leave them a third.
 
-    On a node they weigh what its cores do.
+    On a node they weigh what its cores do (1,024 each); more would starve the API server.
     """
     file = "/sys/fs/cgroup/cpu/kube-kit/cpu.shares"
     world.command(world.settings.kit, "enter", "sh", "-c", f"test ! -w {file} || echo {KIT_WEIGHT} > {file}")

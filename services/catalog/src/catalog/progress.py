@@ -18,7 +18,7 @@ from chassis.kubernetes_api import KubernetesApi, Resource
 _log = logging.getLogger(__name__)
 PLURALS = {"FeatureView": "featureviews", "Endpoint": "endpoints", "Collection": "collections"}
 _ATTEMPTS = 3
-_LAST_WORDS_S = 15.0
+_LAST_WORDS_S = 60.0  # an API server may be slow, and what is not told now is never told
 RUNNING, DONE, FAILED = "Running", "Done", "Failed"
 _STATUSES = {RUNNING: "Unknown", DONE: "True", FAILED: "False"}
 
