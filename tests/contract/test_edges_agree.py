@@ -65,6 +65,10 @@ def body(keys: list[str], distance: list[float]) -> dict[str, Any]:
 REFUSED: dict[str, tuple[tuple[str, str, Any], tuple[str, str, Any]]] = {
     "rows differ": (("POST", PREDICT, body(["a", "b"], [1.0])), ("Endpoint", "Predict", predict(["a", "b"], [1.0]))),
     "no rows": (("POST", PREDICT, body([], [])), ("Endpoint", "Predict", predict([], []))),
+    "too many rows": (
+        ("POST", PREDICT, body(["a"] * 101, [1.0] * 101)),
+        ("Endpoint", "Predict", predict(["a"] * 101, [1.0] * 101)),
+    ),
     "an entity is missing": (
         ("POST", PREDICT, {"inputs": {"distance": [1.0]}}),
         ("Endpoint", "Predict", pb.PredictRequest(endpoint="late", inputs=predict([], [1.0]).inputs)),
@@ -182,6 +186,15 @@ async def test_what_one_refuses_the_other_refuses_alike(rig: Rig, case: str) -> 
     assert answer.status_code == STATUS[error.code]
     assert (problem["code"], problem["reason"], problem.get("field")) == (error.code.value, error.reason, error.field)
     assert problem["request_id"] and error.ids["request_id"]
+
+
+async def test_both_take_as_many_rows_as_the_endpoint_says(rig: Rig) -> None:
+    async with httpx2.AsyncClient(base_url=rig.url) as http:
+        answer = await http.post(PREDICT, json=body(["a"] * 100, [1.0] * 100))
+    over_rest = answer.json()["outputs"]["probability"]
+    over_grpc = await called(rig.target, "Endpoint", "Predict", predict(["a"] * 100, [1.0] * 100))
+    assert list(over_grpc.outputs["probability"].doubles.values) == pytest.approx(over_rest)
+    assert len(over_rest) == 100
 
 
 async def test_an_ask_is_the_same_whole_in_events_and_in_messages(rig: Rig) -> None:

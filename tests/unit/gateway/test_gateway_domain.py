@@ -22,7 +22,7 @@ from gateway.domain.columns import filled, from_list, replaced, scattered, taken
 from gateway.domain.limits import Bulkhead, Retry
 from gateway.domain.model import Call, Caller, DType, OutputPlan, Record, RecordKind, Route, Tensor, TensorPlan
 from gateway.domain.record import RecordQueue
-from gateway.domain.route import _pick, _share
+from gateway.domain.route import _pick, _share, route_rows
 from gateway.domain.tensors import assembled, joined_texts, occluded, output_column, row_slices, split_texts
 from gateway.settings import Settings
 
@@ -113,8 +113,25 @@ async def test_retries_have_a_budget() -> None:
         with pytest.raises(Unavailable):
             await retry.run(attempt, SystemClock().monotonic_s() + 5)
     assert calls <= 113  # 100 requests, 2 saved up, 10 earned
+    calls = 0
     with pytest.raises(Unavailable):
-        await Retry(SystemClock(), pause_s=10).run(attempt, SystemClock().monotonic_s() + 1)
+        await Retry(SystemClock(), pause_s=0.05).run(attempt, SystemClock().monotonic_s() + 0.04)
+    assert calls == 1, "there was no time for a second attempt"
+
+
+def test_weights_are_percent_and_endpoints_split_apart() -> None:
+    routes = [Route("a", "a", weight=1), Route("b", "b", weight=59), Route("c", "c", weight=40)]
+    picked = [_pick(routes, share) for share in range(100)]
+    assert [picked.count(index) for index in range(3)] == [1, 59, 40]
+    keys = {"tailnum": from_list([f"N{number}" for number in range(200)], DType.STRING, "")}
+
+    def split(name: str) -> bytes:
+        plan = MagicMock(routes=routes, sticky_key="tailnum")
+        plan.name = name
+        return route_rows(plan, keys, 200, "request")
+
+    # Else the same entities would get the new model at every endpoint.
+    assert split("late") == split("late") != split("early")
 
 
 def test_a_bulkhead_lets_go() -> None:

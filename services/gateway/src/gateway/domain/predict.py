@@ -135,7 +135,10 @@ class Predictor:
     def _as_of(self, plan: EndpointPlan, call: Call, request: PredictRequest) -> int:
         if not 1 <= request.rows <= plan.max_rows:
             message = f"a request has 1 to {plan.max_rows} rows, not {request.rows}"
-            raise InvalidArgument(message, reason="TOO_MANY_ROWS" if request.rows else "NO_ROWS", field="entities")
+            if not request.rows:
+                raise InvalidArgument(message, reason="NO_ROWS", field="entities")
+            first = next(iter(request.entities), "")
+            raise InvalidArgument(message, reason="TOO_MANY_ROWS", field=f"entities.{first}" if first else "inputs")
         if request.as_of_us is None:
             return call.received_at_us
         if not plan.request_clock:
