@@ -22,6 +22,7 @@ class Settings:
     shared_directory: str
     shared_class: str
     crds: bool
+    kserve_crds: Path
     values: str
     results: Path
     rate: int
@@ -44,6 +45,9 @@ def read() -> Settings:
         shared_class=given("E2E_SHARED_CLASS", ""),
         # false where another release of the cluster owns them
         crds=given("E2E_CRDS", "true") == "true",
+        kserve_crds=Path(
+            given("E2E_KSERVE_CRDS", str(Path(given("MIZZEN_TEST_DATA", "no-test-data")).parent / "crds"))
+        ),
         values=given("E2E_VALUES", ""),
         results=Path(given("E2E_RESULTS", str(ROOT / "build/e2e.json"))),
         rate=int(given("E2E_RATE", "20")),
