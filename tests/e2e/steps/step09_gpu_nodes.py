@@ -134,7 +134,8 @@ def kserve_objects(world: World, namespace: str) -> int | str:
     try:
         for kind, file in zip(missing, files, strict=True):
             world.command("kubectl", "apply", "--server-side", "-f", str(file))
-            world.command("kubectl", "wait", "--for=condition=Established", f"crd/{names[kind]}", "--timeout=60s")
+            established = ("kubectl", "wait", "--for=condition=Established", f"crd/{names[kind]}", "--timeout=60s")
+            until(f"{kind} can be used", lambda: world.command(*established), 60)  # noqa: B023
         apply = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
         taken = world.command("kubectl", "-n", namespace, *apply, stdin=yaml.safe_dump_all(objects)).splitlines()
     finally:
