@@ -19,9 +19,11 @@ from gateway.api.rest.app import paths
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.problem import BY_REASON, STATUS, TITLE, problem, status_of
 from gateway.domain.columns import filled, from_list, replaced, scattered, taken, to_list
+from gateway.domain.inference import Tensor
 from gateway.domain.limits import Bulkhead, Retry
-from gateway.domain.model import Call, Caller, DType, OutputPlan, Record, RecordKind, Route, Tensor, TensorPlan
-from gateway.domain.record import RecordQueue
+from gateway.domain.model import Call, Caller, DType
+from gateway.domain.plans import OutputPlan, Route, TensorPlan
+from gateway.domain.record import Record, RecordKind, RecordQueue
 from gateway.domain.route import _pick, _share, route_rows
 from gateway.domain.tensors import assembled, joined_texts, occluded, output_column, row_slices, split_texts
 from gateway.settings import Settings

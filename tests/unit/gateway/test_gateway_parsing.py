@@ -18,7 +18,9 @@ from gateway.api.rest.labels import label_of
 from gateway.api.rest.oip import Binary, infer_body, infer_request
 from gateway.domain.columns import from_list, to_list
 from gateway.domain.infer import checked
-from gateway.domain.model import DType, EndpointPlan, Field, InferAnswer, Tensor
+from gateway.domain.inference import InferAnswer, Tensor
+from gateway.domain.model import DType
+from gateway.domain.plans import EndpointPlan, Field
 
 CLIENT_FAULTS = {Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED, Code.NOT_FOUND}
 PLAN = EndpointPlan(

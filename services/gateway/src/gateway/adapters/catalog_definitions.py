@@ -7,7 +7,8 @@ from catalog import Endpoint as Definition
 from catalog.endpoint import Route as RouteDefinition
 from catalog.fields import Field as FieldDefinition
 from gateway.domain.endpoints import Endpoints
-from gateway.domain.model import DType, EndpointPlan, Field, OutputPlan, Route, Scalar, TensorPlan, ViewPlan
+from gateway.domain.model import DType, Scalar
+from gateway.domain.plans import EndpointPlan, Field, OutputPlan, Route, TensorPlan, ViewPlan
 
 
 def plans(catalog: Catalog) -> dict[str, EndpointPlan]:

@@ -14,8 +14,8 @@ from chassis.clock import Clock
 from chassis.coalesce import Coalescer
 from chassis.errors import DeadlineExceeded, Internal, InvalidArgument, MizzenError, NotFound, Unavailable
 from gateway.adapters.triton_wire import infer_answer, infer_message, model_info, oip
+from gateway.domain.inference import InferAnswer, InferRequest, ModelInfo, StreamAnswer, Tensor
 from gateway.domain.limits import Retry, remaining_s
-from gateway.domain.model import InferAnswer, InferRequest, ModelInfo, StreamAnswer, Tensor
 from gateway.domain.tensors import row_slices
 
 _SERVICE = "/inference.GRPCInferenceService/"

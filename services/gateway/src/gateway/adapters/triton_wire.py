@@ -7,7 +7,8 @@ from typing import Any
 
 from tritonclient.grpc import service_pb2
 
-from gateway.domain.model import InferAnswer, InferRequest, ModelInfo, Scalar, Tensor, TensorInfo
+from gateway.domain.inference import InferAnswer, InferRequest, ModelInfo, Tensor, TensorInfo
+from gateway.domain.model import Scalar
 
 # Its classes are made at import time, which no type checker sees.
 oip: Any = service_pb2

@@ -12,8 +12,9 @@ from chassis.logs import logger
 from gateway.adapters.columns import write_values
 from gateway.adapters.protobuf_wire import tag, varint
 from gateway.adapters.record_wire import feature_bytes
-from gateway.domain.model import Column, Record, Tensor
-from gateway.domain.record import RecordQueue
+from gateway.domain.inference import Tensor
+from gateway.domain.model import Column
+from gateway.domain.record import Record, RecordQueue
 from gateway.domain.tensors import whole_column
 from mizzen.monitoring.v1 import record_pb2
 

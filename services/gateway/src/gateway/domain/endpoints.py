@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
-from gateway.domain.model import EndpointPlan, Field, Route, ViewPlan
+from gateway.domain.plans import EndpointPlan, Field, Route, ViewPlan
 
 
 class Endpoints:

@@ -6,7 +6,9 @@ import numpy as np
 
 from chassis.errors import FailedPrecondition
 from gateway.domain.columns import NUMPY
-from gateway.domain.model import Column, DType, EndpointPlan, Scalar, Tensor
+from gateway.domain.inference import Tensor
+from gateway.domain.model import Column, DType, Scalar
+from gateway.domain.plans import EndpointPlan
 from gateway.domain.tensors import occluded
 
 

@@ -6,18 +6,11 @@ from collections.abc import AsyncIterator
 
 from chassis.errors import InvalidArgument, MizzenError, NotFound
 from gateway.domain.endpoints import Endpoints
+from gateway.domain.inference import InferAnswer, InferRequest, ModelInfo, StreamAnswer, Tensor
 from gateway.domain.limits import Bulkhead, remaining_s
-from gateway.domain.model import (
-    Call,
-    InferAnswer,
-    InferRequest,
-    ModelInfo,
-    Record,
-    RecordKind,
-    StreamAnswer,
-    Tensor,
-)
+from gateway.domain.model import Call
 from gateway.domain.ports import Clock, Inference, Recorder
+from gateway.domain.record import Record, RecordKind
 from gateway.domain.tensors import SIZES, text_count
 
 MAX_ELEMENTS = 2**31

@@ -14,17 +14,9 @@ from gateway.domain.documents import (
     Report,
     SearchAnswer,
 )
-from gateway.domain.model import (
-    Call,
-    Caller,
-    Column,
-    FeatureRows,
-    InferAnswer,
-    InferRequest,
-    ModelInfo,
-    Record,
-    StreamAnswer,
-)
+from gateway.domain.inference import InferAnswer, InferRequest, ModelInfo, StreamAnswer
+from gateway.domain.model import Call, Caller, Column, FeatureRows
+from gateway.domain.record import Record
 
 
 class Clock(Protocol):

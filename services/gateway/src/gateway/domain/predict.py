@@ -9,23 +9,12 @@ from chassis.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
 from gateway.domain.columns import scattered, taken
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.explain import contributions, occlusion_tensors
+from gateway.domain.inference import InferRequest, Tensor, WantedOutput
 from gateway.domain.limits import Bulkhead, remaining_s
-from gateway.domain.model import (
-    Call,
-    Column,
-    EndpointPlan,
-    FeatureRows,
-    InferRequest,
-    PredictAnswer,
-    PredictRequest,
-    Record,
-    RecordKind,
-    Route,
-    Status,
-    Tensor,
-    WantedOutput,
-)
+from gateway.domain.model import Call, Column, FeatureRows, PredictAnswer, PredictRequest, Status
+from gateway.domain.plans import EndpointPlan, Route
 from gateway.domain.ports import Clock, Features, Inference, Recorder
+from gateway.domain.record import Record, RecordKind
 from gateway.domain.route import route_rows
 from gateway.domain.stale import declared_defaults, judged
 from gateway.domain.tensors import assembled, output_column

@@ -1,9 +1,61 @@
-"""The record queue: bounded, numbered, drained off the path."""
+"""What a request leaves behind, and the queue it waits in: bounded, numbered, drained off the path."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
 
-from gateway.domain.model import Record
+from gateway.domain.inference import Tensor
+from gateway.domain.model import Call, Column, FeatureRows
+
+
+class RecordKind(IntEnum):
+    """What a record is of; the numbers are those of the wire."""
+
+    PREDICT = 1
+    INFER = 2
+    SEARCH = 3
+    ASK = 4
+
+
+@dataclass(slots=True)
+class Retrieved:
+    """What a search or an ask gave."""
+
+    query: str
+    document_ids: Sequence[str] = ()
+    chunks: Sequence[int] = ()
+    scores: Sequence[float] = ()
+    answerable: bool = False
+    cited: Sequence[int] = ()
+
+
+@dataclass(slots=True)
+class Record:
+    """One a request; whatever was not reached stays empty. Holds references only: nothing is copied on the path."""
+
+    call: Call
+    kind: RecordKind
+    endpoint: str
+    event_time_us: int
+    rows: int = 0
+    routes: Sequence[str] = ()
+    model_versions: Sequence[str] = ()
+    route_index: bytes = b""
+    schema_hash: str = ""
+    entities: Mapping[str, Column] = field(default_factory=dict)
+    inputs: Mapping[str, Column] = field(default_factory=dict)
+    features: FeatureRows | None = None
+    outputs: Mapping[str, Column] = field(default_factory=dict)
+    # Tensors of a bare infer, turned into columns off the path.
+    tensors_in: Sequence[Tensor] = ()
+    tensors_out: Sequence[Tensor] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    error_code: str = ""
+    error_reason: str = ""
+    retrieved: Retrieved | None = None
+    degraded: bool = False
+    shadow: bool = False
 
 
 class RecordQueue:

@@ -14,8 +14,9 @@ from gateway.domain.documents import (
     SearchAnswer,
 )
 from gateway.domain.endpoints import page_size_of
-from gateway.domain.model import Call, Record, RecordKind, Retrieved
+from gateway.domain.model import Call
 from gateway.domain.ports import Clock, Recorder, Retrieval
+from gateway.domain.record import Record, RecordKind, Retrieved
 
 MAX_QUERY = 4096
 MEDIA_TYPES = ("text/plain", "text/markdown")

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 
-from gateway.domain.model import Column, EndpointPlan, Route
+from gateway.domain.model import Column
+from gateway.domain.plans import EndpointPlan, Route
 
 
 def _share(text: str) -> int:

@@ -2,7 +2,8 @@
 
 from chassis.errors import FailedPrecondition
 from gateway.domain.columns import filled, replaced
-from gateway.domain.model import BlockRows, EndpointPlan, FeatureColumn, FeatureRows, Status
+from gateway.domain.model import BlockRows, FeatureColumn, FeatureRows, Status
+from gateway.domain.plans import EndpointPlan
 
 STALE = int(Status.OUTSIDE_MAX_AGE)
 DOWN = int(Status.UNAVAILABLE)

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from chassis.errors import FailedPrecondition, Internal
 from gateway.domain.columns import NUMPY, ONE
-from gateway.domain.model import Column, DType, OutputPlan, Scalar, Tensor, TensorPlan
+from gateway.domain.inference import Tensor
+from gateway.domain.model import Column, DType, Scalar
+from gateway.domain.plans import OutputPlan, TensorPlan
 
 SIZES = {
     "BOOL": 1,

@@ -10,15 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from chassis import values
 from chassis.errors import InvalidArgument
 from gateway.domain.columns import NUMPY, from_list
-from gateway.domain.model import (
-    Column,
-    DType,
-    EndpointPlan,
-    FeatureRows,
-    Field,
-    PredictAnswer,
-    PredictRequest,
-)
+from gateway.domain.model import Column, DType, FeatureRows, PredictAnswer, PredictRequest
+from gateway.domain.plans import EndpointPlan, Field
 from mizzen.chassis.v1 import values_pb2
 from mizzen.gateway.v1 import gateway_pb2 as pb
 

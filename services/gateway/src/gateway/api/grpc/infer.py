@@ -9,7 +9,7 @@ from gateway.api.edge import DEFAULT_S, INFER, INFER_S, READ
 from gateway.api.grpc.calls import Calls
 from gateway.api.grpc.oip import infer_request, infer_response
 from gateway.domain.infer import Inferrer
-from gateway.domain.model import InferRequest
+from gateway.domain.inference import InferRequest
 
 oip: Any = service_pb2
 _STREAM_S = 3600.0

@@ -7,7 +7,8 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from chassis.errors import InvalidArgument
-from gateway.domain.model import InferAnswer, InferRequest, Scalar, Tensor, WantedOutput
+from gateway.domain.inference import InferAnswer, InferRequest, Tensor, WantedOutput
+from gateway.domain.model import Scalar
 from gateway.domain.tensors import TENSOR_NUMPY, joined_texts
 
 oip: Any = service_pb2

@@ -9,13 +9,8 @@ from chassis.errors import InvalidArgument
 from gateway.api.rest.feature_json import features_json
 from gateway.api.rest.http import refuse_unknown
 from gateway.domain.columns import from_list, parse_instant, to_list
-from gateway.domain.model import (
-    Column,
-    EndpointPlan,
-    Field,
-    PredictAnswer,
-    PredictRequest,
-)
+from gateway.domain.model import Column, PredictAnswer, PredictRequest
+from gateway.domain.plans import EndpointPlan, Field
 
 _PREDICT = frozenset({"entities", "inputs", "options"})
 _OPTIONS = frozenset({"as_of", "features", "explain"})

@@ -6,7 +6,7 @@ from gateway.api.rest.http import Http
 from gateway.api.rest.oip import infer_body, infer_request
 from gateway.api.rest.problem import JSON
 from gateway.domain.infer import Inferrer
-from gateway.domain.model import TensorInfo
+from gateway.domain.inference import TensorInfo
 
 NAME, VERSION, EXTENSIONS = "mizzen", "0.1.0", ["binary_tensor_data", "parameters"]
 

@@ -9,7 +9,8 @@ import orjson
 
 from chassis.errors import InvalidArgument
 from gateway.api.rest.http import parse_object, refuse_unknown
-from gateway.domain.model import InferAnswer, InferRequest, Scalar, Tensor, WantedOutput
+from gateway.domain.inference import InferAnswer, InferRequest, Tensor, WantedOutput
+from gateway.domain.model import Scalar
 from gateway.domain.tensors import SIZES, TENSOR_NUMPY, joined_texts, split_texts
 
 _BODY = frozenset({"id", "parameters", "inputs", "outputs"})
