@@ -52,6 +52,20 @@ def made_electricity(rows: int = 45_312) -> dict[str, np.ndarray]:
     }
 
 
+def test_scores_are_those_of_the_formulas() -> None:
+    """Half zeros and half ones against zeros alone: two bins, of which one is empty and counts as 0.0001."""
+    profile = profile_of(np.repeat([0.0, 1.0], 2000))
+    score = score_numeric(profile, 4000, np.zeros(4000))
+    assert score.psi == pytest.approx((1 - 0.5) * np.log(1 / 0.5) + (1e-4 - 0.5) * np.log(1e-4 / 0.5), rel=0.02)
+    assert score.ks == pytest.approx(0.5, abs=0.011)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_it_is_drift_whichever_way_values_go(value: float) -> None:
+    profile = profile_of(np.repeat([0.0, 1.0], 2000))
+    assert score_numeric(profile, 4000, np.full(4000, value)).ks == pytest.approx(0.5, abs=0.011)
+
+
 @pytest.mark.parametrize("made", [False, True])
 def test_electricity_flags_the_columns_that_changed_and_no_others(made: bool) -> None:
     data = made_electricity() if made else electricity()

@@ -51,6 +51,12 @@ def test_fusion_takes_what_both_find_good() -> None:
     assert ranking(3, 0.0)(dense, words)[0].index == 1
 
 
+def test_every_candidate_is_ranked_before_the_cut() -> None:
+    rising = np.linspace(0.1, 0.9, 50)
+    for rank in (ranking(3, 0.5)(rising, rising), ranking(3, 0.5)(rising, None), ranking(3, 0.5)(None, rising)):
+        assert [ranked.index for ranked in rank] == [49, 48, 47]
+
+
 def test_without_shared_words_the_cosine_is_the_score() -> None:
     ranked = ranking(10, 0.5)(np.array([0.4, -0.2]), np.zeros(2))
     assert [(r.index, r.score) for r in ranked] == [(0, 0.4), (1, 0.0)]

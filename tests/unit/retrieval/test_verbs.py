@@ -12,8 +12,19 @@ from retrieval.domain.ask import EXTRACTIVE, GENERATOR_DOWN, Asking
 from retrieval.domain.documents import Listing
 from retrieval.domain.extract import NOT_FOUND, Thresholds
 from retrieval.domain.ingest import MAX_DOCUMENTS, Ingesting
-from retrieval.domain.model import Answer, Collection, CollectionCounts, DocumentInput, Mode, Passage, Search
-from retrieval.domain.ports import Generator
+from retrieval.domain.model import (
+    Answer,
+    Collection,
+    CollectionCounts,
+    DocumentInput,
+    Found,
+    Mode,
+    Passage,
+    Probe,
+    Scope,
+    Search,
+)
+from retrieval.domain.ports import Generator, Rank
 from retrieval.domain.search import EMBEDDER_DOWN, Searching
 from tests.fakes.clock import FakeClock
 from tests.fakes.retrieval import FakeEmbedder, FixedCollections, MemoryDocuments, ScriptedGenerator
@@ -65,6 +76,27 @@ async def house() -> AsyncIterator[House]:
     house = House()
     await house.put(DRAIN, PORTS)
     yield house
+
+
+async def test_there_are_as_many_candidates_as_passages_are_wanted(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    search = house.store.search
+
+    async def watched(scope: Scope, probe: Probe, rank: Rank, timeout_s: float) -> Found:
+        asked.append(probe.candidates)
+        return await search(scope, probe, rank, timeout_s)
+
+    monkeypatch.setattr(house.store, "search", watched)
+    for top_k in (1, HANDBOOK.candidates, 100):
+        await house.searching.search(house.ask_for("node", top_k=top_k))
+    assert asked == [HANDBOOK.candidates, HANDBOOK.candidates, max(HANDBOOK.candidates, 100)]
+    few = Searching(
+        house.store, house.embedder, SnowballAnalyzer(), FixedCollections(replace(HANDBOOK, candidates=5)), house.clock
+    )
+    await few.search(house.ask_for("node", top_k=20))
+    assert asked[-1] == 20
 
 
 async def test_search_finds_by_words_and_meaning(house: House) -> None:
@@ -194,6 +226,8 @@ async def test_documents_are_listed_in_pages(house: House) -> None:
         names += [document.id for document in documents]
     assert names == ["d0", "d1", "d2", "d3", "d4", "drain", "ports"]
     assert token == ""
+    whole, token = await house.listing.page("acme", "handbook", 7, "", house.deadline_s)
+    assert (len(whole), token) == (7, ""), "a full last page is the last one"
     for wrong in ("?", "AA==", "é"):
         with pytest.raises(InvalidArgument) as caught:
             await house.listing.page("acme", "handbook", 2, wrong, house.deadline_s)
