@@ -32,6 +32,15 @@ def test_calibrated_predictions_have_a_small_error_and_shifted_ones_theirs() -> 
     assert expected_calibration_error(np.full(1000, 0.9), np.zeros(1000)) == pytest.approx(0.9)
 
 
+def test_errors_of_two_bins_do_not_cancel() -> None:
+    """Too sure both ways: 0.2 where 0.4 came true, 0.8 where 0.6 did."""
+    predicted = np.repeat([0.2, 0.8], 100)
+    truth = np.concatenate([np.repeat([1.0, 0.0], [40, 60]), np.repeat([1.0, 0.0], [60, 40])])
+    assert expected_calibration_error(predicted, truth) == pytest.approx(0.2)
+    # A bin's weight is its rows.
+    assert expected_calibration_error(predicted[:150], truth[:150]) == pytest.approx((100 * 0.2 + 50 * 0.2) / 150)
+
+
 def test_few_labels_give_no_measures_and_coverage_all_the_same() -> None:
     found = quality(100, np.full(10, 0.5), np.ones(10), "binary")
     assert (found.roc_auc, found.brier, found.coverage) == (None, None, 0.1)
