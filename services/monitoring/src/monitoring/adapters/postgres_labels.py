@@ -9,12 +9,12 @@ import asyncpg
 import numpy as np
 
 from chassis.errors import MizzenError, Unavailable
+from chassis.postgres import LOST
 from monitoring.adapters import postgres_schema as sql
 from monitoring.domain.model import Label, Labelled, Stored, Window
 from monitoring.domain.windows import ORIGIN_US
 
-# InternalClientError: a statement on a connection whose server has just said that it ends, before the connection is closed.
-_FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+_FOREIGN = (asyncpg.PostgresError, TimeoutError, *LOST)
 _SLOW_S = 10.0
 
 

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-import asyncpg.exceptions
 from pgvector.asyncpg import register_vector
 
 from chassis.errors import Aborted, DeadlineExceeded, FailedPrecondition, MizzenError, ResourceExhausted, Unavailable
+from chassis.postgres import LOST
 
 SCHEMA = "retrieval"
 RETRY_AFTER_S = 1.0
-
-_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.exceptions.InterfaceError, asyncpg.OperatorInterventionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +105,7 @@ class PostgresPool:
                 connection.terminate()
                 raise
             except BaseException:
-                if not connection.is_closed():
-                    await connection.execute("rollback")
+                await _undo(connection)
                 raise
             finally:
                 await pool.release(connection)
@@ -137,6 +134,15 @@ async def _prepare(connection: Any) -> None:
     await register_vector(connection, schema=schema)
 
 
+async def _undo(connection: Any) -> None:
+    """Rolls back; a connection whose server is going is thrown away instead."""
+    if not connection.is_closed():
+        try:
+            await connection.execute("rollback")
+        except LOST:
+            connection.terminate()
+
+
 async def _keep(connection: Any) -> None:
     """Nothing to reset: every setting is local to its transaction."""
 
@@ -160,7 +166,7 @@ class _translated:  # noqa: N801 - reads as a word in `with`
             raise _unavailable("the document store has no resources left", "STORE_BUSY") from error
         if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
             raise _unavailable("the document store refuses our password", "STORE_REFUSED") from error
-        if isinstance(error, _LOST):
+        if isinstance(error, LOST):
             raise _unavailable("the document store cannot be reached", "STORE_UNAVAILABLE") from error
 
 
