@@ -34,21 +34,28 @@ _numbers = itertools.count()
 E = TypeVar("E", bound="RunningEngine")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different.
+def free_ports(count: int, *, also: int = 0) -> list[int]:
+    """Ports that were free a moment ago, all different; with `also`, the ports that much higher were free as well (a cluster
+    node's bus has the node's port plus 10,000).
 
     They lie below the range that the kernel takes for clients' ends: an engine that is started again must find its port free.
     """
-    ports: set[int] = set()
+    ports: list[int] = []
     while len(ports) < count:
-        port = random.randrange(11_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.add(port)
-    return list(ports)
+        port = random.randrange(11_000, 32_000 - also)
+        taken = {each + offset for each in ports for offset in (0, also)}
+        if not taken & {port, port + also} and _is_free(port) and _is_free(port + also):
+            ports.append(port)
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @dataclass
@@ -168,8 +175,7 @@ def valkey(valkey_server: RunningEngine) -> str:
 
 @pytest.fixture(scope="session")
 def valkey_cluster_server(engine_directory: Path) -> Iterator[RunningEngine]:
-    # The bus port is the port plus 10,000 and has to be a port as well.
-    port = next(port for port in iter(lambda: free_ports(1)[0], 0) if port + 10_000 < 65_536)
+    port = free_ports(1, also=10_000)[0]
     spec = valkey_engine.spec(port, engine_directory / "valkey-cluster", cluster=True)
     with running(RunningEngine(spec, engine_directory / "valkey-cluster.log")) as engine:
         valkey_engine.own_all_slots(engine.port)

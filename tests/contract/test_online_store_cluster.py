@@ -33,9 +33,7 @@ def command(port: int, *parts: str | int | bytes) -> Any:
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[list[int]]:
     """Ports of two nodes; the first owns the lower half of the slots."""
-    ports: list[int] = []
-    while len(ports) < 2:
-        ports += [port for port in free_ports(1) if port + 10_000 < 65_536 and port not in ports]
+    ports = free_ports(2, also=10_000)
     engines = [
         RunningEngine(valkey_engine.spec(port, tmp_path / str(port), cluster=True), tmp_path / f"{port}.log")
         for port in ports
