@@ -19,11 +19,13 @@ from gateway.api.rest.app import paths
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.problem import BY_REASON, STATUS, TITLE, problem, status_of
 from gateway.domain.columns import filled, from_list, replaced, scattered, taken, to_list
+from gateway.domain.documents import CollectionInfo
 from gateway.domain.inference import Tensor
 from gateway.domain.limits import Bulkhead, Retry
 from gateway.domain.model import Call, Caller, DType
 from gateway.domain.plans import OutputPlan, Route, TensorPlan
 from gateway.domain.record import Record, RecordKind, RecordQueue
+from gateway.domain.retrieve import Retriever
 from gateway.domain.route import _pick, _share, route_rows
 from gateway.domain.tensors import assembled, joined_texts, occluded, output_column, row_slices, split_texts
 from gateway.settings import Settings
@@ -119,6 +121,21 @@ async def test_retries_have_a_budget() -> None:
     with pytest.raises(Unavailable):
         await Retry(SystemClock(), pause_s=0.05).run(attempt, SystemClock().monotonic_s() + 0.04)
     assert calls == 1, "there was no time for a second attempt"
+
+
+async def test_pages_of_collections_hold_each_once() -> None:
+    class Upstream:
+        async def collections(self, _: Call) -> list[CollectionInfo]:
+            return [CollectionInfo(name, "", "", 0, 0) for name in "ecadb"]
+
+    retriever = Retriever(Upstream(), MagicMock(), SystemClock())  # type: ignore[arg-type]
+    seen: list[list[str]] = []
+    token = ""
+    while not seen or token:
+        found, token = await retriever.collections(MagicMock(), 2, token)
+        seen.append([info.name for info in found])
+    assert seen == [["a", "b"], ["c", "d"], ["e"]]
+    assert (await retriever.collections(MagicMock(), 5, ""))[1] == "", "a full last page is the last one"
 
 
 def test_weights_are_percent_and_endpoints_split_apart() -> None:
