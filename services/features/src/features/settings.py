@@ -49,7 +49,7 @@ class Settings(ServiceSettings, Definitions, OnlineStore):
         200,
         ge=1,
         description="Longest wait for the online store in a read, milliseconds; then the read fails or takes defaults."
-        " With what a request costs besides, answers come within 250 ms while the store is silent.",
+        " With what a request costs besides, answers take about 220 ms while the store is silent.",
     )
     store_stalled_ms: int = Field(
         2000,
