@@ -54,7 +54,10 @@ class Http(asyncio.Protocol):
         length = int(head[at + 15 :].split(b"\r\n", 1)[0])
         if len(self._buffer) < end + 4 + length:
             return
-        self._tally.done(time.perf_counter() - self._sent, head.split(b" ", 2)[1] == b"200", end + 4 + length)
+        ok = head.split(b" ", 2)[1] == b"200"
+        if not ok:
+            sys.stderr.write(f"{self._buffer[end + 4 :].decode()}\n")
+        self._tally.done(time.perf_counter() - self._sent, ok, end + 4 + length)
         self._buffer.clear()
         self._send()
 

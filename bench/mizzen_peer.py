@@ -61,6 +61,8 @@ class Mizzen:
             "MIZZEN_GATEWAY_PORT": str(self.ports["gateway_grpc"]),
             "MIZZEN_GATEWAY_OPS_PORT": str(self.ports["gateway_ops"]),
             "MIZZEN_LOG_LEVEL": "warning",
+            # Feast waits for its store without end; neighbours on a busy machine must not turn into failed requests.
+            "MIZZEN_FEATURES_STORE_TIMEOUT_MS": "5000",
             **(extra or {}),
         }
 
