@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
 
+from chassis import http2_server
 from chassis.http2_frames import frame
 from tests.contract.servers import Running, running
 from tests.fakes.echo import CHAT, COUNT, SAY
@@ -201,6 +202,25 @@ async def test_a_client_that_only_resets_is_sent_away() -> None:
             head = frame(HEADERS, END_HEADERS, number, client.encoder.encode(REQUEST))
             client.send(head, frame(DATA, END_STREAM, number, message("x")), frame(RST_STREAM, 0, number, bytes(4)))
         assert await client.ended() in (0xB, -1)  # what is on its way to a closed socket may overtake the reason
+
+
+async def test_a_client_that_ends_no_request_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http2_server, "_MOST_HELD", 300_000)
+    large = message("x" * 50_000)
+    async with running("loop") as run, connected(run) as honest, connected(run) as client:
+        honest.send(frame(WINDOW_UPDATE, 0, 0, (2**24).to_bytes(4, "big")))
+        for number in range(1, 41, 2):  # what was whole or given up counts no more
+            head = frame(HEADERS, END_HEADERS, number, honest.encoder.encode(REQUEST))
+            honest.send(head, frame(DATA, 0, number, large[:25_000]))
+            if number % 4 == 1:
+                honest.send(frame(DATA, END_STREAM, number, large[25_000:]))
+                assert said(await honest.answer(number)) == "x" * 50_000
+            else:
+                honest.send(frame(RST_STREAM, 0, number, bytes(4)))
+        for number in range(1, 41, 2):
+            head = frame(HEADERS, END_HEADERS, number, client.encoder.encode(REQUEST))
+            client.send(head, frame(DATA, 0, number, large[:25_000]))
+        assert await client.ended() in (0xB, -1)
 
 
 async def test_nonsense_does_no_harm() -> None:

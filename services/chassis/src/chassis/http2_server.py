@@ -41,13 +41,14 @@ _STREAM_REFILL = _STREAM_WINDOW // 2
 _LARGEST_WINDOW = 2**31 - 1
 _MOST_RESETS = 1000
 _MOST_UNSENT = 1024 * 1024
+_MOST_HELD = 256 * 1024 * 1024
 _HELLO = settings(max_streams=_STREAMS, initial_window=_STREAM_WINDOW, max_header_list=16 * 1024)
 
 
 class Stream:
     """One request and its answer, as the connection sees it. What is done with it is its subclass's."""
 
-    __slots__ = ("connection", "drained", "ended", "id", "last", "unread", "unreported", "unsent", "window")
+    __slots__ = ("connection", "drained", "ended", "held", "id", "last", "unread", "unreported", "unsent", "window")
 
     def __init__(self, connection: "ServerConnection", number: int) -> None:
         self.connection = connection
@@ -59,6 +60,7 @@ class Stream:
         self.ended = False  # the client sent all
         self.unread = False  # True: its data counts as read only when `read` says so
         self.unreported = 0
+        self.held = 0  # bytes of its body that wait for the rest
 
     def began(self) -> None:
         """Its request's fields are here."""
@@ -90,6 +92,7 @@ class ServerConnection(FrameReader):
         self._blocked: dict[int, Stream] = {}
         self._newest = 0
         self._resets = 0
+        self._held = 0
         self._max_frame = 16384
         self.initial_window = 65535
         self._window = 65535
@@ -165,6 +168,7 @@ class ServerConnection(FrameReader):
     def _close(self, stream: Stream) -> None:
         self.streams.pop(stream.id, None)
         self._blocked.pop(stream.id, None)
+        self._let_go(stream)
         if self._draining:
             self._close_if_done()
 
@@ -283,7 +287,22 @@ class ServerConnection(FrameReader):
         stream.ended = bool(flags & END_STREAM)
         if not stream.unread:
             self.read(stream, len(payload))
+            self._hold(stream, len(payload))
         stream.received(unpadded(flags, payload), stream.ended)
+
+    def _hold(self, stream: Stream, size: int) -> None:
+        """A body is kept until it is whole; a client that begins many and ends none is let go before memory is."""
+        if stream.ended:
+            self._let_go(stream)
+            return
+        stream.held += size
+        self._held += size
+        if self._held > _MOST_HELD:
+            self._break(ENHANCE_YOUR_CALM)
+
+    def _let_go(self, stream: Stream) -> None:
+        self._held -= stream.held
+        stream.held = 0
 
     def take_fields(self, number: int, flags: int, fields: Fields) -> None:
         """See FrameReader. Even those of a refused stream are read: their table is the connection's."""
@@ -319,6 +338,7 @@ class ServerConnection(FrameReader):
         if stream is None:
             return
         self._blocked.pop(number, None)
+        self._let_go(stream)
         stream.gone()
         # A client that opens streams only to reset them makes work and sees none of it.
         self._resets += 1
