@@ -22,7 +22,7 @@ from bench.processes import LOAD_CORE, Processes, free_port, listens, measure, w
 from bench.results import Ratio, median, report
 from cli.engines import valkey
 
-ENTITIES = 100_000  # enough that materialization is about rows, not about starting an interpreter
+ENTITIES = 500_000  # enough that materialization is about rows, not about starting an interpreter
 START, END = "2025-12-01T00:00:00", "2026-02-01T00:00:00"
 GRPC_OURS = "/mizzen.gateway.v1.FeatureService/ReadFeatures"
 GRPC_FEAST = "/GrpcFeatureServer/GetOnlineFeatures"
