@@ -18,7 +18,7 @@ import redis
 
 from bench.feast_peer import Feast
 from bench.mizzen_peer import Mizzen
-from bench.processes import LOAD_CORE, Processes, free_port, listens, measure, wait_until
+from bench.processes import LOAD_CORE, Processes, cpu_us_in_turns, free_port, listens, measure, wait_until
 from bench.results import Ratio, median, report
 from cli.engines import valkey
 
@@ -120,13 +120,8 @@ def compare(
     for rows, our_requests, feast_requests in ((1, 4000, 1500), (100, 1000, 100)):
         for wire, (our_plan, feast_plan) in loads(ours, ports, rows, our_requests).items():
             feast_server = feast["http" if wire == "REST JSON" else "grpc"][0]
-            measure(our_servers, {**our_plan, "requests": 200})
-            measure([feast_server], {**feast_plan, "requests": 32})
-            mine, theirs = [], []
-            for _ in range(repeats):
-                mine.append(measure(our_servers, our_plan)["cpu_us"])
-                theirs.append(measure([feast_server], {**feast_plan, "requests": feast_requests})["cpu_us"])
-            us, them = median(mine), median(theirs)
+            peer_plan = {**feast_plan, "requests": feast_requests}
+            us, them = cpu_us_in_turns([(our_servers, our_plan), ([feast_server], peer_plan)], (200, 32), repeats)
             name = "feast serve" if wire == "REST JSON" else "feast listen"
             found.append(Ratio(f"features {wire} {rows}×50", "CPU µs", us, them, name, them / us, goals[wire, rows]))
     return found

@@ -20,8 +20,8 @@ import yaml
 from bench.feast_peer import Feast
 from bench.features import END, START, start_valkey, write_table
 from bench.mizzen_peer import FEATURES, Mizzen
-from bench.processes import LOAD_CORE, SERVER_CORE, Processes, free_port, listens, measure, wait_until
-from bench.results import Ratio, median, report
+from bench.processes import LOAD_CORE, SERVER_CORE, Processes, cpu_us_in_turns, free_port, listens, wait_until
+from bench.results import Ratio, report
 from catalog import read_directory
 from cli.engines import triton
 
@@ -142,13 +142,7 @@ def compare(
             raise SystemExit("the two answer different scores")
         plan = {"kind": "http", "port": port, "path": OURS, "body": ours, "connections": 16, "requests": our_requests}
         peer_plan = {**plan, "port": peer_port, "path": THEIRS, "body": theirs, "requests": peer_requests}
-        measure(servers, {**plan, "requests": 200})
-        measure(peers, {**peer_plan, "requests": 32})
-        mine, others = [], []
-        for _ in range(repeats):
-            mine.append(measure(servers, plan)["cpu_us"])
-            others.append(measure(peers, peer_plan)["cpu_us"])
-        us, them = median(mine), median(others)
+        us, them = cpu_us_in_turns([(servers, plan), (peers, peer_plan)], (200, 32), repeats)
         found.append(Ratio(f"predict, {rows} rows × 50 features", "CPU µs", us, them, "KServe + Feast", them / us, 8))
     return found
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from bench.results import median
+
 SERVER_CORE, LOAD_CORE = 0, (os.cpu_count() or 1) - 1
 LOAD = Path(__file__).with_name("load.py")
 
@@ -118,3 +120,16 @@ def measure(servers: Sequence[psutil.Process], plan: dict[str, Any]) -> dict[str
     # The kernel counts CPU time in ticks of 10 ms: enough requests make that small.
     answer["cpu_us"] = (cpu_s(servers) - before) / answer["requests"] * 1e6
     return answer
+
+
+def cpu_us_in_turns(
+    sides: Sequence[tuple[Sequence[psutil.Process], dict[str, Any]]], warm_up: Sequence[int], repeats: int
+) -> list[float]:
+    """For each (servers, plan): the median of CPU µs per request of `repeats` loads, the sides taking turns.
+
+    warm_up: requests of each side before anything counts.
+    """
+    for (servers, plan), requests in zip(sides, warm_up, strict=True):
+        measure(servers, {**plan, "requests": requests})
+    turns = [[measure(servers, plan)["cpu_us"] for servers, plan in sides] for _ in range(repeats)]
+    return [median(side) for side in zip(*turns, strict=True)]

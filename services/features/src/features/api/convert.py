@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from chassis.errors import InvalidArgument
+from chassis.protobuf_wire import delimited, varint
 from chassis.status import to_status
 from chassis.values import decode, wire_dtype
 from features.domain.model import Answer, Column, Given, Plan, Query, Rows, View, Written
@@ -100,14 +101,14 @@ def read_response(answers: Sequence[Answer | Exception], items: Sequence[pb.Read
             result = _result(answer)
         else:
             result = pb.ReadResult(status=to_status(answer, item.envelope.request_id)).SerializeToString()
-        parts += (b"\x0a", _varint(len(result)), result)
+        parts += (b"\x0a", varint(len(result)), result)
     return b"".join(parts)
 
 
 def _result(answer: Answer) -> bytes:
     parts: list[bytes] = []
     if answer.block is not None:
-        parts = [_block_head(answer.plan), _varint(len(answer.block)), answer.block]
+        parts = [_block_head(answer.plan), varint(len(answer.block)), answer.block]
     elif answer.plan.is_plain and answer.statuses is None:
         # Every other part is a column's bytes; what stands between them is constant.
         parts = _heads(answer.plan, answer.rows).copy()
@@ -115,10 +116,10 @@ def _result(answer: Answer) -> bytes:
     else:
         for i in range(len(answer.values)):
             column = _column(answer, i)
-            parts += (b"\x12", _varint(len(column)), column)
+            parts += (b"\x12", varint(len(column)), column)
     for timestamps in answer.timestamps_us:
-        parts += (b"\x1a", _varint(len(timestamps)), timestamps)
-    parts.append(b"\x20" + _varint(answer.as_of_us & 0xFFFF_FFFF_FFFF_FFFF))
+        parts += (b"\x1a", varint(len(timestamps)), timestamps)
+    parts.append(b"\x20" + varint(answer.as_of_us & 0xFFFF_FFFF_FFFF_FFFF))
     return b"".join(parts)
 
 
@@ -129,15 +130,15 @@ def _column(answer: Answer, i: int) -> bytes:
     nulls = answer.nulls[i] if answer.nulls is not None else b""
     dtype = bytes((8, wire_dtype(plan.dtypes[i])))
     if isinstance(values, list):
-        texts = b"".join([_length_delimited(10, text.encode()) for text in values])
-        data = dtype + _length_delimited(58, texts)
+        texts = b"".join([delimited(b"\x0a", text.encode()) for text in values])
+        data = dtype + delimited(b"\x3a", texts)
     else:
-        data = dtype + _length_delimited(26, values)
+        data = dtype + delimited(b"\x1a", values)
     if nulls:
-        data += _length_delimited(66, nulls)
-    column = _length_delimited(10, plan.refs[i].encode()) + _length_delimited(18, data)
+        data += delimited(b"\x42", nulls)
+    column = delimited(b"\x0a", plan.refs[i].encode()) + delimited(b"\x12", data)
     if statuses:
-        column += _length_delimited(26, statuses)
+        column += delimited(b"\x1a", statuses)
     return column + _index(plan.indices[i])
 
 
@@ -145,7 +146,7 @@ def _column(answer: Answer, i: int) -> bytes:
 def _block_head(plan: Plan) -> bytes:
     """What stands before a block's length: constant for a plan."""
     dtypes = bytes(wire_dtype(dtype) for dtype in plan.dtypes)
-    return _length_delimited(50, dtypes) + _length_delimited(58, bytes(plan.indices)) + b"\x2a"
+    return delimited(b"\x32", dtypes) + delimited(b"\x3a", bytes(plan.indices)) + b"\x2a"
 
 
 @lru_cache(maxsize=256)
@@ -155,11 +156,11 @@ def _heads(plan: Plan, rows: int) -> list[bytes]:
     before = b""
     for i, dtype in enumerate(plan.dtypes):
         size = rows * _WIDTHS[dtype]
-        values = bytes((8, wire_dtype(dtype), 26)) + _varint(size)
-        ref = _length_delimited(10, plan.refs[i].encode())
+        values = bytes((8, wire_dtype(dtype), 26)) + varint(size)
+        ref = delimited(b"\x0a", plan.refs[i].encode())
         tail = _index(plan.indices[i])
-        head = ref + b"\x12" + _varint(len(values) + size) + values
-        parts += (before + b"\x12" + _varint(len(head) + size + len(tail)) + head, b"")
+        head = ref + b"\x12" + varint(len(values) + size) + values
+        parts += (before + b"\x12" + varint(len(head) + size + len(tail)) + head, b"")
         before = tail
     return [*parts, before]
 
@@ -168,21 +169,4 @@ _WIDTHS = {"BOOL": 1, "INT32": 4, "INT64": 8, "FLOAT32": 4, "FLOAT64": 8, "TIMES
 
 
 def _index(index: int) -> bytes:
-    return b"\x20" + _varint(index) if index else b""
-
-
-def _length_delimited(tag: int, data: bytes) -> bytes:
-    return bytes((tag,)) + _varint(len(data)) + data
-
-
-def _varint(number: int) -> bytes:
-    if number < 128:
-        return bytes((number,))
-    if number < 16384:
-        return bytes((number & 127 | 128, number >> 7))
-    parts = bytearray()
-    while number > 127:
-        parts.append(number & 127 | 128)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+    return b"\x20" + varint(index) if index else b""

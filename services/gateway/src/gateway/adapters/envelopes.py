@@ -2,7 +2,7 @@
 
 from chassis.clock import Clock
 from chassis.identity import Identity, Minter
-from gateway.adapters.protobuf_wire import delimited, number_tag, tag, varint
+from chassis.protobuf_wire import delimited, number_tag, tag, varint
 from gateway.domain.limits import remaining_s
 from gateway.domain.model import Call, Caller
 from mizzen.chassis.v1.envelope_pb2 import Envelope

@@ -5,8 +5,8 @@ A test compares the bytes with those of the generated classes.
 
 from collections.abc import Mapping
 
+from chassis.protobuf_wire import delimited, number_tag, tag, varint
 from gateway.adapters.columns import WIRE
-from gateway.adapters.protobuf_wire import delimited, number_tag, tag, varint
 from gateway.domain.model import Column
 from mizzen.chassis.v1 import values_pb2
 from mizzen.features.v1 import features_pb2

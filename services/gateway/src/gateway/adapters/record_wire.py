@@ -6,9 +6,9 @@ are a recorded feature's bytes: only the field number around them differs. That 
 
 from functools import lru_cache
 
+from chassis.protobuf_wire import tag, varint
 from gateway.adapters.columns import write_values
 from gateway.adapters.grpc_features import WireRows
-from gateway.adapters.protobuf_wire import tag, varint
 from gateway.domain.model import BlockRows, BlockShape, Column, FeatureRows
 from mizzen.features.v1 import features_pb2
 from mizzen.monitoring.v1 import record_pb2

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from chassis.logs import logger
+from chassis.protobuf_wire import tag, varint
 from gateway.adapters.columns import write_values
-from gateway.adapters.protobuf_wire import tag, varint
 from gateway.adapters.record_wire import feature_bytes
 from gateway.domain.inference import Tensor
 from gateway.domain.model import Column

@@ -5,6 +5,7 @@ A test compares the bytes with those of the generated classes.
 
 from functools import lru_cache
 
+from chassis.protobuf_wire import delimited, varint
 from gateway.api.grpc.convert import write_features, write_shared, write_values
 from gateway.domain.model import BlockRows, BlockShape, Column, FeaturesAnswer
 from mizzen.gateway.v1 import gateway_pb2 as pb
@@ -27,10 +28,10 @@ def read_response(answer: FeaturesAnswer, *, raw: bool) -> bytes:
         return message.SerializeToString()
     parts = _around(rows.shape, rows.rows).copy()
     request_id = answer.request_id.encode()
-    parts[0] = _REQUEST_ID + _varint(len(request_id)) + request_id
+    parts[0] = delimited(_REQUEST_ID, request_id)
     parts[2::2] = rows.slices()
     for stamps in rows.timestamps_us:
-        parts += (_STAMPS, _varint(len(stamps)), stamps)
+        parts += (_STAMPS, varint(len(stamps)), stamps)
     return b"".join(parts)
 
 
@@ -45,15 +46,6 @@ def _around(shape: BlockShape, rows: int) -> list[bytes]:
         write_values(Column(dtype, rows, bytes(size)), feature.values, raw=True)
         data = feature.SerializeToString()
         after = pb.Feature(timestamps_index=index).SerializeToString()
-        parts += (before + _FEATURES + _varint(len(data) + len(after)) + data[: len(data) - size], b"")
+        parts += (before + _FEATURES + varint(len(data) + len(after)) + data[: len(data) - size], b"")
         before = after
     return [*parts, before]
-
-
-def _varint(number: int) -> bytes:
-    parts = bytearray()
-    while number > 127:
-        parts.append(number & 127 | 128)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)

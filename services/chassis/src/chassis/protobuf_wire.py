@@ -7,6 +7,8 @@ def varint(value: int) -> bytes:
     """Protobuf's base-128 number, 0 to 2^64 - 1."""
     if value < 128:
         return bytes((value,))
+    if value < 16384:
+        return bytes((value & 127 | 128, value >> 7))
     parts = bytearray()
     while value > 127:
         parts.append(value & 127 | 128)
