@@ -1,5 +1,8 @@
 """Models: what KServe gets is the example's own InferenceService, and both modes run the same pod."""
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,15 +95,35 @@ def test_gpus_are_asked_for_by_values() -> None:
     spec = named(objects("gpu"), "Deployment", "flight-delay-predictor")["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
-    shell, flag, script, _ = container["command"]
-    assert (shell, flag) == ("bash", "-c")
-    assert script.endswith('exec tritonserver "$@"')
     assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     mig = merged(objects_values(), {"inference": {"runtimes": {"gpu": {"resource": "nvidia.com/mig-1g.10gb"}}}})
     sliced = named(render(mig), "Deployment", "flight-delay-predictor")["spec"]["template"]["spec"]["containers"][0]
     assert "nvidia.com/mig-1g.10gb" in sliced["resources"]["limits"]
     assert "nvidia.com/gpu" not in sliced["resources"]["limits"]
+
+
+def test_a_gpu_predictor_starts_only_with_a_model(tmp_path: Path) -> None:
+    """The rendered command itself, with an echo in tritonserver's place."""
+    (container,) = named(objects("gpu"), "Deployment", "flight-delay-predictor")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    server, models = tmp_path / "bin" / "tritonserver", tmp_path / "models"
+    server.parent.mkdir()
+    models.mkdir()
+    server.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    server.chmod(0o755)
+    command = [word.replace("/mnt/models", str(models)) for word in container["command"]]
+
+    def start() -> subprocess.CompletedProcess[str]:
+        path = {"PATH": f"{server.parent}:{os.environ['PATH']}"}
+        return subprocess.run([*command, "--a=1", "b c"], env=path, capture_output=True, text=True, check=False)
+
+    empty = start()
+    assert (empty.returncode, empty.stdout) == (1, "")
+    assert "no model was published" in empty.stderr
+    (models / "flight-delay").mkdir()
+    assert start().stdout == "--a=1|b c|"
 
 
 def objects_values() -> Object:
