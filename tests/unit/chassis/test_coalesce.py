@@ -44,6 +44,18 @@ async def test_one_tick_travels_as_one_message(upstream: Upstream) -> None:
     assert upstream.batches == [list(range(10))]
 
 
+async def test_what_arrives_in_the_meantime_comes_along(upstream: Upstream) -> None:
+    coalescer = Coalescer(upstream.send)
+
+    async def later(n: int) -> int:
+        await asyncio.sleep(0)
+        return await coalescer.submit(n, soon())
+
+    results = await asyncio.gather(coalescer.submit(1, soon()), later(2), later(3))
+    assert list(results) == [2, 4, 6]
+    assert upstream.batches == [[1, 2, 3]]
+
+
 async def test_a_lone_item_does_not_wait(upstream: Upstream) -> None:
     coalescer = Coalescer(upstream.send, max_wait_s=60)
     started = time.monotonic()
@@ -135,6 +147,24 @@ async def test_an_expired_caller_hurts_nobody(upstream: Upstream) -> None:
     with pytest.raises(DeadlineExceeded):
         await coalescer.submit(3, soon(-1))
     assert upstream.batches == [[1, 2]]
+
+
+async def test_each_caller_expires_at_its_own_time(upstream: Upstream) -> None:
+    coalescer = Coalescer(upstream.send)
+    upstream.gate.clear()
+    ended: list[tuple[int, float]] = []
+
+    async def one(n: int, seconds: float) -> None:
+        with pytest.raises(DeadlineExceeded):
+            await coalescer.submit(n, soon(seconds))
+        ended.append((n, time.monotonic() - started))
+
+    started = time.monotonic()
+    await asyncio.wait_for(asyncio.gather(one(1, 0.2), one(2, 0.05), one(3, 0.125), one(4, 0.05)), 2)
+    assert [n for n, _ in ended] in ([2, 4, 3, 1], [4, 2, 3, 1])
+    assert all(at >= due - 0.01 for (_, at), due in zip(ended, (0.05, 0.05, 0.125, 0.2), strict=True))
+    await asyncio.sleep(0)
+    assert upstream.cancelled == 1
 
 
 async def test_a_failed_batch_fails_its_callers_only() -> None:

@@ -1,4 +1,4 @@
-"""Concurrent calls of one loop tick travel as one message: a Python gRPC call costs far more than its work."""
+"""Concurrent calls travel as one message: a Python gRPC call costs far more than its work."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,17 +10,37 @@ from chassis.errors import DeadlineExceeded, Internal, MizzenError, Unavailable
 
 T = TypeVar("T")
 R = TypeVar("R")
+_PASSED = "the deadline has passed"
+_TIMER_S = 0.001  # what a timer of the loop may be early
 
 
 class _Batch(Generic[T, R]):
     """Callers that travel together. Their futures may be done (cancelled, expired) at any time."""
 
-    __slots__ = ("futures", "items", "task")
+    __slots__ = ("clock", "deadlines", "due", "futures", "items", "task", "timer")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.items: list[T] = []
         self.futures: list[asyncio.Future[R]] = []
+        self.deadlines: list[float] = []
         self.task: asyncio.Task[None] | None = None
+        # one for all: a timer a caller costs more than its place in a message
+        self.timer: asyncio.TimerHandle | None = None
+        self.due = 0.0  # when the timer fires
+
+    def join(self, item: T, deadline: float, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[R]":
+        """One more caller's future. Raises DeadlineExceeded when there is no time left."""
+        left = deadline - self.clock.monotonic_s()
+        if left <= 0:
+            raise DeadlineExceeded(_PASSED)
+        future: asyncio.Future[R] = loop.create_future()
+        self.items.append(item)
+        self.futures.append(future)
+        self.deadlines.append(deadline)
+        if self.timer is None or deadline < self.due:
+            self._arm(deadline, left, loop)
+        return future
 
     def leave(self) -> None:
         """One caller left. When it was the last one the batch is not worth finishing."""
@@ -30,10 +50,33 @@ class _Batch(Generic[T, R]):
     def drop_done(self) -> None:
         """Forgets callers that left before the batch did."""
         if any(future.done() for future in self.futures):
-            pairs = zip(self.items, self.futures, strict=True)
-            waiting = [(item, future) for item, future in pairs if not future.done()]
-            self.items = [item for item, _ in waiting]
-            self.futures = [future for _, future in waiting]
+            kept = [place for place, future in enumerate(self.futures) if not future.done()]
+            self.items = [self.items[place] for place in kept]
+            self.futures = [self.futures[place] for place in kept]
+            self.deadlines = [self.deadlines[place] for place in kept]
+
+    def end(self) -> None:
+        """Nobody waits any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def _arm(self, deadline: float, left: float, loop: asyncio.AbstractEventLoop) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.due = deadline
+        self.timer = loop.call_later(left, self._expire)
+
+    def _expire(self) -> None:
+        now = self.clock.monotonic_s()
+        waiting = [place for place, future in enumerate(self.futures) if not future.done()]
+        late = [place for place in waiting if self.deadlines[place] <= now + _TIMER_S]
+        for place in late:
+            self.futures[place].set_exception(DeadlineExceeded(_PASSED))
+        later = [self.deadlines[place] for place in waiting if self.deadlines[place] > now + _TIMER_S]
+        if later:
+            self._arm(min(later), min(later) - now, asyncio.get_running_loop())
+        if late:
+            self.leave()
 
 
 class Coalescer(Generic[T, R]):
@@ -43,8 +86,9 @@ class Coalescer(Generic[T, R]):
     max_items: a batch is sent at once when it has as many.
     max_wait_s: the longest that an item waits for company, and only while another batch is in flight.
 
-    While nothing is in flight, what one tick of the loop submits leaves at the end of that tick. A caller that is
-    cancelled or expires neither stalls nor fails the others; a batch whose callers are all gone is cancelled.
+    While nothing is in flight, a batch leaves after one more turn of the loop, so that what arrived while its first item was
+    made comes along. A caller that is cancelled or expires neither stalls nor fails the others; a batch whose callers are all
+    gone is cancelled.
     """
 
     def __init__(
@@ -61,22 +105,19 @@ class Coalescer(Generic[T, R]):
         self._max_wait_s = max_wait_s
         self._clock = clock or SystemClock()
         self._observe = observe
-        self._gathering: _Batch[T, R] = _Batch()
+        self._gathering: _Batch[T, R] = _Batch(self._clock)
         self._timer: asyncio.Handle | None = None
         self._in_flight = 0
 
     async def submit(self, item: T, deadline: float) -> R:
         """The result for `item`. deadline: monotonic seconds. Raises DeadlineExceeded when it passes, or what `send` raised."""
-        left = deadline - self._clock.monotonic_s()
-        if left <= 0:
-            raise DeadlineExceeded("the deadline has passed")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
         batch = self._gathering
-        batch.items.append(item)
-        batch.futures.append(future)
-        self._schedule(loop)
-        expiry = loop.call_later(left, _expire, future, batch)
+        future = batch.join(item, deadline, loop)
+        if len(batch.items) >= self._max_items:
+            self._flush()
+        elif self._timer is None:
+            self._schedule(loop)
         try:
             return await future
         except asyncio.CancelledError:
@@ -85,25 +126,24 @@ class Coalescer(Generic[T, R]):
             else:
                 batch.leave()
             raise
-        finally:
-            expiry.cancel()
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if len(self._gathering.items) >= self._max_items:
-            self._flush()
-        elif self._timer is None:
-            if self._in_flight == 0:
-                self._timer = loop.call_soon(self._flush)
-            else:
-                self._timer = loop.call_later(self._max_wait_s, self._flush)
+        if self._in_flight == 0:
+            self._timer = loop.call_soon(self._turn)
+        else:
+            self._timer = loop.call_later(self._max_wait_s, self._flush)
+
+    def _turn(self) -> None:
+        self._timer = asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        gathered, self._gathering = self._gathering, _Batch()
+        gathered, self._gathering = self._gathering, _Batch(self._clock)
         gathered.drop_done()
         if not gathered.items:
+            gathered.end()
             return
         self._in_flight += 1
         # an empty context: what one caller bound to its log lines must not appear in those of the others
@@ -126,15 +166,10 @@ class Coalescer(Generic[T, R]):
             for future in batch.futures:
                 _settle(future, error)
         finally:
+            batch.end()
             self._in_flight -= 1
             if self._in_flight == 0 and self._gathering.items:
                 self._flush()
-
-
-def _expire(future: asyncio.Future[R], batch: _Batch[T, R]) -> None:
-    if not future.done():
-        future.set_exception(DeadlineExceeded("the deadline has passed"))
-        batch.leave()
 
 
 def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:

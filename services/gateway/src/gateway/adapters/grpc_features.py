@@ -1,4 +1,4 @@
-"""The features service. Reads of one loop tick travel as one message."""
+"""The features service. Reads that arrive together travel as one message."""
 
 from collections.abc import Callable, Mapping, Sequence
 
