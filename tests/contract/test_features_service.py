@@ -13,6 +13,7 @@ from chassis.values import decode, encode
 from features.domain.model import Status
 from mizzen.features.v1 import features_pb2 as pb
 from tests.fakes.features_service import DEFINITIONS, RunningFeatures, catalog_of, running_features
+from tests.fakes.gateway_upstreams import as_block
 from tests.fakes.online_store import FakeOnlineStore
 
 NOON = 1_373_371_200_000_000  # 2013-07-09T12:00:00Z, 8 in the morning in New York
@@ -123,6 +124,23 @@ async def test_on_demand_features(service: RunningFeatures) -> None:
     assert column(result, 1, 2) == (["short", "long"], [P, P])
     assert column(result, 2, 2) == ([8, 8], [P, P])
     assert [each.timestamps_index for each in result.columns] == [0, 0, 0]
+
+
+async def test_gaps_are_in_a_block_only_where_they_are_taken(service: RunningFeatures) -> None:
+    refs = ["plane:age", "plane:seats", "plane:age_per_seat", "plane:local_hour"]
+    asked = service.item(refs, NOON + 5, tailnum=["N1", "N3", "N4"], distance=[1.0, 1.0, 1.0])
+    old, new = pb.ReadItem(), pb.ReadItem()
+    old.MergeFrom(asked)
+    old.as_block = True
+    new.MergeFrom(old)
+    new.gaps_in_block = True
+    columns, as_columns, block = await service.read(asked, old, new)
+    assert as_columns == columns
+    assert len(columns.columns) == 4
+    assert not block.columns
+    assert as_block(columns, 3) == block
+    assert block.nulls == bytes([0, 0, 0, 0, 1, 1, 0, 1, 1, 0, 0, 0])
+    assert block.statuses == bytes([P, P, GONE, P, NULL, GONE, P, NULL, NULL, P, P, P])
 
 
 async def test_on_demand_features_alone_ask_no_store(service: RunningFeatures, store: FakeOnlineStore) -> None:

@@ -65,7 +65,25 @@ class FakeFeatures(features_pb2_grpc.FeaturesServiceServicer):
                 )
             )
         stamps = np.where(missing, 0, EVENT_US).astype("<i8").tobytes()
-        return features_pb2.ReadResult(columns=columns, timestamps_us=[stamps], as_of_us=item.as_of_us)
+        result = features_pb2.ReadResult(columns=columns, timestamps_us=[stamps], as_of_us=item.as_of_us)
+        fixed = all(column.values.WhichOneof("data") == "raw" for column in columns)
+        return as_block(result, len(keys)) if item.as_block and item.gaps_in_block and fixed else result
+
+
+def as_block(result: features_pb2.ReadResult, rows: int) -> features_pb2.ReadResult:
+    """The same answer, its columns as a block."""
+    columns = result.columns
+    has_statuses = any(column.statuses for column in columns)
+    has_nulls = any(column.values.nulls for column in columns)
+    return features_pb2.ReadResult(
+        timestamps_us=result.timestamps_us,
+        as_of_us=result.as_of_us,
+        block=b"".join(column.values.raw for column in columns),
+        dtypes=bytes(column.values.dtype for column in columns),
+        timestamps_indices=bytes(column.timestamps_index for column in columns),
+        statuses=b"".join(column.statuses or b"\1" * rows for column in columns) if has_statuses else b"",
+        nulls=b"".join(column.values.nulls or bytes(rows) for column in columns) if has_nulls else b"",
+    )
 
 
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):

@@ -1,4 +1,4 @@
-"""A read as a block answers what the same read answers column by column, and only when every value is present."""
+"""A read as a block answers what the same read answers column by column; one with gaps, only where they are taken."""
 
 import random
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from chassis.clock import SystemClock
-from features.domain.model import NUMPY, Answer, Column, Definitions, DType, Given, Query, View
+from features.domain.model import NUMPY, Answer, Column, Definitions, DType, Given, Query, Status, View
 from features.domain.read import Reader, ReadLimits
 from features.domain.rows import TEXT, Layout
 from tests.fakes.online_store import FakeOnlineStore
@@ -66,21 +66,51 @@ async def test_a_block_holds_the_columns_in_order(seed: int) -> None:
     if chance.random() < 0.5:
         chance.shuffle(refs)
     refs += refs[:1]  # a reference may come twice
-    block, columns = await both(reader, tuple(refs), rows)
+    block, gaps, columns = await every_way(reader, tuple(refs), rows)
     assert block.timestamps_us == columns.timestamps_us
     assert (block.block is not None) == (columns.statuses is None) == (flaw is None)
     if block.block is not None:
         assert block.block == b"".join(each for each in columns.values if isinstance(each, bytes))
+        assert block.block_statuses == block.block_nulls == b""
+    assert_same(gaps, columns)
 
 
-async def both(reader: Reader, refs: tuple[str, ...], rows: int) -> tuple[Answer, Answer]:
-    """The same read as a block and as columns."""
+def assert_same(gaps: Answer, columns: Answer) -> None:
+    """A block with gaps holds what the columns do."""
+    rows = columns.rows
+    assert gaps.timestamps_us == columns.timestamps_us
+    assert gaps.block == b"".join(each for each in columns.values if isinstance(each, bytes))
+    for found, wanted, usual in (
+        (gaps.block_statuses, columns.statuses, bytes([Status.PRESENT]) * rows),
+        (gaps.block_nulls, columns.nulls, bytes(rows)),
+    ):
+        marks = b"".join(each or usual for each in wanted or [b""] * len(columns.values))
+        assert found == (b"" if marks == usual * len(columns.values) else marks)
+
+
+async def every_way(reader: Reader, refs: tuple[str, ...], rows: int) -> tuple[Answer, Answer, Answer]:
+    """The same read as a block without gaps, as a block with gaps, and as columns."""
     entities = {"id": Given(np.arange(rows))}
-    queries = [Query("default", refs, entities, {}, rows, NOON, as_block=as_block) for as_block in (True, False)]
-    block, columns = await reader.read(queries, 1.0)
+    queries = [
+        Query("default", refs, entities, {}, rows, NOON, as_block=as_block, gaps_in_block=gaps, default_when_down=True)
+        for as_block, gaps in ((True, False), (True, True), (False, False))
+    ]
+    block, gaps, columns = await reader.read(queries, 1.0)
     assert isinstance(block, Answer), block
+    assert isinstance(gaps, Answer), gaps
     assert isinstance(columns, Answer), columns
-    return block, columns
+    return block, gaps, columns
+
+
+async def test_defaults_for_a_store_that_is_down_are_a_block_with_gaps() -> None:
+    view, store = make_view("a", [DType.FLOAT32, DType.INT64]), FakeOnlineStore()
+    reader = Reader(store, SystemClock(), Silent(), ReadLimits())
+    reader.load(Definitions({"a": view}))
+    store.is_down = True
+    block, gaps, columns = await every_way(reader, ("a:f0", "a:f1"), 2)
+    assert block.block is None
+    assert gaps.block_statuses == bytes([Status.UNAVAILABLE]) * 4
+    assert_same(gaps, columns)
 
 
 async def test_texts_make_no_block() -> None:
@@ -88,8 +118,8 @@ async def test_texts_make_no_block() -> None:
     reader = Reader(store, SystemClock(), Silent(), ReadLimits())
     reader.load(Definitions({"a": view}))
     store.rows[b"{f1|7:default|id=#0}a"] = row(view, NOON, np.random.default_rng(0))
-    block, _ = await both(reader, ("a:f0", "a:f1"), 1)
-    assert block.block is None
+    block, gaps, _ = await every_way(reader, ("a:f0", "a:f1"), 1)
+    assert block.block is gaps.block is None
     # without the text the same rows are still not of fixed length
-    block, columns = await both(reader, ("a:f1",), 1)
-    assert block.block == columns.values[0]
+    block, gaps, columns = await every_way(reader, ("a:f1",), 1)
+    assert block.block == gaps.block == columns.values[0]

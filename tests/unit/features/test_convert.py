@@ -39,7 +39,7 @@ def answers(draw: st.DrawFn) -> Answer:
         (),
         tuple(draw(st.integers(0, 300)) for _ in dtypes),
         (),
-        DType.STRING not in dtypes,
+        is_plain=DType.STRING not in dtypes,
     )
     return Answer(
         plan,

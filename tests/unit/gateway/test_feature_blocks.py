@@ -1,19 +1,28 @@
 """A block of values is written as its columns would be: as JSON, as the public message, as a record."""
 
 import math
+import random
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chassis.errors import Internal
+from chassis.errors import FailedPrecondition, Internal
 from gateway.adapters.columns import block_shape
 from gateway.adapters.record_wire import feature_bytes
 from gateway.api.grpc.convert import write_shared
 from gateway.api.grpc.feature_bytes import read_response
 from gateway.api.rest.feature_json import features_json
-from gateway.domain.model import BlockRows, Column, DType, FeatureColumn, FeatureRows, FeaturesAnswer
+from gateway.domain.columns import to_list
+from gateway.domain.model import BlockRows, Column, DType, FeatureColumn, FeatureRows, FeaturesAnswer, Status
+from gateway.domain.plans import TensorPlan
+from gateway.domain.sources import Sources
+from gateway.domain.stale import judged
+from gateway.domain.tensors import TENSOR_NUMPY, assembled
 from mizzen.gateway.v1 import gateway_pb2 as pb
 
 STAMP = 1_767_225_600_000_000
@@ -28,22 +37,31 @@ COLUMNS: list[tuple[str, str, Any]] = [
 ]
 
 
-def block(rows: int) -> tuple[BlockRows, FeatureRows]:
+def block(rows: int, *, gaps: bool = False) -> tuple[BlockRows, FeatureRows]:
+    """The same rows as a block and as columns; with gaps, every second column has a status and a null in its last row."""
     dice = np.random.default_rng(rows)
     raws = [(dice.normal(size=rows) * 5).astype(kind).tobytes() for _, _, kind in COLUMNS]
     indices = bytes(1 + (ref[0] == "w") for ref, _, _ in COLUMNS)
     shape = block_shape([ref for ref, _, _ in COLUMNS], bytes(NAMES[dtype] for _, dtype, _ in COLUMNS), indices)
     stamps = [np.full(rows, STAMP, "<i8").tobytes(), (STAMP + np.arange(rows) * 1500).astype("<i8").tobytes()]
+    flawed = [gaps and place % 2 == 1 for place in range(len(COLUMNS))]
+    statuses = [bytes(rows - 1).replace(b"\0", b"\1") + b"\2" if flaw else b"" for flaw in flawed]
+    nulls = [bytes(rows - 1) + b"\1" if flaw else b"" for flaw in flawed]
     plain = [
-        FeatureColumn(ref, Column(DType(dtype), rows, raw), b"", index)
-        for (ref, dtype, _), raw, index in zip(COLUMNS, raws, indices, strict=True)
+        FeatureColumn(ref, Column(DType(dtype), rows, raw, nulls=null), status, index)
+        for (ref, dtype, _), raw, status, null, index in zip(COLUMNS, raws, statuses, nulls, indices, strict=True)
     ]
-    return BlockRows(shape, b"".join(raws), rows, stamps, STAMP), FeatureRows(plain, stamps, STAMP)
+    beside = [
+        b"".join(mark or usual * rows for mark in marks) if gaps else b""
+        for marks, usual in ((statuses, b"\1"), (nulls, b"\0"))
+    ]
+    return BlockRows(shape, b"".join(raws), rows, stamps, STAMP, *beside), FeatureRows(plain, stamps, STAMP)
 
 
+@pytest.mark.parametrize("gaps", [False, True])
 @pytest.mark.parametrize("rows", [1, 2, 100])
-def test_a_block_is_its_columns_everywhere(rows: int) -> None:
-    whole, plain = block(rows)
+def test_a_block_is_its_columns_everywhere(rows: int, gaps: bool) -> None:
+    whole, plain = block(rows, gaps=gaps)
     assert features_json(whole) == features_json(plain)
     assert feature_bytes(whole) == feature_bytes(plain)
     assert whole.columns == plain.columns
@@ -55,6 +73,55 @@ def test_a_block_is_its_columns_everywhere(rows: int) -> None:
     assert body["v:a"]["event_timestamps"] == ["2026-01-01T00:00:00Z"] * rows
     assert body["v:a"]["values"] == pytest.approx(np.frombuffer(whole.slices()[0], "<f4").tolist())
     assert [type(value) for value in body["w:c"]["values"]] == [bool] * rows
+    every = range(len(COLUMNS))
+    for status in set(Status) - {Status.PRESENT}:
+        for columns in (every, every[:1], every[1:2], ()):
+            assert whole.has_status(status, columns) == plain.has_status(status, columns), (status, columns)
+
+
+@given(
+    st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=5, unique=True),
+    st.sampled_from(["FP32", "FP64", "INT64", "INT32"]),
+    st.integers(0, 2**32),
+)
+def test_one_row_of_a_block_makes_the_tensor_of_its_columns(
+    chosen: list[tuple[str, str, Any]], datatype: str, seed: int
+) -> None:
+    """Bit for bit, whether numbers fit or not; with a request's own column in the middle."""
+    chance = random.Random(seed)
+    raw = chance.randbytes(sum(np.dtype(kind).itemsize for _, _, kind in COLUMNS))
+    at = np.dtype("<f4").itemsize * 2
+    raw = raw[:at] + bytes([chance.getrandbits(1)]) + raw[at + 1 :]  # a bool is 0 or 1
+    nulls = bytes(chance.getrandbits(1) for _ in COLUMNS) if chance.getrandbits(1) else b""
+    shape, stamps = block(1)[0].shape, [np.array([STAMP], "<i8").tobytes()] * 2
+    for place, part in enumerate(BlockRows(shape, raw, 1, stamps, STAMP).slices()):
+        if nulls and nulls[place]:  # the value of a null is 0
+            start = sum(shape.widths[:place])
+            raw = raw[:start] + bytes(len(part)) + raw[start + len(part) :]
+    given_column = Column(DType.FLOAT64, 1, np.array([chance.choice([2.5, 1e300])]).tobytes(), nulls=b"")
+    sources = [ref for ref, _, _ in chosen]
+    sources.insert(chance.randint(0, len(sources)), "input:x")
+    plan = TensorPlan("t", datatype, tuple(sources))
+    rows = BlockRows(shape, raw, 1, stamps, STAMP, b"", nulls)
+    columns = {**dict(zip(shape.refs, rows.values(), strict=True)), "input:x": given_column}
+    wanted = assembled(plan, [columns[source] for source in sources], 1)
+    found = Sources(shape.refs, rows, {"input:x": given_column}, 1).tensor(plan)
+    assert np.frombuffer(found.raw, TENSOR_NUMPY[datatype]).tobytes() == wanted.raw
+    assert (found.name, found.datatype, found.shape) == (wanted.name, wanted.datatype, wanted.shape)
+
+
+def test_stale_values_of_a_block_are_judged() -> None:
+    shape = block_shape(["v:a", "v:b"], b"\x05\x05", b"\1\1")
+    raw, stamps = np.array([1.0, 2.0, 3.0, 4.0]).tobytes(), [np.array([STAMP, STAMP], "<i8").tobytes()]
+    rows = BlockRows(shape, raw, 2, stamps, STAMP, bytes([1, 1, 1, Status.OUTSIDE_MAX_AGE]))
+    plan = MagicMock(on_stale="mark", defaults={"v:b": 9.5})
+    assert judged(plan, rows) is rows
+    plan.on_stale = "default"
+    assert [to_list(column) for column in judged(plan, rows).values()] == [[1.0, 2.0], [3.0, 9.5]]
+    plan.on_stale = "fail"
+    with pytest.raises(FailedPrecondition) as error:
+        judged(plan, rows)
+    assert error.value.field == "features.v:b[1]"
 
 
 def test_nulls_statuses_and_what_json_lacks() -> None:

@@ -44,6 +44,7 @@ def test_the_read_is_the_generated_one(
         as_of_us=as_of_us,
         default_when_down=default_when_down,
         as_block=True,
+        gaps_in_block=True,
     )
     for name, column in entities.items():
         write_values(column, wanted.entities[name])

@@ -27,7 +27,7 @@ from mizzen.chassis.v1 import envelope_pb2 as mizzen_dot_chassis_dot_v1_dot_enve
 from mizzen.chassis.v1 import values_pb2 as mizzen_dot_chassis_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mizzen/features/v1/features.proto\x12\x12mizzen.features.v1\x1a\x17google/rpc/status.proto\x1a mizzen/chassis/v1/envelope.proto\x1a\x1emizzen/chassis/v1/values.proto\":\n\x0bReadRequest\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.mizzen.features.v1.ReadItem\"\xbe\x03\n\x08ReadItem\x12-\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1b.mizzen.chassis.v1.Envelope\x12\x0c\n\x04refs\x18\x02 \x03(\t\x12\x13\n\x0bjoined_refs\x18\x08 \x01(\t\x12<\n\x08\x65ntities\x18\x03 \x03(\x0b\x32*.mizzen.features.v1.ReadItem.EntitiesEntry\x12\x38\n\x06inputs\x18\x04 \x03(\x0b\x32(.mizzen.features.v1.ReadItem.InputsEntry\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\x12\x13\n\x0bschema_hash\x18\x06 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_when_down\x18\x07 \x01(\x08\x12\x10\n\x08\x61s_block\x18\t \x01(\x08\x1aJ\n\rEntitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values:\x02\x38\x01\x1aH\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values:\x02\x38\x01\"?\n\x0cReadResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.mizzen.features.v1.ReadResult\"\xc8\x01\n\nReadResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x32\n\x07\x63olumns\x18\x02 \x03(\x0b\x32!.mizzen.features.v1.FeatureColumn\x12\x15\n\rtimestamps_us\x18\x03 \x03(\x0c\x12\x10\n\x08\x61s_of_us\x18\x04 \x01(\x03\x12\r\n\x05\x62lock\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64types\x18\x06 \x01(\x0c\x12\x1a\n\x12timestamps_indices\x18\x07 \x01(\x0c\"s\n\rFeatureColumn\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12)\n\x06values\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values\x12\x10\n\x08statuses\x18\x03 \x01(\x0c\x12\x18\n\x10timestamps_index\x18\x04 \x01(\r\"<\n\x0cWriteRequest\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.mizzen.features.v1.WriteItem\"\xfb\x02\n\tWriteItem\x12-\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1b.mizzen.chassis.v1.Envelope\x12\x0c\n\x04view\x18\x02 \x01(\t\x12=\n\x08\x65ntities\x18\x03 \x03(\x0b\x32+.mizzen.features.v1.WriteItem.EntitiesEntry\x12=\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32+.mizzen.features.v1.WriteItem.FeaturesEntry\x12\x1b\n\x13\x65vent_timestamps_us\x18\x05 \x01(\x0c\x1aJ\n\rEntitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values:\x02\x38\x01\x1aJ\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values:\x02\x38\x01\"A\n\rWriteResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.mizzen.features.v1.WriteResult\"Q\n\x0bWriteResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0f\n\x07written\x18\x02 \x01(\x04\x12\r\n\x05older\x18\x03 \x01(\x04\"H\n\x17ListFeatureViewsRequest\x12-\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1b.mizzen.chassis.v1.Envelope\"J\n\x18ListFeatureViewsResponse\x12.\n\x05views\x18\x01 \x03(\x0b\x32\x1f.mizzen.features.v1.FeatureView\"\xd9\x01\n\x0b\x46\x65\x61tureView\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12+\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x19.mizzen.features.v1.Field\x12+\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x19.mizzen.features.v1.Field\x12)\n\x06inputs\x18\x05 \x03(\x0b\x32\x19.mizzen.features.v1.Field\x12\r\n\x05ttl_s\x18\x06 \x01(\x03\x12\x13\n\x0bschema_hash\x18\x07 \x01(\t\"t\n\x05\x46ield\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05\x64type\x18\x02 \x01(\x0e\x32\x18.mizzen.chassis.v1.DType\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x11\n\ton_demand\x18\x05 \x01(\x08*\xbe\x01\n\x0b\x46ieldStatus\x12\x1c\n\x18\x46IELD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46IELD_STATUS_PRESENT\x10\x01\x12\x1b\n\x17\x46IELD_STATUS_NULL_VALUE\x10\x02\x12\x1a\n\x16\x46IELD_STATUS_NOT_FOUND\x10\x03\x12 \n\x1c\x46IELD_STATUS_OUTSIDE_MAX_AGE\x10\x04\x12\x1c\n\x18\x46IELD_STATUS_UNAVAILABLE\x10\x05\x32\x99\x02\n\x0f\x46\x65\x61turesService\x12I\n\x04Read\x12\x1f.mizzen.features.v1.ReadRequest\x1a .mizzen.features.v1.ReadResponse\x12L\n\x05Write\x12 .mizzen.features.v1.WriteRequest\x1a!.mizzen.features.v1.WriteResponse\x12m\n\x10ListFeatureViews\x12+.mizzen.features.v1.ListFeatureViewsRequest\x1a,.mizzen.features.v1.ListFeatureViewsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mizzen/features/v1/features.proto\x12\x12mizzen.features.v1\x1a\x17google/rpc/status.proto\x1a mizzen/chassis/v1/envelope.proto\x1a\x1emizzen/chassis/v1/values.proto\":\n\x0bReadRequest\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.mizzen.features.v1.ReadItem\"\xd5\x03\n\x08ReadItem\x12-\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1b.mizzen.chassis.v1.Envelope\x12\x0c\n\x04refs\x18\x02 \x03(\t\x12\x13\n\x0bjoined_refs\x18\x08 \x01(\t\x12<\n\x08\x65ntities\x18\x03 \x03(\x0b\x32*.mizzen.features.v1.ReadItem.EntitiesEntry\x12\x38\n\x06inputs\x18\x04 \x03(\x0b\x32(.mizzen.features.v1.ReadItem.InputsEntry\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\x12\x13\n\x0bschema_hash\x18\x06 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_when_down\x18\x07 \x01(\x08\x12\x10\n\x08\x61s_block\x18\t \x01(\x08\x12\x15\n\rgaps_in_block\x18\n \x01(\x08\x1aJ\n\rEntitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values:\x02\x38\x01\x1aH\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values:\x02\x38\x01\"?\n\x0cReadResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.mizzen.features.v1.ReadResult\"\xe9\x01\n\nReadResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x32\n\x07\x63olumns\x18\x02 \x03(\x0b\x32!.mizzen.features.v1.FeatureColumn\x12\x15\n\rtimestamps_us\x18\x03 \x03(\x0c\x12\x10\n\x08\x61s_of_us\x18\x04 \x01(\x03\x12\r\n\x05\x62lock\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64types\x18\x06 \x01(\x0c\x12\x1a\n\x12timestamps_indices\x18\x07 \x01(\x0c\x12\x10\n\x08statuses\x18\x08 \x01(\x0c\x12\r\n\x05nulls\x18\t \x01(\x0c\"s\n\rFeatureColumn\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12)\n\x06values\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values\x12\x10\n\x08statuses\x18\x03 \x01(\x0c\x12\x18\n\x10timestamps_index\x18\x04 \x01(\r\"<\n\x0cWriteRequest\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.mizzen.features.v1.WriteItem\"\xfb\x02\n\tWriteItem\x12-\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1b.mizzen.chassis.v1.Envelope\x12\x0c\n\x04view\x18\x02 \x01(\t\x12=\n\x08\x65ntities\x18\x03 \x03(\x0b\x32+.mizzen.features.v1.WriteItem.EntitiesEntry\x12=\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32+.mizzen.features.v1.WriteItem.FeaturesEntry\x12\x1b\n\x13\x65vent_timestamps_us\x18\x05 \x01(\x0c\x1aJ\n\rEntitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values:\x02\x38\x01\x1aJ\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.mizzen.chassis.v1.Values:\x02\x38\x01\"A\n\rWriteResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.mizzen.features.v1.WriteResult\"Q\n\x0bWriteResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0f\n\x07written\x18\x02 \x01(\x04\x12\r\n\x05older\x18\x03 \x01(\x04\"H\n\x17ListFeatureViewsRequest\x12-\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1b.mizzen.chassis.v1.Envelope\"J\n\x18ListFeatureViewsResponse\x12.\n\x05views\x18\x01 \x03(\x0b\x32\x1f.mizzen.features.v1.FeatureView\"\xd9\x01\n\x0b\x46\x65\x61tureView\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12+\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x19.mizzen.features.v1.Field\x12+\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x19.mizzen.features.v1.Field\x12)\n\x06inputs\x18\x05 \x03(\x0b\x32\x19.mizzen.features.v1.Field\x12\r\n\x05ttl_s\x18\x06 \x01(\x03\x12\x13\n\x0bschema_hash\x18\x07 \x01(\t\"t\n\x05\x46ield\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05\x64type\x18\x02 \x01(\x0e\x32\x18.mizzen.chassis.v1.DType\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x11\n\ton_demand\x18\x05 \x01(\x08*\xbe\x01\n\x0b\x46ieldStatus\x12\x1c\n\x18\x46IELD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46IELD_STATUS_PRESENT\x10\x01\x12\x1b\n\x17\x46IELD_STATUS_NULL_VALUE\x10\x02\x12\x1a\n\x16\x46IELD_STATUS_NOT_FOUND\x10\x03\x12 \n\x1c\x46IELD_STATUS_OUTSIDE_MAX_AGE\x10\x04\x12\x1c\n\x18\x46IELD_STATUS_UNAVAILABLE\x10\x05\x32\x99\x02\n\x0f\x46\x65\x61turesService\x12I\n\x04Read\x12\x1f.mizzen.features.v1.ReadRequest\x1a .mizzen.features.v1.ReadResponse\x12L\n\x05Write\x12 .mizzen.features.v1.WriteRequest\x1a!.mizzen.features.v1.WriteResponse\x12m\n\x10ListFeatureViews\x12+.mizzen.features.v1.ListFeatureViewsRequest\x1a,.mizzen.features.v1.ListFeatureViewsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,42 +42,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITEITEM_ENTITIESENTRY']._serialized_options = b'8\001'
   _globals['_WRITEITEM_FEATURESENTRY']._loaded_options = None
   _globals['_WRITEITEM_FEATURESENTRY']._serialized_options = b'8\001'
-  _globals['_FIELDSTATUS']._serialized_start=2125
-  _globals['_FIELDSTATUS']._serialized_end=2315
+  _globals['_FIELDSTATUS']._serialized_start=2181
+  _globals['_FIELDSTATUS']._serialized_end=2371
   _globals['_READREQUEST']._serialized_start=148
   _globals['_READREQUEST']._serialized_end=206
   _globals['_READITEM']._serialized_start=209
-  _globals['_READITEM']._serialized_end=655
-  _globals['_READITEM_ENTITIESENTRY']._serialized_start=507
-  _globals['_READITEM_ENTITIESENTRY']._serialized_end=581
-  _globals['_READITEM_INPUTSENTRY']._serialized_start=583
-  _globals['_READITEM_INPUTSENTRY']._serialized_end=655
-  _globals['_READRESPONSE']._serialized_start=657
-  _globals['_READRESPONSE']._serialized_end=720
-  _globals['_READRESULT']._serialized_start=723
-  _globals['_READRESULT']._serialized_end=923
-  _globals['_FEATURECOLUMN']._serialized_start=925
-  _globals['_FEATURECOLUMN']._serialized_end=1040
-  _globals['_WRITEREQUEST']._serialized_start=1042
-  _globals['_WRITEREQUEST']._serialized_end=1102
-  _globals['_WRITEITEM']._serialized_start=1105
-  _globals['_WRITEITEM']._serialized_end=1484
-  _globals['_WRITEITEM_ENTITIESENTRY']._serialized_start=507
-  _globals['_WRITEITEM_ENTITIESENTRY']._serialized_end=581
-  _globals['_WRITEITEM_FEATURESENTRY']._serialized_start=1410
-  _globals['_WRITEITEM_FEATURESENTRY']._serialized_end=1484
-  _globals['_WRITERESPONSE']._serialized_start=1486
-  _globals['_WRITERESPONSE']._serialized_end=1551
-  _globals['_WRITERESULT']._serialized_start=1553
-  _globals['_WRITERESULT']._serialized_end=1634
-  _globals['_LISTFEATUREVIEWSREQUEST']._serialized_start=1636
-  _globals['_LISTFEATUREVIEWSREQUEST']._serialized_end=1708
-  _globals['_LISTFEATUREVIEWSRESPONSE']._serialized_start=1710
-  _globals['_LISTFEATUREVIEWSRESPONSE']._serialized_end=1784
-  _globals['_FEATUREVIEW']._serialized_start=1787
-  _globals['_FEATUREVIEW']._serialized_end=2004
-  _globals['_FIELD']._serialized_start=2006
-  _globals['_FIELD']._serialized_end=2122
-  _globals['_FEATURESSERVICE']._serialized_start=2318
-  _globals['_FEATURESSERVICE']._serialized_end=2599
+  _globals['_READITEM']._serialized_end=678
+  _globals['_READITEM_ENTITIESENTRY']._serialized_start=530
+  _globals['_READITEM_ENTITIESENTRY']._serialized_end=604
+  _globals['_READITEM_INPUTSENTRY']._serialized_start=606
+  _globals['_READITEM_INPUTSENTRY']._serialized_end=678
+  _globals['_READRESPONSE']._serialized_start=680
+  _globals['_READRESPONSE']._serialized_end=743
+  _globals['_READRESULT']._serialized_start=746
+  _globals['_READRESULT']._serialized_end=979
+  _globals['_FEATURECOLUMN']._serialized_start=981
+  _globals['_FEATURECOLUMN']._serialized_end=1096
+  _globals['_WRITEREQUEST']._serialized_start=1098
+  _globals['_WRITEREQUEST']._serialized_end=1158
+  _globals['_WRITEITEM']._serialized_start=1161
+  _globals['_WRITEITEM']._serialized_end=1540
+  _globals['_WRITEITEM_ENTITIESENTRY']._serialized_start=530
+  _globals['_WRITEITEM_ENTITIESENTRY']._serialized_end=604
+  _globals['_WRITEITEM_FEATURESENTRY']._serialized_start=1466
+  _globals['_WRITEITEM_FEATURESENTRY']._serialized_end=1540
+  _globals['_WRITERESPONSE']._serialized_start=1542
+  _globals['_WRITERESPONSE']._serialized_end=1607
+  _globals['_WRITERESULT']._serialized_start=1609
+  _globals['_WRITERESULT']._serialized_end=1690
+  _globals['_LISTFEATUREVIEWSREQUEST']._serialized_start=1692
+  _globals['_LISTFEATUREVIEWSREQUEST']._serialized_end=1764
+  _globals['_LISTFEATUREVIEWSRESPONSE']._serialized_start=1766
+  _globals['_LISTFEATUREVIEWSRESPONSE']._serialized_end=1840
+  _globals['_FEATUREVIEW']._serialized_start=1843
+  _globals['_FEATUREVIEW']._serialized_end=2060
+  _globals['_FIELD']._serialized_start=2062
+  _globals['_FIELD']._serialized_end=2178
+  _globals['_FEATURESSERVICE']._serialized_start=2374
+  _globals['_FEATURESSERVICE']._serialized_end=2655
 # @@protoc_insertion_point(module_scope)

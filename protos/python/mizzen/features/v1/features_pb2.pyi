@@ -139,6 +139,7 @@ class ReadItem(_message.Message):
     SCHEMA_HASH_FIELD_NUMBER: _builtins.int
     DEFAULT_WHEN_DOWN_FIELD_NUMBER: _builtins.int
     AS_BLOCK_FIELD_NUMBER: _builtins.int
+    GAPS_IN_BLOCK_FIELD_NUMBER: _builtins.int
     joined_refs: _builtins.str
     """Instead of refs: the same joined by commas, because one string is read faster than many."""
     as_of_us: _builtins.int
@@ -149,6 +150,8 @@ class ReadItem(_message.Message):
     """Answer declared defaults with FIELD_STATUS_UNAVAILABLE instead of failing when the online store is down."""
     as_block: _builtins.bool
     """Take ReadResult.block instead of columns where the answer fits one."""
+    gaps_in_block: _builtins.bool
+    """With as_block: take a block that has gaps as well, with ReadResult.statuses and nulls beside it."""
     @_builtins.property
     def envelope(self) -> _envelope_pb2.Envelope:
         """The caller's context."""
@@ -177,10 +180,11 @@ class ReadItem(_message.Message):
         schema_hash: _builtins.str = ...,
         default_when_down: _builtins.bool = ...,
         as_block: _builtins.bool = ...,
+        gaps_in_block: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_block", b"as_block", "as_of_us", b"as_of_us", "default_when_down", b"default_when_down", "entities", b"entities", "envelope", b"envelope", "inputs", b"inputs", "joined_refs", b"joined_refs", "refs", b"refs", "schema_hash", b"schema_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_block", b"as_block", "as_of_us", b"as_of_us", "default_when_down", b"default_when_down", "entities", b"entities", "envelope", b"envelope", "gaps_in_block", b"gaps_in_block", "inputs", b"inputs", "joined_refs", b"joined_refs", "refs", b"refs", "schema_hash", b"schema_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,14 +227,20 @@ class ReadResult(_message.Message):
     BLOCK_FIELD_NUMBER: _builtins.int
     DTYPES_FIELD_NUMBER: _builtins.int
     TIMESTAMPS_INDICES_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    NULLS_FIELD_NUMBER: _builtins.int
     as_of_us: _builtins.int
     """The instant used, microseconds UTC."""
     block: _builtins.bytes
-    """Instead of columns, when asked for, all have a fixed width and every value is PRESENT: raw values, column after column."""
+    """Instead of columns, when asked for and all have a fixed width: raw values, column after column, 0 where one is null."""
     dtypes: _builtins.bytes
     """One DType a reference of the block, a byte each."""
     timestamps_indices: _builtins.bytes
     """One timestamps_index a reference of the block, a byte each."""
+    statuses: _builtins.bytes
+    """Of a block: one FieldStatus a row, column after column; empty when every value is PRESENT."""
+    nulls: _builtins.bytes
+    """Of a block: one byte a row, column after column, 1 where the value is null; empty when none is."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Code 0 (OK) or this item's own failure."""
@@ -253,10 +263,12 @@ class ReadResult(_message.Message):
         block: _builtins.bytes = ...,
         dtypes: _builtins.bytes = ...,
         timestamps_indices: _builtins.bytes = ...,
+        statuses: _builtins.bytes = ...,
+        nulls: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_us", b"as_of_us", "block", b"block", "columns", b"columns", "dtypes", b"dtypes", "status", b"status", "timestamps_indices", b"timestamps_indices", "timestamps_us", b"timestamps_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_us", b"as_of_us", "block", b"block", "columns", b"columns", "dtypes", b"dtypes", "nulls", b"nulls", "status", b"status", "statuses", b"statuses", "timestamps_indices", b"timestamps_indices", "timestamps_us", b"timestamps_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,7 @@ def to_query(item: pb.ReadItem, tenant: str, now_us: int) -> Query:
         item.schema_hash,
         item.default_when_down,
         item.as_block,
+        item.gaps_in_block,
     )
 
 
@@ -109,6 +110,10 @@ def _result(answer: Answer) -> bytes:
     parts: list[bytes] = []
     if answer.block is not None:
         parts = [_block_head(answer.plan), varint(len(answer.block)), answer.block]
+        if answer.block_statuses:
+            parts.append(delimited(b"\x42", answer.block_statuses))
+        if answer.block_nulls:
+            parts.append(delimited(b"\x4a", answer.block_nulls))
     elif answer.plan.is_plain and answer.statuses is None:
         # Every other part is a column's bytes; what stands between them is constant.
         parts = _heads(answer.plan, answer.rows).copy()

@@ -155,7 +155,18 @@ def _assembled(plan: Plan, query: Query, columns: Sequence[Column3], timestamps:
     values = [column[0] for column in columns]
     statuses = [column[1] for column in columns]
     nulls = [column[2] for column in columns]
-    return Answer(plan, query.rows, values, statuses, nulls, timestamps, query.as_of_us)
+    answer = Answer(plan, query.rows, values, statuses, nulls, timestamps, query.as_of_us)
+    if query.as_block and plan.fits_block and (query.gaps_in_block or not (any(statuses) or any(nulls))):
+        answer.block = b"".join(values)  # type: ignore[arg-type]  # a block has no texts
+        answer.block_statuses = _beside(statuses, bytes([Status.PRESENT]) * query.rows)
+        answer.block_nulls = _beside(nulls, bytes(query.rows))
+        answer.values, answer.statuses, answer.nulls = [], None, None
+    return answer
+
+
+def _beside(columns: Sequence[bytes], usual: bytes) -> bytes:
+    """Column after column, `usual` for an empty one; nothing when all are empty."""
+    return b"".join([column or usual for column in columns]) if any(columns) else b""
 
 
 def _compute(computation: Computation, query: Query, needed: Sequence[Column3], columns: list[Column3]) -> None:

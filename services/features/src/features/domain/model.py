@@ -124,7 +124,7 @@ class Given:
 
 @dataclass(slots=True)  # not frozen: made for every read, and frozen ones take thrice the time
 class Query:
-    """One read. `rows` is the length of every column; `as_of_us` microseconds UTC; `as_block`: see Answer.block."""
+    """One read. `rows`: the length of every column; `as_of_us`: microseconds UTC; `as_block`, `gaps_in_block`: see Answer.block."""
 
     tenant: str
     refs: tuple[str, ...]
@@ -135,6 +135,7 @@ class Query:
     schema_hash: str = ""
     default_when_down: bool = False
     as_block: bool = False
+    gaps_in_block: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,8 @@ class Plan:
 
     `views` are those with stored features to fetch; `stored[i]` is (index into views, column) of reference i, or None for
     an on-demand one. `indices[i]` is its timestamps index on the wire: place in `views` plus 1, 0 for on-demand features.
-    `is_plain`: nothing but stored columns of fixed width. `runs` is where these lie, (index into views, run) in order; empty for a
-    plan that answers no block.
+    `fits_block`: all columns have a fixed width. `is_plain`: and all are stored. `runs` is where those of a plain plan that fits a
+    block lie, (index into views, run) in order; empty for any other.
     """
 
     refs: tuple[str, ...]
@@ -163,6 +164,7 @@ class Plan:
     computations: tuple[Computation, ...]
     indices: tuple[int, ...]
     inputs: tuple[Column, ...]
+    fits_block: bool = False
     is_plain: bool = False
     runs: tuple[tuple[int, Run], ...] = ()
 
@@ -173,7 +175,9 @@ class Answer:
 
     `values[i]` is the column little-endian and dense, or its texts. `statuses[i]` and `nulls[i]` hold one byte a row and are
     empty when every row is PRESENT, when none is null; None: so for all columns. `timestamps_us` are one int64 a row and view.
-    `block` is there instead of values when the query asked for it and all is PRESENT and of fixed width: column after column.
+    `block` is there instead of values when the query asked for it and all columns have a fixed width: column after column. It has
+    `block_statuses` and `block_nulls`, one byte a row, column after column, only where the query takes gaps; both are empty when
+    there are none.
     """
 
     plan: Plan
@@ -184,6 +188,8 @@ class Answer:
     timestamps_us: list[bytes]
     as_of_us: int
     block: bytes | None = None
+    block_statuses: bytes = b""
+    block_nulls: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

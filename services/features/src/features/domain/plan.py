@@ -28,8 +28,10 @@ def make_plan(definitions: Definitions, refs: Sequence[str]) -> Plan:
         for view, column in found
     )
     computations = _computations(found)
-    is_plain = not computations and all(_dtype(column) is not DType.STRING for _, column in found)
+    is_fixed = all(_dtype(column) is not DType.STRING for _, column in found)
+    is_plain = is_fixed and not computations
     fetched = tuple(views.values())
+    fits_block = is_fixed and len(fetched) <= MAX_BLOCK_VIEWS
     return Plan(
         refs=tuple(refs),
         dtypes=tuple(_dtype(column) for _, column in found),
@@ -38,8 +40,9 @@ def make_plan(definitions: Definitions, refs: Sequence[str]) -> Plan:
         computations=computations,
         indices=tuple(0 if place is None else place[0] + 1 for place in stored),
         inputs=_inputs(computations),
+        fits_block=fits_block,
         is_plain=is_plain,
-        runs=_runs(fetched, stored) if is_plain and len(fetched) <= MAX_BLOCK_VIEWS else (),
+        runs=_runs(fetched, stored) if is_plain and fits_block else (),
     )
 
 

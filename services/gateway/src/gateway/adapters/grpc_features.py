@@ -81,10 +81,11 @@ class GrpcFeatures:
             if len(self._shapes) >= 256:
                 self._shapes.clear()
             shape = self._shapes[key] = block_shape(references, dtypes, result.timestamps_indices)
-        raw = result.block
-        if len(raw) != rows * shape.row_bytes:
+        raw, statuses, nulls = result.block, result.statuses, result.nulls
+        marks = (0, rows * len(dtypes))
+        if len(raw) != rows * shape.row_bytes or len(statuses) not in marks or len(nulls) not in marks:
             raise Internal("features answered a block of another size", reason="UPSTREAM_MISMATCH")
-        return BlockRows(shape, raw, rows, list(result.timestamps_us), result.as_of_us)
+        return BlockRows(shape, raw, rows, list(result.timestamps_us), result.as_of_us, statuses, nulls)
 
     async def _send(self, items: list[_Item]) -> list[features_pb2.ReadResult | MizzenError]:
         request = read_request([item for item, _ in items])

@@ -14,8 +14,8 @@ from mizzen.features.v1 import features_pb2
 _ENVELOPE, _ENTITIES, _INPUTS, _JOINED_REFS = (
     tag(features_pb2.ReadItem, name) for name in ("envelope", "entities", "inputs", "joined_refs")
 )
-_AS_OF, _WHEN_DOWN, _AS_BLOCK = (
-    number_tag(features_pb2.ReadItem, name) for name in ("as_of_us", "default_when_down", "as_block")
+_AS_OF, _WHEN_DOWN, _AS_BLOCK, _GAPS = (
+    number_tag(features_pb2.ReadItem, name) for name in ("as_of_us", "default_when_down", "as_block", "gaps_in_block")
 )
 _RAW, _STRINGS, _NULLS = (tag(values_pb2.Values, name) for name in ("raw", "strings", "nulls"))
 _WIDTH = number_tag(values_pb2.Values, "width")
@@ -35,7 +35,7 @@ def read_request(items: list[bytes]) -> bytes:
 
 def question(joined_refs: str, *, default_when_down: bool) -> bytes:
     """What many reads have in common: the references, wanted as a block, and what to do without the store."""
-    marks = _AS_BLOCK + b"\x01" + (_WHEN_DOWN + b"\x01" if default_when_down else b"")
+    marks = _AS_BLOCK + b"\x01" + _GAPS + b"\x01" + (_WHEN_DOWN + b"\x01" if default_when_down else b"")
     return delimited(_JOINED_REFS, joined_refs.encode()) + marks
 
 

@@ -6,15 +6,18 @@ are a recorded feature's bytes: only the field number around them differs. That 
 
 from functools import lru_cache
 
-from chassis.protobuf_wire import tag, varint
-from gateway.adapters.columns import write_values
+from chassis.protobuf_wire import delimited, tag, varint
+from gateway.adapters.columns import WIRE, write_values
 from gateway.adapters.grpc_features import WireRows
 from gateway.domain.model import BlockRows, BlockShape, Column, FeatureRows
+from mizzen.chassis.v1 import values_pb2
 from mizzen.features.v1 import features_pb2
 from mizzen.monitoring.v1 import record_pb2
 
 _FEATURES = tag(record_pb2.Record, "features")
 _TIMESTAMPS = tag(record_pb2.Record, "timestamps_us")
+_VALUES, _STATUSES = (tag(features_pb2.FeatureColumn, name) for name in ("values", "statuses"))
+_RAW, _NULLS = (tag(values_pb2.Values, name) for name in ("raw", "nulls"))
 
 
 def feature_bytes(rows: FeatureRows | None) -> bytes:
@@ -24,6 +27,8 @@ def feature_bytes(rows: FeatureRows | None) -> bytes:
     if isinstance(rows, BlockRows):
         parts = list(_around(rows.shape, rows.rows))
         parts[1::3] = rows.slices()
+        if not rows.is_whole:
+            _mark(rows, parts)
     else:
         columns = (
             [one.SerializeToString() for one in rows.result.columns] if isinstance(rows, WireRows) else _written(rows)
@@ -47,6 +52,28 @@ def _around(shape: BlockShape, rows: int) -> tuple[bytes, ...]:
         after = len(data) - (len(varint(index)) + 1 if index else 0)
         parts += (_FEATURES + varint(len(data)) + data[: after - width * rows], b"", data[after:])
     return tuple(parts)
+
+
+def _mark(rows: BlockRows, parts: list[bytes]) -> None:
+    """Writes the columns that have statuses or nulls in place of what `_around` has for them."""
+    for place, (statuses, nulls) in enumerate(zip(rows.status_slices(), rows.null_slices(), strict=True)):
+        if statuses or nulls:
+            ref, dtype, index = _head(rows.shape, place)
+            values = dtype + delimited(_RAW, parts[3 * place + 1])
+            if nulls:
+                values += delimited(_NULLS, nulls)
+            column = ref + delimited(_VALUES, values)
+            if statuses:
+                column += delimited(_STATUSES, statuses)
+            parts[3 * place : 3 * place + 3] = (delimited(_FEATURES, column + index), b"", b"")
+
+
+@lru_cache(maxsize=4096)
+def _head(shape: BlockShape, place: int) -> tuple[bytes, bytes, bytes]:
+    """What is constant of a column: its reference, its type, its timestamps_index."""
+    ref = features_pb2.FeatureColumn(ref=shape.refs[place]).SerializeToString()
+    dtype = values_pb2.Values(dtype=WIRE[shape.dtypes[place]]).SerializeToString()
+    return ref, dtype, features_pb2.FeatureColumn(timestamps_index=shape.indices[place]).SerializeToString()
 
 
 def _written(rows: FeatureRows) -> list[bytes]:

@@ -98,7 +98,7 @@ class FeatureRows:
         return [feature.column for feature in self.columns]
 
     def has_status(self, status: Status, columns: Sequence[int]) -> bool:
-        """Whether any value of these columns has that status."""
+        """Whether any value of these columns has that status, which is not PRESENT: that one may be left out."""
         return any(status in self.columns[index].statuses for index in columns)
 
     def replaced(self, columns: list[FeatureColumn]) -> "FeatureRows":
@@ -124,37 +124,75 @@ def _cutter(shape: BlockShape, rows: int) -> Callable[[bytes], tuple[bytes, ...]
 
 
 class BlockRows(FeatureRows):
-    """Rows of which every value is PRESENT and of fixed width: `raw` holds column after column."""
+    """Rows of which every value has a fixed width: `raw` holds column after column.
 
-    __slots__ = ("raw", "rows", "shape")
+    `statuses` and `nulls` hold one byte a row, column after column, or are empty: all PRESENT, none null.
+    """
 
-    def __init__(self, shape: BlockShape, raw: bytes, rows: int, timestamps_us: list[bytes], as_of_us: int) -> None:
+    __slots__ = ("nulls", "raw", "rows", "shape", "statuses")
+
+    def __init__(
+        self,
+        shape: BlockShape,
+        raw: bytes,
+        rows: int,
+        timestamps_us: list[bytes],
+        as_of_us: int,
+        statuses: bytes = b"",
+        nulls: bytes = b"",
+    ) -> None:
         super().__init__(None, timestamps_us, as_of_us)
         self.shape = shape
         self.raw = raw
         self.rows = rows
+        self.statuses = statuses
+        self.nulls = nulls
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every value is PRESENT."""
+        return not (self.statuses or self.nulls)
 
     @property
     def columns(self) -> list[FeatureColumn]:
         """See FeatureRows."""
         if self._columns is None:
             shape = self.shape
-            parts = zip(shape.refs, self.values(), shape.indices, strict=True)
-            self._columns = [FeatureColumn(ref, column, b"", index) for ref, column, index in parts]
+            parts = zip(shape.refs, self.values(), self.status_slices(), shape.indices, strict=True)
+            self._columns = [FeatureColumn(ref, column, statuses, index) for ref, column, statuses, index in parts]
         return self._columns
 
     def slices(self) -> Sequence[bytes]:
         """The bytes of each column."""
         return _cutter(self.shape, self.rows)(self.raw)
 
+    def status_slices(self) -> Sequence[bytes]:
+        """The statuses of each column; empty where all are PRESENT."""
+        return self._beside(self.statuses, bytes([Status.PRESENT]) * self.rows)
+
+    def null_slices(self) -> Sequence[bytes]:
+        """The nulls of each column; empty where there are none."""
+        return self._beside(self.nulls, bytes(self.rows))
+
+    def _beside(self, marks: bytes, usual: bytes) -> Sequence[bytes]:
+        rows, count = self.rows, len(self.shape.refs)
+        if not marks:
+            return [b""] * count
+        parts = [marks[at : at + rows] for at in range(0, rows * count, rows)]
+        return [b"" if part == usual else part for part in parts]
+
     def values(self) -> list[Column]:
         """See FeatureRows."""
         rows = self.rows
-        return [Column(dtype, rows, raw) for dtype, raw in zip(self.shape.dtypes, self.slices(), strict=True)]
+        parts = zip(self.shape.dtypes, self.slices(), self.null_slices(), strict=True)
+        return [Column(dtype, rows, raw, None, nulls) for dtype, raw, nulls in parts]
 
     def has_status(self, status: Status, columns: Sequence[int]) -> bool:
         """See FeatureRows."""
-        return status is Status.PRESENT
+        if status not in self.statuses:
+            return False
+        rows = self.rows
+        return any(status in self.statuses[index * rows : index * rows + rows] for index in columns)
 
 
 @dataclass(slots=True)

@@ -1,12 +1,12 @@
 """Predict: entities → features → tensors → model → outputs. All rows, or an error."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Protocol
 
 from chassis.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, MizzenError, Unavailable
-from gateway.domain.columns import scattered, taken
+from gateway.domain.columns import scattered
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.explain import contributions, occlusion_tensors
 from gateway.domain.inference import InferRequest, Tensor, WantedOutput
@@ -16,8 +16,9 @@ from gateway.domain.plans import EndpointPlan, Route
 from gateway.domain.ports import Clock, Features, Inference, Recorder
 from gateway.domain.record import Record, RecordKind
 from gateway.domain.route import route_rows
+from gateway.domain.sources import Sources
 from gateway.domain.stale import declared_defaults, judged
-from gateway.domain.tensors import assembled, output_column
+from gateway.domain.tensors import output_column
 
 
 class ShadowDropped(Protocol):
@@ -90,9 +91,9 @@ class Predictor:
         started = clock.monotonic_s()
         rows = await self._read(plan, call, request, record.event_time_us)
         read = clock.monotonic_s()
-        columns = _sources(plan, request, rows)
+        sources = _sources(plan, request, rows)
         route_index = route_rows(plan, dict(request.entities), request.rows, call.request_id)
-        parts = await self._infer_all(plan, call, request, columns, route_index)
+        parts = await self._infer_all(plan, call, request, sources, route_index)
         done = clock.monotonic_s()
         record.features, record.route_index = rows, route_index
         record.routes = [route.service for route in plan.routes]
@@ -107,7 +108,7 @@ class Predictor:
             "total": round((clock.now_us() - call.received_at_us) / 1e3, 3),
         }
         if plan.shadow is not None:
-            self._start_shadow(plan, plan.shadow, call, columns, record)
+            self._start_shadow(plan, plan.shadow, call, sources, record)
         index = route_index or bytes(request.rows)
         return PredictAnswer(
             call.request_id,
@@ -162,28 +163,23 @@ class Predictor:
         return judged(plan, rows)
 
     async def _infer_all(
-        self, plan: EndpointPlan, call: Call, request: PredictRequest, columns: Mapping[str, Column], route_index: bytes
+        self, plan: EndpointPlan, call: Call, request: PredictRequest, sources: Sources, route_index: bytes
     ) -> dict[int, tuple[_Part, list[int] | None]]:
         used = set(route_index) or {0}
         if len(used) == 1:
             index = used.pop()
-            part = await self._infer(plan, plan.routes[index], call, columns, request.rows, request.explain)
+            part = await self._infer(plan, plan.routes[index], call, sources, request.explain)
             return {index: (part, None)}
         chosen = {index: [row for row, at in enumerate(route_index) if at == index] for index in sorted(used)}
         parts = await asyncio.gather(
             *(
-                self._infer(
-                    plan, plan.routes[index], call, {k: taken(v, rows) for k, v in columns.items()}, len(rows),
-                    request.explain,
-                )
+                self._infer(plan, plan.routes[index], call, sources.taken(rows), request.explain)
                 for index, rows in chosen.items()
             )
-        )  # fmt: skip
+        )
         return {index: (part, rows) for (index, rows), part in zip(chosen.items(), parts, strict=True)}
 
-    async def _infer(
-        self, plan: EndpointPlan, route: Route, call: Call, columns: Mapping[str, Column], rows: int, explain: bool
-    ) -> _Part:
+    async def _infer(self, plan: EndpointPlan, route: Route, call: Call, sources: Sources, explain: bool) -> _Part:
         info = await self._inference.model(route.service, route.model, route.version, call.deadline_s)
         if info.schema_hash and info.schema_hash != plan.schema_hash:
             message = (
@@ -191,7 +187,7 @@ class Predictor:
                 f" {plan.schema_hash}: train it anew or roll the definitions back"
             )
             raise FailedPrecondition(message, reason="SCHEMA_MISMATCH", ids={"model": route.model})
-        tensors = [assembled(tensor, [columns[s] for s in tensor.sources], rows) for tensor in plan.tensors]
+        rows, tensors = sources.rows, [sources.tensor(tensor) for tensor in plan.tensors]
         wanted = [WantedOutput(name) for name in dict.fromkeys(output.tensor for output in plan.outputs)]
         runs: Coroutine[object, object, dict[str, Column]] = self._outputs(plan, route, call, tensors, wanted, rows)
         if not explain:
@@ -215,37 +211,31 @@ class Predictor:
         by_name = {tensor.name: tensor for tensor in answer.outputs}
         return {output.name: output_column(output, by_name, rows) for output in plan.outputs}
 
-    def _start_shadow(
-        self, plan: EndpointPlan, route: Route, call: Call, columns: Mapping[str, Column], record: Record
-    ) -> None:
+    def _start_shadow(self, plan: EndpointPlan, route: Route, call: Call, sources: Sources, record: Record) -> None:
         if len(self._shadows) >= self._max_shadows:
             self._shadow_dropped()
             return
-        task = asyncio.get_running_loop().create_task(self._shadow(plan, route, call, columns, record))
+        task = asyncio.get_running_loop().create_task(self._shadow(plan, route, call, sources, record))
         self._shadows.add(task)
         task.add_done_callback(self._shadows.discard)
 
-    async def _shadow(
-        self, plan: EndpointPlan, route: Route, call: Call, columns: Mapping[str, Column], record: Record
-    ) -> None:
+    async def _shadow(self, plan: EndpointPlan, route: Route, call: Call, sources: Sources, record: Record) -> None:
         # The answer has gone out already: the copy gets a deadline of its own.
         call = replace(call, deadline_s=self._clock.monotonic_s() + plan.deadline_s)
         copy = replace(record, shadow=True, routes=[route.service], route_index=b"", outputs={}, model_versions=[])
         try:
-            part = await self._infer(plan, route, call, columns, record.rows, explain=False)
+            part = await self._infer(plan, route, call, sources, explain=False)
             copy.outputs, copy.model_versions = part.outputs, [part.version]
         except MizzenError as error:
             copy.error_code, copy.error_reason = error.code.value, error.reason
         self._recorder.offer(copy)
 
 
-def _sources(plan: EndpointPlan, request: PredictRequest, rows: FeatureRows | None) -> dict[str, Column]:
-    columns = {} if rows is None else dict(zip(plan.references, rows.values(), strict=True))
-    for name, column in request.entities.items():
-        columns["entity:" + name] = column
+def _sources(plan: EndpointPlan, request: PredictRequest, rows: FeatureRows | None) -> Sources:
+    given = {"entity:" + name: column for name, column in request.entities.items()}
     for name, column in request.inputs.items():
-        columns["input:" + name] = column
-    return columns
+        given["input:" + name] = column
+    return Sources(plan.references if rows is not None else (), rows, given, request.rows)
 
 
 def _merged(plan: EndpointPlan, parts: dict[int, tuple[_Part, list[int] | None]], rows: int) -> dict[str, Column]:

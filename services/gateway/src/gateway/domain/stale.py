@@ -11,7 +11,7 @@ DOWN = int(Status.UNAVAILABLE)
 
 def judged(plan: EndpointPlan, rows: FeatureRows) -> FeatureRows:
     """Applies `onStale`: FailedPrecondition naming the feature and row, declared defaults, or as it is."""
-    if plan.on_stale == "mark" or isinstance(rows, BlockRows):
+    if plan.on_stale == "mark" or (isinstance(rows, BlockRows) and STALE not in rows.statuses):
         return rows
     columns = list(rows.columns)
     for index, feature in enumerate(columns):

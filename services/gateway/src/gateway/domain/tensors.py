@@ -2,15 +2,16 @@
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chassis.errors import FailedPrecondition, Internal
-from gateway.domain.columns import NUMPY, ONE
+from gateway.domain.columns import LETTER, NUMPY, ONE
 from gateway.domain.inference import Tensor
-from gateway.domain.model import Column, DType, Scalar
+from gateway.domain.model import BlockRows, BlockShape, Column, DType, Scalar
 from gateway.domain.plans import OutputPlan, TensorPlan
 
 SIZES = {
@@ -75,6 +76,39 @@ def _one_row(plan: TensorPlan, columns: Sequence[Column]) -> bytes:
         return struct.pack(f"<{len(values)}{_LETTER[plan.datatype]}", *values)
     except (struct.error, OverflowError):
         return _numbers(plan, columns, 1)
+
+
+def block_row(plan: TensorPlan, block: BlockRows, given: Mapping[str, Column]) -> bytes | None:
+    """The bytes of a numeric tensor of one row. None for texts, and where a number does not fit: see `assembled`."""
+    if plan.datatype not in _LETTER:
+        return None
+    unpack, others, indices, pack = _cast(block.shape, plan)
+    missing = math.nan if plan.datatype in _FLOATS else 0
+    numbers = [*unpack(block.raw)]
+    place = block.nulls.find(1)
+    while place >= 0:
+        numbers[place] = missing
+        place = block.nulls.find(1, place + 1)
+    for source in others:
+        column = given[source]
+        numbers.append(missing if column.nulls and column.nulls[0] else ONE[column.dtype].unpack(column.raw)[0])
+    try:
+        return pack(*[numbers[index] for index in indices])
+    except (struct.error, OverflowError):
+        return None
+
+
+@lru_cache(maxsize=256)
+def _cast(
+    shape: BlockShape, plan: TensorPlan
+) -> tuple[Callable[[bytes], tuple[Scalar, ...]], list[str], list[int], Callable[..., bytes]]:
+    """(a row of the block → numbers, sources to add to them, their places in the tensor's order, numbers → the tensor's bytes)."""
+    known = {ref: place for place, ref in enumerate(shape.refs)}
+    others = [source for source in dict.fromkeys(plan.sources) if source not in known]
+    known.update({source: len(shape.refs) + place for place, source in enumerate(others)})
+    row = struct.Struct("<" + "".join(LETTER[dtype] for dtype in shape.dtypes))
+    tensor = struct.Struct(f"<{len(plan.sources)}{_LETTER[plan.datatype]}")
+    return row.unpack, others, [known[source] for source in plan.sources], tensor.pack
 
 
 def _numbers(plan: TensorPlan, columns: Sequence[Column], rows: int) -> bytes:

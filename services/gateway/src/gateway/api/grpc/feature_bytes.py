@@ -19,7 +19,7 @@ _REQUEST_ID, _FEATURES, _STAMPS = (
 def read_response(answer: FeaturesAnswer, *, raw: bool) -> bytes:
     """A serialized ReadFeaturesResponse. raw: numbers as little-endian bytes; otherwise typed lists."""
     rows = answer.features
-    if not raw or not isinstance(rows, BlockRows):
+    if not (raw and isinstance(rows, BlockRows) and rows.is_whole):
         message = pb.ReadFeaturesResponse(request_id=answer.request_id)
         if raw:
             write_shared(rows, message)

@@ -23,7 +23,7 @@ _instant_text = lru_cache(maxsize=8192)(format_instant)
 def features_json(rows: FeatureRows) -> bytes:
     """A JSON object."""
     stamps = [_instants(raw) for raw in rows.timestamps_us]
-    if isinstance(rows, BlockRows) and _is_distinct(rows.shape):
+    if isinstance(rows, BlockRows) and rows.is_whole and _is_distinct(rows.shape):
         return _block_json(rows, stamps)
     parts: dict[str, bytes] = {}
     for feature in rows.columns:
