@@ -117,7 +117,7 @@ def compare(
     found = []
     goals = {("REST JSON", 1): 10, ("REST JSON", 100): 50, ("gRPC", 1): 6, ("gRPC", 100): 60}
     ports = {name: port for name, (_, port) in feast.items()}
-    for rows, our_requests, feast_requests in ((1, 4000, 1500), (100, 1000, 100)):
+    for rows, our_requests, feast_requests in ((1, 12000, 1500), (100, 3000, 100)):
         for wire, (our_plan, feast_plan) in loads(ours, ports, rows, our_requests).items():
             feast_server = feast["http" if wire == "REST JSON" else "grpc"][0]
             peer_plan = {**feast_plan, "requests": feast_requests}

@@ -13,13 +13,31 @@ import sys
 import time
 from typing import Any
 
+import hpack
 import uvloop
 
-from chassis.http2 import Http2
-from chassis.http2_frames import literal
+from chassis.http2_frames import (
+    ACK,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    PREFACE,
+    RECEIVE_WINDOW,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+    literal,
+    settings,
+)
 
 # Places in HPACK's static table.
 _AUTHORITY, _PATH, _CONTENT_TYPE = 1, 4, 31
+_FRAME = 16384
+_STATUS_OK, _OK = b"grpc-status\x010", {"grpc-status": "0"}
 
 
 class Http(asyncio.Protocol):
@@ -59,6 +77,75 @@ class Http(asyncio.Protocol):
             sys.stderr.write(f"{self._buffer[end + 4 :].decode()}\n")
         self._tally.done(time.perf_counter() - self._sent, ok, end + 4 + length)
         self._buffer.clear()
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tally.closed(exc)
+
+
+class Grpc(asyncio.Protocol):
+    """Unary calls as what they are on the wire: a POST over HTTP/2 with one message of fixed bytes, one call at a time.
+
+    A gRPC client costs more CPU than the servers that are measured, so that they would wait for it. The server may use no header
+    table, so every block can be read alone.
+    """
+
+    def __init__(self, head: bytes, body: bytes, tally: "Tally") -> None:
+        self._head, self._body, self._tally = head, body, tally
+        self._stream = -1
+        self._size = 0
+        self._unreported = 0
+        self._sent = 0.0
+        self._rest = b""
+        self._transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.write(PREFACE + settings(header_table_size=0, enable_push=0, initial_window=RECEIVE_WINDOW))
+        self._send()
+
+    def _send(self) -> None:
+        if not self._tally.take():
+            self._transport.close()
+            return
+        self._stream, self._size, self._sent = self._stream + 2, 0, time.perf_counter()
+        out = frame(HEADERS, END_HEADERS, self._stream, self._head)
+        for at in range(0, len(self._body), _FRAME):
+            part = self._body[at : at + _FRAME]
+            out += frame(DATA, END_STREAM if at + _FRAME >= len(self._body) else 0, self._stream, part)
+        self._transport.write(out)
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data
+        at = 0
+        while len(data) - at >= 9:
+            size, kind, flags = int.from_bytes(data[at : at + 3], "big"), data[at + 3], data[at + 4]
+            if len(data) - at - 9 < size:
+                break
+            at += 9 + size
+            if kind == DATA:
+                self._count(size)
+            elif kind == HEADERS and flags & END_STREAM:
+                self._done(data[at - size : at])
+            elif kind in (SETTINGS, PING) and not flags & ACK:
+                self._transport.write(frame(kind, ACK, 0, data[at - size : at] if kind == PING else b""))
+            elif kind in (RST_STREAM, GOAWAY):
+                raise SystemExit(f"the server ended a call or the connection: {data[at - size : at]!r}")
+        self._rest = data[at:]
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        self._unreported += size
+        if self._unreported > RECEIVE_WINDOW // 2:
+            self._transport.write(frame(WINDOW_UPDATE, 0, 0, self._unreported.to_bytes(4, "big")))
+            self._unreported = 0
+
+    def _done(self, block: bytes) -> None:
+        fields: dict[Any, Any] = _OK if _STATUS_OK in block else dict(hpack.Decoder().decode(block))
+        ok = fields.get("grpc-status") == "0"
+        if not ok:
+            sys.stderr.write(f"{fields}\n")
+        self._tally.done(time.perf_counter() - self._sent, ok, self._size)
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,30 +194,14 @@ async def http(plan: dict[str, Any], tally: Tally) -> None:
 
 
 async def grpc_calls(plan: dict[str, Any], tally: Tally) -> None:
-    """Unary calls as what they are on the wire: a POST over HTTP/2 with one message of fixed bytes.
-
-    grpc.aio's client costs more CPU than the servers that are measured, so that they would wait for it.
-    """
     message = base64.b64decode(plan["body"])
-    body = b"\0" + len(message).to_bytes(4, "big") + message
     head = b"\x83\x86" + literal(_PATH, plan["path"].encode()) + literal(_AUTHORITY, b"127.0.0.1")
     head += literal(_CONTENT_TYPE, b"application/grpc") + literal(b"te", b"trailers") + literal(b"grpc-timeout", b"30S")
-
-    async def one() -> None:
-        _, connection = await asyncio.get_running_loop().create_connection(Http2, "127.0.0.1", plan["port"])
-        await connection.ready
-        while tally.take():
-            started = time.perf_counter()
-            answer = connection.send(head, body)
-            await answer.done
-            status = dict(answer.fields[-1]).get(b"grpc-status")
-            tally.done(time.perf_counter() - started, status == b"0", sum(map(len, answer.data)))
-            if status != b"0":
-                sys.stderr.write(f"{answer.fields}\n")
-        connection.close()
-        tally.closed()
-
-    await asyncio.gather(*(one() for _ in range(plan["connections"])))
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    loop = asyncio.get_running_loop()
+    for _ in range(plan["connections"]):
+        await loop.create_connection(lambda: Grpc(head, body, tally), "127.0.0.1", plan["port"])
+    await tally.finished.wait()
 
 
 async def run(plan: dict[str, Any]) -> dict[str, float]:
