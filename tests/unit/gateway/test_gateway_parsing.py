@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.errors import Code, MizzenError
+from gateway.api.grpc.convert import column_of
 from gateway.api.rest.convert import predict_request, read_parts
 from gateway.api.rest.documents_json import document_of, question_of
 from gateway.api.rest.http import parse_object
@@ -21,6 +22,7 @@ from gateway.domain.infer import checked
 from gateway.domain.inference import InferAnswer, Tensor
 from gateway.domain.model import DType
 from gateway.domain.plans import EndpointPlan, Field
+from mizzen.chassis.v1 import values_pb2
 
 CLIENT_FAULTS = {Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED, Code.NOT_FOUND}
 PLAN = EndpointPlan(
@@ -174,3 +176,39 @@ def test_bytes_of_another_length_are_refused() -> None:
 def test_binary_by_output() -> None:
     binary = Binary(all_outputs=True, by_name={"y": False})
     assert (binary.wants("x"), binary.wants("y")) == (True, False)
+
+
+wire_lists = st.one_of(
+    st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-(2**31), 2**31 - 1), max_size=4).map(
+        lambda items: values_pb2.Values(ints=values_pb2.Int64s(values=items))
+    ),
+    st.lists(st.floats() | st.floats(width=32), max_size=4).map(
+        lambda items: values_pb2.Values(doubles=values_pb2.Doubles(values=items))
+    ),
+    st.lists(st.booleans(), max_size=4).map(lambda items: values_pb2.Values(bools=values_pb2.Bools(values=items))),
+    st.lists(st.text(max_size=3), max_size=4).map(
+        lambda items: values_pb2.Values(strings=values_pb2.Strings(values=items))
+    ),
+    st.binary(max_size=17).map(lambda raw: values_pb2.Values(raw=raw)),
+)
+
+
+@given(wire_lists, st.sampled_from(list(DType)), st.integers(0, 2), st.binary(max_size=4))
+@settings(max_examples=400, deadline=None)
+def test_a_short_grpc_column_is_read_as_a_long_one(
+    message: values_pb2.Values, dtype: DType, width: int, nulls: bytes
+) -> None:
+    """Short lists of numbers have a way of their own; whatever else comes, and whatever is wrong, it must not be told apart."""
+    message.dtype = values_pb2.DType.Value(f"DTYPE_{dtype}")
+    message.width, message.nulls = width, nulls
+
+    def read() -> Any:
+        try:
+            return column_of(message, Field("a", dtype), "inputs.a", nullable=True)
+        except MizzenError as error:
+            return type(error), error.reason, error.field, error.message
+
+    short = read()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gateway.api.grpc.convert._SHORT", -1)
+        assert read() == short

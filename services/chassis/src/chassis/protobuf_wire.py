@@ -9,6 +9,19 @@ def varint(value: int) -> bytes:
         return bytes((value,))
     if value < 16384:
         return bytes((value & 127 | 128, value >> 7))
+    if 1 << 49 <= value < 1 << 56:  # an instant of our time in microseconds
+        return bytes(
+            (
+                value & 127 | 128,
+                value >> 7 & 127 | 128,
+                value >> 14 & 127 | 128,
+                value >> 21 & 127 | 128,
+                value >> 28 & 127 | 128,
+                value >> 35 & 127 | 128,
+                value >> 42 & 127 | 128,
+                value >> 49,
+            )
+        )
     parts = bytearray()
     while value > 127:
         parts.append(value & 127 | 128)

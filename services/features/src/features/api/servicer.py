@@ -32,7 +32,7 @@ class FeaturesServicer:
         """A serialized ReadResponse with one result an item."""
         outcomes: list[Answer | Exception | None] = []
         queries: list[Query] = []
-        timeout_s = 0.0
+        deadline = 0.0
         now_us = self._clock.now_us()
         for item in request.items:
             try:
@@ -41,9 +41,9 @@ class FeaturesServicer:
             except MizzenError as error:
                 outcomes.append(error)
                 continue
-            timeout_s = max(timeout_s, call.remaining_s(self._clock))
+            deadline = max(deadline, call.deadline)
             outcomes.append(None)
-        answers = iter(await self._reader.read(queries, timeout_s))
+        answers = iter(await self._reader.read(queries, deadline - self._clock.monotonic_s()))
         found = [next(answers) if outcome is None else outcome for outcome in outcomes]
         if any(not isinstance(one, Answer) for one in found):
             _log_unexpected(found, [item.envelope.request_id for item in request.items])

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 def entity_tags(tenant: str, names: Sequence[str], columns: Sequence[Sequence[str | int]]) -> list[str]:
     """One tag a row: names and columns of the join keys, each column one value a row (text or int, never null)."""
     head = f"{{f1|{len(tenant)}:{tenant}"
-    order = sorted(range(len(names)), key=lambda i: names[i])
-    if len(order) == 1:
+    if len(names) == 1:
         start = f"{head}|{names[0]}="
         if columns[0] and isinstance(columns[0][0], int):
             return [f"{start}#{value}}}" for value in columns[0]]
         return [f"{start}{len(value)}:{value}}}" for value in columns[0]]  # type: ignore[arg-type]  # not int: text
+    order = sorted(range(len(names)), key=lambda i: names[i])
     starts = [f"|{names[i]}=" for i in order]
     return [
         head + "".join(f"{start}{_part(value)}" for start, value in zip(starts, values, strict=True)) + "}"
