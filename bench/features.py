@@ -1,6 +1,6 @@
 """Online features against Feast 0.67: CPU per request over REST and gRPC, latency, memory, materialization.
 
-python -m bench.features [--repeats 3] [--json FILE]
+python -m bench.features [--repeats 5] [--json FILE]
 """
 
 import argparse
@@ -130,7 +130,7 @@ def compare(
 def main() -> int:
     """0 when every goal is reached."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mizzen-bench-") as name, Processes() as processes:

@@ -1,6 +1,6 @@
 """Predict (entities → features → Triton → answer) against a KServe transformer that calls Feast, same model, same Triton.
 
-python -m bench.predict [--repeats 3] [--json FILE]
+python -m bench.predict [--repeats 5] [--json FILE]
 
 Counted: gateway and features for Mizzen; the transformer and `feast serve` for the peer. Triton and Valkey are the same for both.
 """
@@ -150,7 +150,7 @@ def compare(
 def main() -> int:
     """0 when every goal is reached."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mizzen-bench-") as name, Processes() as processes:

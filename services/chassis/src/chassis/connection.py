@@ -184,10 +184,13 @@ def _message(exchange: Exchange) -> bytes:
     if status != b"0":
         code = _CODES.get(int(status), grpc.StatusCode.UNKNOWN) if status.isdigit() else grpc.StatusCode.UNKNOWN
         raise _error(code, unquote(last.get(b"grpc-message", b"").decode("latin-1")), last)
-    data = exchange.data[0] if len(exchange.data) == 1 else b"".join(exchange.data)
-    if len(data) < 5 or data[0] != 0 or len(data) != 5 + int.from_bytes(data[1:5], "big"):
+    parts = exchange.data
+    if parts and len(parts[0]) < 5:
+        parts = [b"".join(parts)]
+    head = parts[0][:5] if parts else b""
+    if len(head) < 5 or head[0] != 0 or sum(map(len, parts)) != 5 + int.from_bytes(head[1:], "big"):
         raise _error(grpc.StatusCode.INTERNAL, "the answer is not one plain message")
-    return data[5:]
+    return parts[0][5:] if len(parts) == 1 else b"".join((memoryview(parts[0])[5:], *parts[1:]))
 
 
 def _error(code: grpc.StatusCode, details: str, trailers: dict[bytes, bytes] | None = None) -> aio.AioRpcError:

@@ -152,13 +152,13 @@ class Http2(FrameReader):
         """Sends of waiting bodies what the windows allow."""
         waiting, self._blocked = self._blocked, deque()
         for exchange in waiting:
-            while (
-                exchange.body and (size := min(len(exchange.body), self._max_frame, self._window, exchange.window)) > 0
-            ):
-                part, exchange.body = exchange.body[:size], exchange.body[size:]
+            left = memoryview(exchange.body)  # slices of bytes would copy all of it for each frame
+            while left and (size := min(len(left), self._max_frame, self._window, exchange.window)) > 0:
+                part, left = left[:size], left[size:]
                 self._window -= size
                 exchange.window -= size
-                self.write(frame(DATA, 0 if exchange.body else END_STREAM, exchange.id, part))
+                self.write(frame(DATA, 0 if left else END_STREAM, exchange.id, part))
+            exchange.body = bytes(left)
             if exchange.body:
                 self._blocked.append(exchange)
 

@@ -21,9 +21,14 @@ RECEIVE_WINDOW = 2**30
 _REFILL = 2**24
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes | memoryview = b"") -> bytes:
     """One frame."""
-    return struct.pack(">IBI", len(payload) << 8 | kind, flags, stream) + payload
+    return frame_head(kind, flags, stream, len(payload)) + payload
+
+
+def frame_head(kind: int, flags: int, stream: int, size: int) -> bytes:
+    """What stands before a payload of `size` bytes."""
+    return struct.pack(">IBI", size << 8 | kind, flags, stream)
 
 
 def settings(**values: int) -> bytes:

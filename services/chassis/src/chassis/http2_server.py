@@ -5,7 +5,7 @@ What one tick of the loop sends leaves in one write. Bodies wait for the windows
 
 import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chassis.header_blocks import Fields
@@ -31,6 +31,7 @@ from chassis.http2_frames import (
     WINDOW_UPDATE,
     FrameReader,
     frame,
+    frame_head,
     settings,
     unpadded,
 )
@@ -101,14 +102,17 @@ class ServerConnection(FrameReader):
 
     # -- what streams do
 
-    def answer(self, stream: Stream, head: bytes, data: bytes, last: bytes | None) -> None:
-        """Sends a header block (or none), a part of the body, and the block that ends the stream (or not yet)."""
-        size = len(data)
-        out = frame(HEADERS, END_HEADERS, stream.id, head) if head else b""
+    def answer(self, stream: Stream, head: bytes, data: Sequence[bytes], last: bytes | None) -> None:
+        """Sends a header block (or none), a part of the body, and the block that ends the stream (or not yet).
+
+        data: the part in pieces, which are copied once.
+        """
+        size = sum(map(len, data))
+        out = [frame(HEADERS, END_HEADERS, stream.id, head)] if head else []
         if stream.unsent or size > self._max_frame or size > min(self._window, stream.window) or self._paused:
-            if out:
-                self.write(out)
-            stream.unsent += data
+            if head:
+                self.write(out[0])
+            stream.unsent = b"".join((stream.unsent, *data))
             stream.last = last
             self._blocked[stream.id] = stream
             self._pump(stream)
@@ -116,10 +120,11 @@ class ServerConnection(FrameReader):
         if size:
             self._window -= size
             stream.window -= size
-            out += frame(DATA, 0, stream.id, data)
+            out.append(frame_head(DATA, 0, stream.id, size))
+            out += data
         if last is not None:
-            out += frame(HEADERS, END_HEADERS | END_STREAM, stream.id, last)
-        self.write(out)
+            out.append(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, last))
+        self.write(b"".join(out))
         if last is not None:
             self._close(stream)
 
@@ -178,14 +183,16 @@ class ServerConnection(FrameReader):
 
     def _pump(self, stream: Stream) -> None:
         """Sends of a waiting body what windows and the transport allow."""
-        while stream.unsent and not self._paused:
-            size = min(len(stream.unsent), self._max_frame, self._window, stream.window)
+        left = memoryview(stream.unsent)  # slices of bytes would copy all of it for each frame
+        while left and not self._paused:
+            size = min(len(left), self._max_frame, self._window, stream.window)
             if size <= 0:
-                return
-            part, stream.unsent = stream.unsent[:size], stream.unsent[size:]
+                break
             self._window -= size
             stream.window -= size
-            self.write(frame(DATA, 0, stream.id, part))
+            self.write(frame(DATA, 0, stream.id, left[:size]))
+            left = left[size:]
+        stream.unsent = bytes(left)
         if stream.unsent:
             return
         self._blocked.pop(stream.id, None)

@@ -246,11 +246,11 @@ class Call(Stream):
         head = b"" if self._started else self._head
         if data is None:
             if self._started:
-                self.connection.answer(self, b"", b"", last)
+                self.connection.answer(self, b"", (), last)
             else:
                 self.connection.refuse(self, head + last)
             return
-        self.connection.answer(self, head, b"\0" + len(data).to_bytes(4, "big") + data, last)
+        self.connection.answer(self, head, (b"\0" + len(data).to_bytes(4, "big"), data), last)
 
     def _settle(self) -> None:
         if self._timer is not None:
@@ -269,7 +269,7 @@ class Call(Stream):
         data = message if serialize is None else serialize(message)
         head = b"" if self._started else self._head
         self._started = True
-        self.connection.answer(self, head, b"\0" + len(data).to_bytes(4, "big") + data, None)
+        self.connection.answer(self, head, (b"\0" + len(data).to_bytes(4, "big"), data), None)
         if self.unsent:
             self.drained = asyncio.get_running_loop().create_future()
             await self.drained

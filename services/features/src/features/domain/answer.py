@@ -40,7 +40,10 @@ class Fetched:
         if len(rows) == 1:
             whole = oldest_us <= int(timestamps[0]) <= as_of_us
         else:
-            whole = bool(len(rows)) and int(timestamps.min()) >= oldest_us and int(timestamps.max()) <= as_of_us
+            # what .min() and .max() end in, without their way there
+            whole = bool(len(rows)) and bool(
+                np.minimum.reduce(timestamps) >= oldest_us and np.maximum.reduce(timestamps) <= as_of_us
+            )
         fetched.is_whole = whole and decoded.nulls is None
         if not fetched.is_whole:
             fetched._judge(as_of_us, oldest_us)

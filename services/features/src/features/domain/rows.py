@@ -199,7 +199,7 @@ class Layout:
             return None
         joined: bytes = b"".join(rows)  # type: ignore[arg-type]  # None left above
         hashes = np.ndarray((len(rows),), "<u4", joined, HASH_AT, (self.fixed,))
-        is_whole = bool((hashes == self._hash_number).all()) and joined[:: self.fixed] == bytes((WHOLE,)) * len(rows)
+        is_whole = hashes.tobytes() == self._hash * len(rows) and joined[:: self.fixed] == bytes((WHOLE,)) * len(rows)
         return joined if is_whole else None
 
     def _known(self, row: bytes | None) -> bytes:
