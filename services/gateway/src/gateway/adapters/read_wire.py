@@ -4,6 +4,7 @@ A test compares the bytes with those of the generated classes.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from chassis.protobuf_wire import delimited, number_tag, tag, varint
 from gateway.adapters.columns import WIRE
@@ -52,7 +53,15 @@ def read_item(
 
 
 def _entry(field_tag: bytes, name: str, column: Column) -> bytes:
-    return delimited(field_tag, delimited(_KEY, name.encode()) + delimited(_VALUE, _values(column)))
+    values = _values(column)
+    entry = _key(name) + varint(len(values)) + values
+    return field_tag + varint(len(entry)) + entry
+
+
+@lru_cache(maxsize=1024)
+def _key(name: str) -> bytes:
+    """An entry's key, and the tag of its value."""
+    return delimited(_KEY, name.encode()) + _VALUE
 
 
 def _values(column: Column) -> bytes:
@@ -61,7 +70,7 @@ def _values(column: Column) -> bytes:
     if column.width > 1:
         data += _WIDTH + varint(column.width)
     if column.strings is None:
-        data += delimited(_RAW, column.raw)
+        data += _RAW + varint(len(column.raw)) + column.raw
     else:
         data += delimited(_STRINGS, b"".join([delimited(_TEXT, text.encode()) for text in column.strings]))
     return data + delimited(_NULLS, column.nulls) if column.nulls else data
