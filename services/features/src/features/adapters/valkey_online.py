@@ -20,10 +20,23 @@ _log = logging.getLogger(__name__)
 SLOTS = 16_384
 # Rows a script call: long enough to be cheap, short enough not to hold up readers (Valkey runs one command at a time).
 ROWS_PER_CALL = 256
-CALLS_AT_ONCE = 32
+# Calls on their way together, so that the store never waits for the next; those of a cluster carry the rows of one slot, often one.
+CALLS_AT_ONCE, CALLS_OF_SLOTS_AT_ONCE = 128, 8192
 # Sets each row unless the stored one has a later event timestamp; answers how many were set. Rows of layouts that are no more
-# count as not there.
+# count as not there. Rows of which none is stored yet, as in a first load, are set at once.
 WRITE_SCRIPT = f"""
+if redis.call('EXISTS', unpack(KEYS)) == 0 then
+  local rows, seen, distinct = {{}}, {{}}, true
+  for i = 1, #KEYS do
+    distinct = distinct and not seen[KEYS[i]]
+    seen[KEYS[i]] = true
+    rows[2 * i - 1], rows[2 * i] = KEYS[i], ARGV[i]
+  end
+  if distinct then
+    redis.call('MSET', unpack(rows))
+    return #KEYS
+  end
+end
 local written = 0
 for i = 1, #KEYS do
   local stored = redis.call('GETRANGE', KEYS[i], 0, {HASH_AT - 1})
@@ -119,7 +132,7 @@ class ValkeyOnlineStore:
                 arguments = [keys[place] for place in some] + [rows[place] for place in some]
                 commands.append((slot, (b"EVAL", WRITE_SCRIPT, len(some), *arguments)))
         written = 0
-        size = CALLS_AT_ONCE * (ROWS_PER_CALL if self._is_cluster else 1)
+        size = CALLS_OF_SLOTS_AT_ONCE if self._is_cluster else CALLS_AT_ONCE
         for at in range(0, len(commands), size):
             written += sum(await self._route(commands[at : at + size], timeout_s))
         return written
