@@ -1,5 +1,6 @@
 """Addresses, settings, metric names, logs, spans: the small parts."""
 
+import asyncio
 import json
 import logging
 import warnings
@@ -17,6 +18,7 @@ from chassis import logs, telemetry, tracing
 from chassis.addresses import parse_addresses
 from chassis.errors import FailedPrecondition
 from chassis.otlp import OtlpTracing
+from chassis.public_http import _Gathering
 from chassis.settings import Definitions, OnlineStore, Postgres, ServiceSettings, Stream, without_password
 from chassis.telemetry import CounterSpec, GaugeSpec, HistogramSpec, Metrics, TenantLabels
 
@@ -165,3 +167,46 @@ def test_spans_hang_together_by_traceparent() -> None:
     assert spans["failing"].parent is None
     assert not spans["failing"].status.is_ok
     assert spans["parent"].resource.attributes["service.name"] == "mizzen-echo"
+
+
+class Pipe:
+    """A transport that remembers its writes."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_an_answer_leaves_in_one_write() -> None:
+    pipe = Pipe()
+    transport = _Gathering(pipe)
+    transport.write(b"head ")
+    transport.write(b"body")
+    assert pipe.written == [b"head body"]
+    transport.write(b"head of a stream ")
+    assert len(pipe.written) == 1
+    await asyncio.sleep(0)
+    assert pipe.written[1:] == [b"head of a stream "], "it waits for one turn of the loop and no longer"
+    transport.write(b"last")
+    transport.close()
+    assert pipe.written[2:] == [b"last"]
+    assert pipe.closed
+    assert transport.is_closing()
+
+
+async def test_nothing_is_written_to_a_client_that_left() -> None:
+    pipe = Pipe()
+    transport = _Gathering(pipe)
+    transport.write(b"head")
+    pipe.closed = True
+    await asyncio.sleep(0)
+    assert pipe.written == []

@@ -7,6 +7,46 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class _Gathering:
+    """A transport on which an answer's head waits for its body, so that both leave in one write; at most until the next turn."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._held = b""
+        self._flushing: asyncio.Handle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._flushing is None:
+            self._held = data
+            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
+        else:
+            self._held += data
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+            held, self._held = self._held, b""
+            if not self._transport.is_closing():
+                self._transport.write(held)
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, writing answers whole."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(_Gathering(transport))  # type: ignore[arg-type]  # all of a transport that uvicorn uses
 
 
 class _Uvicorn(uvicorn.Server):
@@ -38,7 +78,7 @@ class PublicHttp:
             interface="asgi3",
             lifespan="off",
             ws="none",
-            http="httptools",
+            http=_Protocol,
             log_config=None,
             access_log=False,
             server_header=False,
