@@ -167,6 +167,19 @@ async def test_each_caller_expires_at_its_own_time(upstream: Upstream) -> None:
     assert upstream.cancelled == 1
 
 
+async def test_who_joins_after_others_expired_expires_too(upstream: Upstream) -> None:
+    coalescer = Coalescer(upstream.send, max_wait_s=60)
+    upstream.gate.clear()
+    first = asyncio.create_task(coalescer.submit(1, soon()))
+    await asyncio.sleep(0.01)  # the next ones gather while this one is in flight
+    for n in (2, 3):
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.wait_for(coalescer.submit(n, soon(0.03)), 2)
+    upstream.gate.set()
+    assert await first == 2
+    assert upstream.batches == [[1]]
+
+
 async def test_a_failed_batch_fails_its_callers_only() -> None:
     async def send(items: list[int]) -> list[int]:
         if 13 in items:

@@ -67,6 +67,7 @@ class _Batch(Generic[T, R]):
         self.timer = loop.call_later(left, self._expire)
 
     def _expire(self) -> None:
+        self.timer = None
         now = self.clock.monotonic_s()
         waiting = [place for place, future in enumerate(self.futures) if not future.done()]
         late = [place for place in waiting if self.deadlines[place] <= now + _TIMER_S]

@@ -1,6 +1,6 @@
 """HTTP/2 as a gRPC server needs it, on the loop's own transport: one connection and its streams, no threads.
 
-What one tick of the loop sends leaves in one write. Bodies wait for the windows that the client grants and for its reading.
+An answer leaves in one write. Bodies wait for the windows that the client grants and for its reading.
 """
 
 import asyncio
