@@ -183,16 +183,15 @@ class ServerConnection(FrameReader):
 
     def _pump(self, stream: Stream) -> None:
         """Sends of a waiting body what windows and the transport allow."""
-        left = memoryview(stream.unsent)  # slices of bytes would copy all of it for each frame
-        while left and not self._paused:
-            size = min(len(left), self._max_frame, self._window, stream.window)
+        while stream.unsent and not self._paused:
+            size = min(len(stream.unsent), self._max_frame, self._window, stream.window)
             if size <= 0:
-                break
+                return
+            # taken before it is written: writing may resume the connection, which pumps again
+            part, stream.unsent = stream.unsent[:size], stream.unsent[size:]
             self._window -= size
             stream.window -= size
-            self.write(frame(DATA, 0, stream.id, left[:size]))
-            left = left[size:]
-        stream.unsent = bytes(left)
+            self.write(frame(DATA, 0, stream.id, part))
         if stream.unsent:
             return
         self._blocked.pop(stream.id, None)
