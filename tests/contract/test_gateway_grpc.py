@@ -26,7 +26,7 @@ from tests.fakes.gateway_rig import Rig, gateway_rig
 oip: Any = service_pb2
 
 
-@pytest.fixture(params=["loop", "native", "grpcio"])
+@pytest.fixture(params=["native", "grpcio"])
 async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     async with gateway_rig(tmp_path, kind=request.param) as made:
         yield made

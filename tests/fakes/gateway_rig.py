@@ -123,7 +123,7 @@ async def gateway_rig(
         ),
     }
     values: dict[str, Any] = {
-        "state": state, "port": 0, "rest_port": 0, "ops_port": 0, "server": kind, "drain_s": 0.0, "grace_s": 2.0,
+        "state": state, "port": 0, "rest_port": 0, "ops_port": 0, "public_server": kind, "drain_s": 0.0, "grace_s": 2.0,
         "stream_url": stream_url,
         "features_addresses": f"static:127.0.0.1:{servers['features'].port}",
         "inference_addresses": f"static:127.0.0.1:{servers['triton'].port}",

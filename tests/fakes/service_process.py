@@ -57,7 +57,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         warm=[dependency],
         close=[said],
         public_asgi=(app, int(os.environ["ECHO_HTTP_PORT"])),
-        public=True,
+        public=runtime.settings.server,
     )
 
 

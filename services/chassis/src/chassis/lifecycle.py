@@ -158,7 +158,7 @@ class Lifecycle(Generic[S]):
 
         async def open_grpc() -> None:
             self._server = make_server(
-                settings.server,
+                service.public or settings.server,
                 f"{address}:{settings.port}",
                 service.registrations,
                 around,

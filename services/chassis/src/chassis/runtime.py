@@ -12,7 +12,7 @@ from chassis.addresses import parse_addresses
 from chassis.channel import Channel
 from chassis.clock import Clock, RequestIds, SystemClock, SystemIds
 from chassis.identity import CallerTokens, Verifier
-from chassis.server import Registration
+from chassis.server import Kind, Registration
 from chassis.settings import ServiceSettings
 from chassis.telemetry import Metrics, TenantLabels
 
@@ -29,7 +29,8 @@ class Service:
     warm: awaited again and again until each returns once; only then is the service ready.
     close: awaited in order after the last request, each for 5 s at most.
     public_asgi: an ASGI app and its port, served in the same loop.
-    public: the gRPC port is for clients, who are not services: no caller check.
+    public: which server the gRPC port runs on when it is for clients, who are not services: no caller check. None for a
+        port between services, which runs on the setting `server`.
     """
 
     registrations: Sequence[Registration] = ()
@@ -37,7 +38,7 @@ class Service:
     warm: Sequence[Step] = ()
     close: Sequence[Step] = ()
     public_asgi: tuple[Any, int] | None = None
-    public: bool = False
+    public: Kind | None = None
 
 
 @dataclass

@@ -23,7 +23,9 @@ from chassis.handlers import Handler, Registration, Surroundings, wrap
 from chassis.loop_server import LoopServer
 from chassis.native import NativeServer
 
-__all__ = ["Registration", "Server", "Surroundings", "make_server"]
+__all__ = ["Kind", "Registration", "Server", "Surroundings", "make_server"]
+
+Kind = Literal["loop", "native", "grpcio"]
 
 
 class Server(Protocol):
@@ -112,7 +114,7 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
 
 
 def make_server(
-    kind: Literal["loop", "native", "grpcio"],
+    kind: Kind,
     address: str,
     registrations: Sequence[Registration],
     around: Surroundings,

@@ -53,7 +53,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         warm=out.warm,
         close=[source.close, out.records.flush, out.close],
         public_asgi=(app, settings.rest_port),
-        public=True,
+        public=settings.public_server,
     )
 
 

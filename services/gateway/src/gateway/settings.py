@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -27,6 +27,10 @@ class Settings(
     room: ClassVar[str] = "gateway"
 
     port: int = Field(8081, description="Public gRPC port; 0 takes a free one.")
+    public_server: Literal["native", "grpcio"] = Field(
+        "native",
+        description="Server of the public gRPC port: native (pygrpc-native, HTTP/2 by hyper in Rust) or grpcio.",
+    )
     rest_port: int = Field(8080, description="Public REST port; 0 takes a free one.")
     ops_port: int = Field(8180, description="HTTP port of healthz, readyz and metrics; 0 takes a free one.")
     identity_key_file: Path = Field(
