@@ -24,7 +24,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export UV_HTTP_TIMEOUT ?= 180
 
-.PHONY: images images-check sboms e2e help setup up down status test check train train-check charts-check crds bench bench-features bench-predict demo-drift protos fmt lint types imports lock-check clean FORCE
+.PHONY: images images-check sboms e2e help setup up down status test check train train-check charts-check crds bench bench-features bench-predict chaos-edge demo-drift protos fmt lint types imports lock-check clean FORCE
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +129,9 @@ bench-features: setup .venv-feast/.installed ## online features against Feast
 bench-predict: setup .venv-feast/.installed ## predict against KServe with Feast, and the gateway's own cost
 	@$(BIN)/python -m bench.predict --json bench/results/predict.json
 	@$(BIN)/python -m bench.gateway_own_cost
+
+chaos-edge: setup ## the edge under load and attack: figures into docs/promises.md (EDGE_ARGS="--only NAME" for one probe)
+	@$(BIN)/python -m bench.edge $(EDGE_ARGS)
 
 demo-drift: up ## replay the year through the API: drift and quality as time goes by
 	@$(BIN)/python $(EXAMPLE)/drift.py $(DRIFT_ARGS)

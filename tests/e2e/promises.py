@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from bench.edge.document import part_of
 from tests.e2e.settings import ROOT
 from tests.e2e.world import World
 
@@ -19,7 +20,7 @@ must not.
 
 
 def write(world: World, results: dict[str, Any]) -> None:
-    """Write the document anew; steps that never ran are left out."""
+    """Write the document anew; steps that never ran are left out, and what `make chaos-edge` wrote stays."""
     nodes = json.loads(world.command("kubectl", "get", "nodes", "-o", "json"))["items"]
     real = [node for node in nodes if "kwok.x-k8s.io/node" not in node["metadata"].get("annotations", {})]
     info = real[0]["status"]
@@ -29,7 +30,7 @@ def write(world: World, results: dict[str, Any]) -> None:
     for number, step in sorted(results.items(), key=lambda each: int(each[0])):
         text += f"\n## {number} {step['title']}\n\n"
         text += f"Failed: {step['error']}\n" if step.get("error") else "".join(lines(step["figures"]))
-    PATH.write_text(text)
+    PATH.write_text(text + part_of(PATH.read_text()))
 
 
 def lines(figures: dict[str, Any], depth: int = 0) -> list[str]:
