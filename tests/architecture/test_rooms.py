@@ -83,3 +83,11 @@ def test_no_room_is_called_by_a_word_that_says_nothing() -> None:
     nothing = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "base"}
     names = [path for path in (ROOT / "services").rglob("*.py") if path.stem in nothing or path.parent.name in nothing]
     assert names == []
+
+
+def test_nothing_is_known_by_its_address() -> None:
+    """`id()` of a freed object is given to the next: a cache keyed by it once lent one user's request to another."""
+    for path in sorted((ROOT / "services").glob("*/src/**/*.py")):
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        named = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "id"]
+        assert named == [], f"{path.relative_to(ROOT)} calls id() in lines {named}"

@@ -143,6 +143,28 @@ async def test_headers_mean_what_the_table_says() -> None:
             assert {name: seen[-1][name] for name in wanted} == wanted
 
 
+async def test_no_user_is_taken_for_another() -> None:
+    """Users with keys of all sizes share a connection, as behind a proxy, and an ordinary encoder indexes whatever it can."""
+    async with running("loop") as run, connected(run) as client:
+        seen: list[str] = []
+        run.echo.observe = lambda context: seen.append(dict(context.invocation_metadata())["authorization"])
+        chance = random.Random(3)
+        keys = [f"{user:04}" + "y" * chance.choice((400, 1000, 1400, 1900, 3000)) for user in range(1000)]
+        sent: list[str] = []
+        for number in range(1, 4001, 2):
+            key = chance.choice([*keys, *sent[-1:] * 1000])
+            sent.append(key)
+            more = [(f"x-{place}", key) for place in range(chance.choice((0, 1, 1, 2)))]
+            plain = (hpack.NeverIndexedHeaderTuple(*field) for field in REQUEST)
+            fields: list[Any] = [*plain, *more, ("authorization", key)]
+            if chance.random() < 0.3:
+                fields.append(("grpc-timeout", f"{chance.randrange(10, 50)}S"))
+            block = client.encoder.encode(fields, huffman=False)
+            client.send(frame(HEADERS, END_HEADERS, number, block), frame(DATA, END_STREAM, number, message("x")))
+            assert said(await client.answer(number)) == "x"
+        assert seen == sent
+
+
 @pytest.mark.parametrize(
     ("fields", "status"),
     [({":method": "GET"}, "405"), ({"content-type": "application/json"}, "415"), ({":path": "/x/Y"}, "200")],
