@@ -234,9 +234,10 @@ async def test_bad_labels_say_what_is_wrong_and_good_ones_are_stored(bench: Benc
         pb.Label(request_id=one, output="probability", value=float("nan"), event_time_us=START_US),
         pb.Label(request_id="zzz", output="probability", value=1.0, event_time_us=START_US),
         pb.Label(request_id=one, output="probability", row=1, value=1.0),
+        pb.Label(request_id="", output="probability", value=1.0, event_time_us=START_US),
     ]
     answer = await bench.put(labels)
-    assert [status.code for status in answer.statuses] == [0, 3, 3, 3, 0]
+    assert [status.code for status in answer.statuses] == [0, 3, 3, 3, 0, 3]
     assert answer.stored == 2
 
 

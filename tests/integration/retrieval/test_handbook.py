@@ -1,13 +1,17 @@
 """The whole service on the real engines: the project's own documents, questions with known answers, broken engines."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from catalog import source
 from chassis.channel import Channel, StaticAddresses
 from chassis.clock import SystemClock
 from chassis.envelope import Call, seal
@@ -85,6 +89,11 @@ class House:
             raise error
         return answer.results[0]
 
+    async def names(self) -> list[str]:
+        request = pb.ListCollectionsRequest(envelope=self.seal())
+        answer = await self.channel.unary(f"/{SERVICE}/ListCollections", request, pb.ListCollectionsResponse, 5.0)
+        return [collection.name for collection in answer.collections]
+
     async def ask(self, question: str) -> pb.Answer:
         request = pb.AskRequest(envelope=self.seal(), collection="handbook", question=question)
         events = [event async for event in self.channel.stream(f"/{SERVICE}/Ask", request, pb.AskEvent, 20.0)]
@@ -125,12 +134,18 @@ def settings_in(state: Path, postgres: str, triton: str) -> Settings:
 async def house(postgres: str, triton: RunningTriton, tmp_path: Path) -> AsyncIterator[House]:
     lifecycle = Lifecycle(make_runtime(settings_in(tmp_path, postgres, triton.grpc_address)), build)
     await lifecycle.start()
-    clock = SystemClock()
-    callers = CallerTokens(tmp_path / "keys" / "service.secret", "gateway", clock)
-    channel = Channel("retrieval", StaticAddresses(f"127.0.0.1:{lifecycle.port}"), callers=callers)
-    yield House(lifecycle, channel, Minter(tmp_path / "keys" / "identity.key", clock))
-    await channel.close()
+    async with client_of(lifecycle, tmp_path) as house:
+        yield house
     await lifecycle.stop()
+
+
+@asynccontextmanager
+async def client_of(lifecycle: Lifecycle[Settings], state: Path) -> AsyncIterator[House]:
+    clock = SystemClock()
+    callers = CallerTokens(state / "keys" / "service.secret", "gateway", clock)
+    channel = Channel("retrieval", StaticAddresses(f"127.0.0.1:{lifecycle.port}"), callers=callers)
+    yield House(lifecycle, channel, Minter(state / "keys" / "identity.key", clock))
+    await channel.close()
 
 
 async def test_it_waits_for_a_store_that_comes_later_and_needs_no_triton(
@@ -146,6 +161,37 @@ async def test_it_waits_for_a_store_that_comes_later_and_needs_no_triton(
     async with asyncio.timeout(10.0):
         await starting
     await lifecycle.stop()
+
+
+async def test_until_the_collections_are_read_it_is_unavailable_and_not_unknown(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_read, read = threading.Event(), source.read_directory
+
+    def slow(*args: Any) -> Any:
+        may_read.wait(30.0)
+        return read(*args)
+
+    monkeypatch.setattr(source, "read_directory", slow)
+    lifecycle = Lifecycle(make_runtime(settings_in(tmp_path, postgres, "127.0.0.1:9")), build)
+    starting = asyncio.create_task(lifecycle.start())
+    try:
+        async with asyncio.timeout(10.0):
+            while not lifecycle.port:
+                await asyncio.sleep(0.01)
+        async with client_of(lifecycle, tmp_path) as house:
+            for attempt in (house.search("supervisor"), house.put([pb.DocumentInput(id="a", text="b")]), house.names()):
+                with pytest.raises(Unavailable) as caught:
+                    await attempt
+                assert (caught.value.reason, caught.value.retry_after_s) == ("COLLECTIONS_NOT_READ", 1.0)
+            may_read.set()
+            await starting
+            assert await house.names() == ["handbook"]
+            assert not (await house.search("supervisor")).passages
+    finally:
+        may_read.set()
+        await starting
+        await lifecycle.stop()
 
 
 def handbook() -> Iterator[pb.DocumentInput]:
@@ -226,10 +272,6 @@ async def test_a_definition_added_later_is_served(house: House, tmp_path: Path) 
     text = (ROOT / "examples/flights/collection.yaml").read_text().replace("name: handbook", "name: notes")
     (tmp_path / "definitions" / "notes.yaml").write_text(text)
     deadline = time.monotonic() + 10.0
-    while True:
-        request = pb.ListCollectionsRequest(envelope=house.seal())
-        answer = await house.channel.unary(f"/{SERVICE}/ListCollections", request, pb.ListCollectionsResponse, 5.0)
-        if [collection.name for collection in answer.collections] == ["handbook", "notes"]:
-            break
+    while await house.names() != ["handbook", "notes"]:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)

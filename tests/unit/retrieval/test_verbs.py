@@ -1,9 +1,12 @@
 """Search, ingest, listings and ask against fakes."""
 
+import unicodedata
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from chassis.errors import DeadlineExceeded, InvalidArgument, MizzenError, NotFound, Unavailable
 from retrieval.adapters.snowball_analyzer import SnowballAnalyzer
@@ -18,6 +21,7 @@ from retrieval.domain.model import (
     CollectionCounts,
     DocumentInput,
     Found,
+    IndexedDocument,
     Mode,
     Passage,
     Probe,
@@ -76,6 +80,35 @@ async def house() -> AsyncIterator[House]:
     house = House()
     await house.put(DRAIN, PORTS)
     yield house
+
+
+@given(st.text(min_size=1, max_size=12))
+@example("a\r\nb")
+@example("\x7f")
+@example("\x85")
+@example("\u2028")
+@example("docs/a b?c#d%2F")
+async def test_an_id_with_control_characters_is_refused_on_the_way_in(document_id: str) -> None:
+    house = House()
+    controls = [each for each in document_id if unicodedata.category(each) in ("Cc", "Zl", "Zp")]
+    if not controls:
+        await house.put(replace(DRAIN, id=document_id))
+        assert (await house.listing.document("acme", "handbook", document_id, house.deadline_s)).id == document_id
+        return
+    with pytest.raises(InvalidArgument) as caught:
+        await house.put(PORTS, replace(DRAIN, id=document_id))
+    assert (caught.value.reason, caught.value.field) == ("DOCUMENT_ID_INVALID", "documents[1].id")
+    assert f"U+{ord(controls[0]):04X}" in caught.value.message
+    assert await house.listing.page("acme", "handbook", 10, "", house.deadline_s) == ([], "")
+
+
+async def test_a_document_stored_under_such_an_id_can_be_read_and_deleted(house: House) -> None:
+    name = "a\r\nb"
+    await house.store.replace("acme", "handbook", [IndexedDocument(replace(DRAIN, id=name), "", "", ())], 1, 1.0)
+    assert (await house.listing.document("acme", "handbook", name, house.deadline_s)).id == name
+    assert await house.ingesting.delete("acme", "handbook", name, house.deadline_s)
+    with pytest.raises(NotFound):
+        await house.listing.document("acme", "handbook", name, house.deadline_s)
 
 
 async def test_there_are_as_many_candidates_as_passages_are_wanted(

@@ -45,12 +45,8 @@ def _fault(label: Label, index: int, outputs: frozenset[str]) -> MizzenError | N
     def wrong(field: str, reason: str, sentence: str) -> MizzenError:
         return InvalidArgument(sentence, reason=reason, field=f"labels[{index}].{field}")
 
-    try:
-        canonical = str(uuid.UUID(label.request_id))
-    except ValueError:
-        canonical = ""
-    if canonical != label.request_id.lower():
-        return wrong("request_id", "BAD_REQUEST_ID", "request_id is no UUID of an answer's request_id")
+    if not _is_request_id(label.request_id):
+        return wrong("request_id", "BAD_REQUEST_ID", "request_id is no UUID: give the request_id of the answer")
     if label.row > _MAX_ROW:
         return wrong("row", "BAD_ROW", f"row {label.row} is beyond any request")
     if not math.isfinite(label.value):
@@ -60,3 +56,11 @@ def _fault(label: Label, index: int, outputs: frozenset[str]) -> MizzenError | N
     if label.output not in outputs:
         return wrong("output", "UNKNOWN_OUTPUT", f"no endpoint has an output named {label.output!r}"[:200])
     return None
+
+
+def _is_request_id(text: str) -> bool:
+    """Whether it is a UUID as answers write it: uuid.UUID also takes braces, a prefix or no dashes."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False

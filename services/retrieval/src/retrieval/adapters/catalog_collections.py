@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import catalog
+from chassis.errors import Unavailable
 from retrieval.domain.model import Collection, EmbeddingModel, Mode
 
 STORED_DIMENSIONS = 384
 """Length of a stored vector; a collection that asks for another one is left out."""
 
+RETRY_AFTER_S = 1.0
+
 
 class CatalogCollections:
-    """Collections as of the last catalog given to `update`."""
+    """Collections as of the last catalog given to `update`; Unavailable until there was one."""
 
     def __init__(self, log: Any) -> None:
-        self._by_name: dict[str, Collection] = {}
+        self._by_name: dict[str, Collection] | None = None
         self._log = log
 
     def update(self, loaded: catalog.Catalog) -> None:
@@ -28,11 +31,18 @@ class CatalogCollections:
 
     def find(self, name: str) -> Collection | None:
         """See Collections."""
-        return self._by_name.get(name)
+        return self._known().get(name)
 
     def names(self) -> Sequence[str]:
         """See Collections."""
-        return sorted(self._by_name)
+        return sorted(self._known())
+
+    def _known(self) -> dict[str, Collection]:
+        if self._by_name is None:
+            raise Unavailable(
+                "the collections are not read yet", reason="COLLECTIONS_NOT_READ", retry_after_s=RETRY_AFTER_S
+            )
+        return self._by_name
 
 
 def refused(loaded: catalog.Catalog) -> list[catalog.DefinitionError]:

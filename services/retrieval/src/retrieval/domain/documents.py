@@ -42,8 +42,8 @@ class Listing:
 
     async def collections(self, tenant: str, deadline_s: float) -> list[tuple[Collection, CollectionCounts]]:
         """The tenant's collections in the order of their names, each with its counts."""
-        counts = await self._store.counts(tenant, self._left_s(deadline_s))
         found = [self._collections.find(name) for name in self._collections.names()]
+        counts = await self._store.counts(tenant, self._left_s(deadline_s))
         return [(c, counts.get(c.name, CollectionCounts())) for c in found if c is not None and visible(c, tenant)]
 
     def _left_s(self, deadline_s: float) -> float:

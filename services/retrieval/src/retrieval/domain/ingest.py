@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ MAX_METADATA = 64
 INDEX_VERSION = 2
 """Raise it when cutting or weighing changes: stored documents are then indexed anew on their next upsert."""
 EMBEDDER_RETRY_S = 2.0
+_CONTROLS = frozenset({"Cc", "Zl", "Zp"})
 
 
 class Ingesting:
@@ -77,6 +79,7 @@ class Ingesting:
     async def delete(self, tenant: str, name: str, document: str, deadline_s: float) -> bool:
         """Whether there was such a document; its chunks and vectors go with it."""
         open_collection(self._collections, name, tenant)
+        check_id(document, "id")
         return await self._store.delete(tenant, name, document, self._left_s(deadline_s))
 
     async def _index(
@@ -186,7 +189,7 @@ def _check(documents: Sequence[DocumentInput]) -> None:
 
 
 def _check_document(document: DocumentInput, place: str) -> None:
-    check_id(document.id, f"{place}.id")
+    check_new_id(document.id, f"{place}.id")
     if document.media_type not in MEDIA_TYPES:
         raise InvalidArgument(
             f"media types are {' and '.join(MEDIA_TYPES)}", reason="MEDIA_TYPE_UNKNOWN", field=f"{place}.media_type"
@@ -204,6 +207,23 @@ def _check_document(document: DocumentInput, place: str) -> None:
 
 
 def check_id(document_id: str, place: str) -> None:
-    """InvalidArgument where it cannot be a document's id."""
+    """InvalidArgument where no stored document can have this id."""
     if not 1 <= len(document_id) <= MAX_ID or "\0" in document_id:
-        raise InvalidArgument(f"an id has 1 to {MAX_ID} characters", reason="DOCUMENT_ID_INVALID", field=place)
+        raise InvalidArgument(
+            f"an id has 1 to {MAX_ID} characters and no NUL", reason="DOCUMENT_ID_INVALID", field=place
+        )
+
+
+def check_new_id(document_id: str, place: str) -> None:
+    """InvalidArgument where a new document may not have this id.
+
+    A control character or a line separator fits in no log line and in no path of an HTTP request.
+    """
+    for at, character in enumerate(document_id[:MAX_ID]):
+        if unicodedata.category(character) in _CONTROLS:
+            raise InvalidArgument(
+                f"an id has no control characters; character {at + 1} is U+{ord(character):04X}: leave it out",
+                reason="DOCUMENT_ID_INVALID",
+                field=place,
+            )
+    check_id(document_id, place)

@@ -58,7 +58,7 @@ class Analyzer(Protocol):
 
 
 class Collections(Protocol):
-    """The collections that are defined now."""
+    """The collections that are defined now. Both methods raise Unavailable until the definitions are read."""
 
     def find(self, name: str) -> Collection | None:
         """The definition of that name."""
