@@ -104,6 +104,29 @@ async def test_explanations_are_answer_minus_answer_at_baseline(rig: Rig, http: 
     assert moved["plane:model"] == pytest.approx([0, 0], abs=1e-6)
 
 
+async def test_an_explanation_goes_to_the_model_a_few_chunks_at_once(rig: Rig, http: httpx2.AsyncClient) -> None:
+    rig.triton.baseline = {"plane:seats": 1.0, "input:distance": None, "plane:model": "?"}
+    rig.triton.delay_s = 0.01
+    body = {"entities": {"tailnum": ["abc"] * 100}, "inputs": {"distance": [1.0] * 100}, "options": {"explain": True}}
+    answers = await asyncio.gather(*(http.post("/v1/endpoints/late:predict", json=body) for _ in range(3)))
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert answers[0].json()["explanations"]["input:distance"] == pytest.approx([0.01] * 100, abs=1e-6)
+    # 100 rows × 3 columns in batches of 8, three times: 114 inferences, of which the rows themselves are 3 × 8 at once.
+    assert rig.triton.most_in_flight <= 24
+
+
+async def test_more_rows_than_are_explained_are_refused_by_name(rig: Rig, http: httpx2.AsyncClient) -> None:
+    rig.triton.baseline = {"plane:seats": 1.0}
+    body = {"entities": {"tailnum": ["abc"] * 101}, "options": {"explain": True}}
+    refused = await http.post("/v1/endpoints/server-clock:predict", json=body)
+    assert (refused.status_code, refused.json()["reason"], refused.json()["field"]) == (
+        400, "TOO_MANY_ROWS", "options.explain",
+    )  # fmt: skip
+    assert "limits.maxExplainRows" in refused.json()["detail"]
+    assert not rig.triton.calls
+    assert not rig.features.messages
+
+
 async def test_a_model_of_another_schema_is_refused(rig: Rig, http: httpx2.AsyncClient) -> None:
     rig.triton.schema_hash = "0" * 16
     response = await http.post("/v1/endpoints/late:predict", json=BODY)

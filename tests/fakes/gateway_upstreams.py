@@ -100,6 +100,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.delay_s = 0.0
         self.gate: asyncio.Event | None = None
         self.cancelled = 0
+        self.in_flight = 0
+        self.most_in_flight = 0
         self.version = "abcdef012345"
 
     def config(self, name: str) -> Any:
@@ -150,6 +152,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         if self.down:
             self.down -= 1
             raise Unavailable("down", reason="UPSTREAM_UNAVAILABLE")
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             if self.gate is not None:
                 await self.gate.wait()
@@ -158,6 +162,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+        finally:
+            self.in_flight -= 1
         return await self.answer(request, context)
 
     async def answer(self, request: Any, context: Any) -> Any:

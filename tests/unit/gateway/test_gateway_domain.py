@@ -27,7 +27,7 @@ from gateway.domain.plans import OutputPlan, Route, TensorPlan
 from gateway.domain.record import Record, RecordKind, RecordQueue
 from gateway.domain.retrieve import Retriever
 from gateway.domain.route import _pick, _share, route_rows
-from gateway.domain.tensors import assembled, joined_texts, occluded, output_column, row_slices, split_texts
+from gateway.domain.tensors import assembled, joined_texts, output_column, row_slices, split_texts
 from gateway.settings import Settings
 
 CALL = Call("r", Caller("t", "s", frozenset()), 0, 0.0)
@@ -95,8 +95,6 @@ def test_slices_columns_and_occlusion() -> None:
     assert to_list(second) == [1.0, 3.0, 5.0]
     with pytest.raises(MizzenError, match="no column 2"):
         output_column(OutputPlan("o", DType.FLOAT32, "x", 2), {"x": tensor}, 3)
-    (changed,) = occluded(tensor, [1], [9.0])
-    assert np.frombuffer(changed, "<f4").tolist() == [0, 9, 2, 9, 4, 9]
     assert to_list(
         scattered([(from_list([1], DType.INT64, "f"), [1]), (from_list([0], DType.INT64, "f"), [0])], 2)
     ) == [0, 1]

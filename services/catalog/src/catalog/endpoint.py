@@ -100,6 +100,9 @@ class Limits(Definition):
     """What one request may ask."""
 
     max_rows: int = Described(default=1000, ge=1, le=100_000, description="Rows a request.")
+    max_explain_rows: int = Described(
+        default=100, ge=1, le=1000, description="Rows a request with options.explain: each is inferred once a feature."
+    )
     deadline_ms: int = Described(default=1000, ge=1, description="Deadline when the client sets none, milliseconds.")
     max_in_flight: int = Described(default=256, ge=1, description="Requests at once; more get RESOURCE_EXHAUSTED.")
 

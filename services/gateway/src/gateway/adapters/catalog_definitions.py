@@ -79,6 +79,7 @@ def _plan(endpoint: Definition, catalog: Catalog) -> EndpointPlan:
         on_stale=spec.on_stale,
         default_when_down=spec.on_store_down == "default",
         max_rows=spec.limits.max_rows,
+        max_explain_rows=spec.limits.max_explain_rows,
         deadline_s=spec.limits.deadline_ms / 1000,
         max_in_flight=spec.limits.max_in_flight,
         schema_hash=schema_hash,

@@ -15,7 +15,7 @@ from chassis.coalesce import Coalescer
 from chassis.errors import DeadlineExceeded, Internal, InvalidArgument, MizzenError, NotFound, Unavailable
 from gateway.adapters.triton_wire import infer_answer, infer_message, model_info, oip
 from gateway.domain.inference import InferAnswer, InferRequest, ModelInfo, StreamAnswer, Tensor
-from gateway.domain.limits import Retry, remaining_s
+from gateway.domain.limits import Retry, few_at_once, remaining_s
 from gateway.domain.tensors import row_slices
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -23,6 +23,7 @@ _FRESH_S = 5.0
 _INFO_S = 2.0
 _STREAM_S = 3600.0
 _MAX_COALESCERS = 256
+_PARTS_AT_ONCE = 8
 _Key = tuple[str, str, str]
 _Item = tuple[InferRequest, int, float]
 
@@ -171,14 +172,15 @@ class TritonInference:
         size = info.max_batch_size
         counts = [min(size, rows - start) for start in range(0, rows, size)]
         columns = [row_slices(tensor, counts) for tensor in request.inputs]
-        parts = [
-            [
-                Tensor(tensor.name, tensor.datatype, (count, *tensor.shape[1:]), column[index])
+
+        def part(index: int) -> Awaitable[InferAnswer]:
+            tensors = [
+                Tensor(tensor.name, tensor.datatype, (counts[index], *tensor.shape[1:]), column[index])
                 for tensor, column in zip(request.inputs, columns, strict=True)
             ]
-            for index, count in enumerate(counts)
-        ]
-        answers = await asyncio.gather(*(self._alone(request, info, deadline_s, part) for part in parts))
+            return self._alone(request, info, deadline_s, tensors)
+
+        answers = await few_at_once(_PARTS_AT_ONCE, range(len(counts)), part)
         whole = answers[0]
         for index, output in enumerate(whole.outputs):
             output.raw = b"".join(answer.outputs[index].raw for answer in answers)
@@ -276,6 +278,7 @@ def _merges(request: InferRequest, info: ModelInfo, rows: int) -> bool:
     return (
         info.max_batch_size > 0
         and rows > 0
+        and not request.alone
         and not info.stateful
         and not request.parameters
         and all(tensor.shape[:1] == (rows,) and not tensor.parameters for tensor in request.inputs)

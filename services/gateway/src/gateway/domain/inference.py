@@ -39,6 +39,8 @@ class InferRequest:
     parameters: Mapping[str, Scalar] | None = None
     # InferenceService; empty: the gateway finds it by the model's name.
     service: str = ""
+    # Not merged with others' requests, which would then wait for this one.
+    alone: bool = False
 
 
 @dataclass(slots=True)

@@ -1,13 +1,14 @@
 """How much may be under way, and how often it may be tried again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import TypeVar
 
 from chassis.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from gateway.domain.ports import Clock
 
+T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -63,3 +64,22 @@ def remaining_s(clock: Clock, deadline_s: float) -> float:
     if left <= 0:
         raise DeadlineExceeded("the deadline passed before the work was done", reason="DEADLINE_EXCEEDED")
     return left
+
+
+async def few_at_once(size: int, items: Iterable[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
+    """`work` of each item, `size` at once, answers in order. An item is made when its turn comes; a failure cancels the rest."""
+    numbered = enumerate(items)
+    answers: dict[int, R] = {}
+
+    async def worker() -> None:
+        for number, item in numbered:
+            answers[number] = await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(size):
+                group.create_task(worker())
+    except BaseExceptionGroup as failures:
+        first = failures.exceptions[0]
+        raise first from first.__cause__
+    return [answers[number] for number in range(len(answers))]

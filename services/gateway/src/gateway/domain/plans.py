@@ -81,6 +81,7 @@ class EndpointPlan:
     on_stale: str
     default_when_down: bool
     max_rows: int
+    max_explain_rows: int
     deadline_s: float
     max_in_flight: int
     schema_hash: str

@@ -1,14 +1,13 @@
 """Predict: entities → features → tensors → model → outputs. All rows, or an error."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Protocol
 
 from chassis.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, MizzenError, Unavailable
 from gateway.domain.columns import scattered
 from gateway.domain.endpoints import Endpoints
-from gateway.domain.explain import contributions, occlusion_tensors
+from gateway.domain.explain import Explainer
 from gateway.domain.inference import InferRequest, Tensor, WantedOutput
 from gateway.domain.limits import Bulkhead, remaining_s
 from gateway.domain.model import Call, Column, FeatureRows, PredictAnswer, PredictRequest, Status
@@ -56,6 +55,7 @@ class Predictor:
         self._endpoints = endpoints
         self._features = features
         self._inference = inference
+        self._explainer = Explainer(inference, clock)
         self._recorder = recorder
         self._clock = clock
         self._bulkheads: dict[str, Bulkhead] = {}
@@ -129,6 +129,12 @@ class Predictor:
                 raise InvalidArgument(message, reason="NO_ROWS", field="entities")
             first = next(iter(request.entities), "")
             raise InvalidArgument(message, reason="TOO_MANY_ROWS", field=f"entities.{first}" if first else "inputs")
+        if request.explain and request.rows > plan.max_explain_rows:
+            message = (
+                f"with options.explain a request has at most {plan.max_explain_rows} rows, not {request.rows}"
+                f" (limits.maxExplainRows of endpoint {plan.name}); explain fewer rows, or leave options.explain out"
+            )
+            raise InvalidArgument(message, reason="TOO_MANY_ROWS", field="options.explain")
         if request.as_of_us is None:
             return call.received_at_us
         if not plan.request_clock:
@@ -187,25 +193,18 @@ class Predictor:
                 f" {plan.schema_hash}: train it anew or roll the definitions back"
             )
             raise FailedPrecondition(message, reason="SCHEMA_MISMATCH", ids={"model": route.model})
-        rows, tensors = sources.rows, [sources.tensor(tensor) for tensor in plan.tensors]
-        wanted = [WantedOutput(name) for name in dict.fromkeys(output.tensor for output in plan.outputs)]
-        runs: Coroutine[object, object, dict[str, Column]] = self._outputs(plan, route, call, tensors, wanted, rows)
+        tensors = [sources.tensor(tensor) for tensor in plan.tensors]
+        outputs = await self._outputs(plan, route, call, tensors, sources.rows)
         if not explain:
-            return _Part(await runs, info.package_version, None)
-        try:
-            references, occluded = occlusion_tensors(plan, tensors, info.baseline)
-        except BaseException:
-            runs.close()
-            raise
-        outputs, changed = await asyncio.gather(
-            runs, self._outputs(plan, route, call, occluded, wanted, rows * len(references))
-        )
-        first = plan.outputs[0].name
-        return _Part(outputs, info.package_version, contributions(references, outputs[first], changed[first]))
+            return _Part(outputs, info.package_version, None)
+        actual = outputs[plan.outputs[0].name]
+        explanations = await self._explainer.explained(plan, route, call, info, tensors, actual)
+        return _Part(outputs, info.package_version, explanations)
 
     async def _outputs(
-        self, plan: EndpointPlan, route: Route, call: Call, tensors: list[Tensor], wanted: list[WantedOutput], rows: int
+        self, plan: EndpointPlan, route: Route, call: Call, tensors: list[Tensor], rows: int
     ) -> dict[str, Column]:
+        wanted = [WantedOutput(name) for name in dict.fromkeys(output.tensor for output in plan.outputs)]
         request = InferRequest(route.model, tensors, route.version, outputs=wanted, service=route.service)
         answer = await self._inference.infer(request, call.deadline_s)
         by_name = {tensor.name: tensor for tensor in answer.outputs}

@@ -44,7 +44,7 @@ TENSOR_NUMPY: dict[str, np.dtype[np.generic]] = {
     "FP64": np.dtype("<f8"),
 }
 _LETTER = {"BOOL": "?", "INT32": "i", "INT64": "q", "FP32": "f", "FP64": "d"}
-_FLOATS = ("FP32", "FP64")
+FLOATS = ("FP32", "FP64")
 _LENGTH = struct.Struct("<I")
 _COLUMN_OF = {
     "FP32": DType.FLOAT32,
@@ -68,7 +68,7 @@ def assembled(plan: TensorPlan, columns: Sequence[Column], rows: int) -> Tensor:
 
 
 def _one_row(plan: TensorPlan, columns: Sequence[Column]) -> bytes:
-    missing = math.nan if plan.datatype in _FLOATS else 0
+    missing = math.nan if plan.datatype in FLOATS else 0
     values = [
         missing if column.nulls and column.nulls[0] else ONE[column.dtype].unpack(column.raw)[0] for column in columns
     ]
@@ -83,7 +83,7 @@ def block_row(plan: TensorPlan, block: BlockRows, given: Mapping[str, Column]) -
     if plan.datatype not in _LETTER:
         return None
     unpack, others, indices, pack = _cast(block.shape, plan)
-    missing = math.nan if plan.datatype in _FLOATS else 0
+    missing = math.nan if plan.datatype in FLOATS else 0
     numbers = [*unpack(block.raw)]
     place = block.nulls.find(1)
     while place >= 0:
@@ -113,7 +113,7 @@ def _cast(
 
 def _numbers(plan: TensorPlan, columns: Sequence[Column], rows: int) -> bytes:
     dtype = TENSOR_NUMPY[plan.datatype]
-    missing = math.nan if plan.datatype in _FLOATS else 0
+    missing = math.nan if plan.datatype in FLOATS else 0
     out = np.empty((rows, len(columns)), dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         for index, column in enumerate(columns):
@@ -233,25 +233,3 @@ def _offsets(counts: Sequence[int]) -> list[int]:
         offsets.append(total)
         total += count
     return offsets
-
-
-def occluded(tensor: Tensor, columns: Sequence[int], values: Sequence[Scalar | None]) -> list[bytes]:
-    """For each (column, value): the tensor's bytes with that column set to that value in every row."""
-    rows, width = tensor.shape
-    if tensor.datatype == "BYTES":
-        elements = split_texts(tensor.raw)
-        variants = []
-        for column, value in zip(columns, values, strict=True):
-            changed = list(elements)
-            changed[column::width] = [("" if value is None else str(value)).encode()] * rows
-            variants.append(joined_texts(changed))
-        return variants
-    dtype = TENSOR_NUMPY[tensor.datatype]
-    matrix = np.frombuffer(tensor.raw, dtype).reshape(rows, width)
-    missing = math.nan if tensor.datatype in _FLOATS else 0
-    variants = []
-    for column, value in zip(columns, values, strict=True):
-        changed_matrix = matrix.copy()
-        changed_matrix[:, column] = missing if value is None else float(value)
-        variants.append(changed_matrix.tobytes())
-    return variants
