@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import definitions
+from catalog import read_directory
+from cli import definitions, jobs
+from cli.layout import Layout
 
 COLLECTION = """
 apiVersion: mizzen.dev/v1alpha1
@@ -61,8 +63,36 @@ def test_one_wrong_definition_changes_nothing(tmp_path: Path, target: Path) -> N
 def test_the_same_name_twice_is_refused(tmp_path: Path, target: Path) -> None:
     source = write(tmp_path / "mine", "a.yaml", COLLECTION % ("one", "1"))
     write(source, "b.yaml", COLLECTION % ("one", "2"))
-    with pytest.raises(definitions.Refused, match="defined twice"):
+    with pytest.raises(definitions.Refused, match=r"b\.yaml:2: .*defined twice; the first one is at .*a\.yaml:2$"):
         definitions.apply(source, target)
+
+
+@pytest.mark.parametrize("state", [".mizzen", "out/state"])
+def test_a_project_may_hold_its_state(tmp_path: Path, state: str) -> None:
+    layout = Layout(write(tmp_path / "mine", "a.yaml", COLLECTION % ("one", "1")) / state)
+    layout.make()
+    assert definitions.apply(tmp_path / "mine", layout.definitions, exactly=True).added == ("collection-one.yaml",)
+    again = definitions.apply(tmp_path / "mine", layout.definitions, exactly=True)
+    assert (str(again), again.catalog.errors) == ("unchanged", ())
+    assert set(read_directory(tmp_path / "mine").collections) == {"one"}
+    with pytest.raises(definitions.Refused, match="is the state directory as well: set MIZZEN_STATE"):
+        definitions.check_source(layout.state, layout.state)
+
+
+def test_documents_in_the_state_are_no_sources(tmp_path: Path) -> None:
+    project = write(
+        tmp_path / "mine", "a.yaml", (COLLECTION % ("one", "1")).replace("{d", "{sources: [{path: '**/*.txt'}], d")
+    )
+    layout = Layout(project / "out" / "state")
+    layout.make()
+    write(project, "mine.txt", "a document")
+    write(layout.logs, "b.txt", "a log")
+    collection = read_directory(project).collections["one"]
+    before = jobs.sources_digest(collection, project)
+    write(layout.logs, "b.txt", "a longer log")
+    assert jobs.sources_digest(collection, project) == before
+    write(project, "mine.txt", "another document")
+    assert jobs.sources_digest(collection, project) != before
 
 
 def test_nothing_there_is_refused(tmp_path: Path, target: Path) -> None:

@@ -8,14 +8,16 @@ from catalog.collection import Collection
 from catalog.endpoint import Endpoint
 from catalog.feature_view import FeatureView
 from catalog.fields import DType, Field
+from catalog.files import STATE_MARK, definition_files, passed_over
 from catalog.inference_service import InferenceService
 from catalog.named_source import source_from
-from catalog.parse import DefinitionError, parse_file, parse_object, parse_text
+from catalog.parse import DefinitionError, Found, find_in_file, parse_file, parse_object, parse_text
 from catalog.progress import telling
 from catalog.schema import schema_hash, split_reference
-from catalog.source import Catalog, DefinitionSource, DirectorySource, read_directory
+from catalog.source import Catalog, DefinitionSource, DirectorySource, defined_twice, read_directory
 
 __all__ = [
+    "STATE_MARK",
     "Catalog",
     "Collection",
     "DType",
@@ -25,10 +27,15 @@ __all__ = [
     "Endpoint",
     "FeatureView",
     "Field",
+    "Found",
     "InferenceService",
+    "defined_twice",
+    "definition_files",
+    "find_in_file",
     "parse_file",
     "parse_object",
     "parse_text",
+    "passed_over",
     "read_directory",
     "schema_hash",
     "source_from",

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
-from catalog.parse import AnyDefinition, DefinitionError, parse_object, parse_text
+from catalog.parse import DefinitionError, Found, find_in_text, parse_object
 from catalog.source import Catalog, Examine, assemble
 from catalog.status import desired_conditions
 from chassis.errors import MizzenError
@@ -115,21 +115,22 @@ class KubernetesSource:
         await self._api.close()
 
     def _read(self) -> Catalog:
-        found: list[AnyDefinition] = []
+        found: list[Found] = []
         errors: list[DefinitionError] = []
         objects = [
             item for watch in (*self._ours.values(), self._inference_services) for item in _sorted(watch.objects)
         ]
         for item in objects:
             definition, wrong = parse_object(item)
-            found.extend([definition] if definition is not None else [])
+            found.extend([Found(definition)] if definition is not None else [])
             errors.extend(wrong)
-        there = {definition.name for definition in found if definition.kind == "InferenceService"}
+        there = {each.definition.metadata.name for each in found if each.definition.kind == "InferenceService"}
         for config_map in self._config_maps.objects.values():
             for file, text in sorted((config_map.get("data") or {}).items()):
-                definitions, wrong = parse_text(text, f"ConfigMap {INFERENCE_SERVICES_CONFIG_MAP}/{file}")
+                definitions, wrong = find_in_text(text, f"ConfigMap {INFERENCE_SERVICES_CONFIG_MAP}/{file}")
                 # What KServe has itself counts; other kinds have no business there.
-                found.extend(d for d in definitions if d.kind == "InferenceService" and d.name not in there)
+                services = [each for each in definitions if each.definition.kind == "InferenceService"]
+                found.extend(each for each in services if each.definition.metadata.name not in there)
                 errors.extend(wrong)
         return assemble(found, errors, self._last)
 

@@ -1,5 +1,6 @@
 """YAML text → definitions, with the file, line and field of everything that is wrong."""
 
+import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ _MODELS: dict[tuple[str, str], type[FeatureView] | type[Endpoint] | type[Collect
 }
 _OURS = {group for group, _ in _MODELS}
 MAX_FILE_BYTES = 1_000_000
+_NOTHING = "tag:yaml.org,2002:null"  # a document with nothing in it
 MAX_NESTING = 64
 
 
@@ -43,36 +45,80 @@ class DefinitionError:
         return f"{place}: {self.field}: {self.reason}" if self.field else f"{place}: {self.reason}"
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A definition and where it stands. `text` is a YAML document of this one definition, as its author wrote it."""
+
+    definition: AnyDefinition
+    file: str = ""
+    line: int = 0
+    text: str = ""
+
+    @property
+    def place(self) -> str:
+        """`file:line`; empty for an object of the Kubernetes API."""
+        return f"{self.file}:{self.line}" if self.file else ""
+
+
 def parse_file(path: Path) -> tuple[list[AnyDefinition], list[DefinitionError]]:
     """Definitions of one file and what is wrong in it; foreign kinds are passed over."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return [], [DefinitionError(str(path), 0, "", f"can't be read: {error.strerror}")]
-    return parse_text(data, str(path))
+    found, errors = find_in_file(path)
+    return [each.definition for each in found], errors
 
 
 def parse_text(data: bytes | str, file: str) -> tuple[list[AnyDefinition], list[DefinitionError]]:
     """The same for text; `file` is the name shown. Never raises on bad input."""
+    found, errors = find_in_text(data, file)
+    return [each.definition for each in found], errors
+
+
+def find_in_file(path: Path) -> tuple[list[Found], list[DefinitionError]]:
+    """As parse_file, with the place of each definition."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return [], [DefinitionError(str(path), 0, "", f"can't be read: {error.strerror}")]
+    return find_in_text(data, str(path))
+
+
+def find_in_text(data: bytes | str, file: str) -> tuple[list[Found], list[DefinitionError]]:
+    """As parse_text, with the place of each definition."""
     if len(data) > MAX_FILE_BYTES:
         return [], [DefinitionError(file, 0, "", f"is larger than {MAX_FILE_BYTES} bytes")]
     try:
-        nodes = [node for node in _compose(data) if node is not None]
+        text = data if isinstance(data, str) else _decoded(data)
+        nodes = [node for node in _compose(text) if node is not None and node.tag != _NOTHING]
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or "is no YAML text"
         return [], [DefinitionError(file, mark.line + 1 if mark else 0, "", str(reason))]
-    definitions: list[AnyDefinition] = []
+    definitions: list[Found] = []
     errors: list[DefinitionError] = []
     for node in nodes:
         definition, wrong = _parse_node(node, file)
         errors.extend(wrong)
         if definition is not None:
-            definitions.append(definition)
+            definitions.append(Found(definition, file, node.start_mark.line + 1, _written(text, node)))
     return definitions, errors
 
 
-def _compose(data: bytes | str) -> list[yaml.Node | None]:
+def _decoded(data: bytes) -> str:
+    """As YAML has it: UTF-16 with a byte order mark, else UTF-8."""
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if utf_16 else "utf-8-sig")
+
+
+def _written(text: str, node: yaml.Node) -> str:
+    """The text of a document's node. Its first line keeps its indentation, which all others share."""
+    start, end = node.start_mark, node.end_mark
+    return (
+        ("" if getattr(node, "flow_style", False) else " " * start.column)
+        + text[start.index : end.index].rstrip()
+        + "\n"
+    )
+
+
+def _compose(data: str) -> list[yaml.Node | None]:
     depth = 0
     for event in yaml.parse(data, Loader=yaml.SafeLoader):
         # Aliases are refused: definitions have no use for them and they can blow up.

@@ -12,8 +12,9 @@ import watchfiles
 from catalog.collection import Collection
 from catalog.endpoint import Endpoint
 from catalog.feature_view import FeatureView
+from catalog.files import definition_files, in_foreign_folder
 from catalog.inference_service import InferenceService
-from catalog.parse import AnyDefinition, DefinitionError, parse_file
+from catalog.parse import AnyDefinition, DefinitionError, Found, find_in_file
 from catalog.schema import schema_hash
 
 _log = logging.getLogger(__name__)
@@ -71,7 +72,12 @@ class DirectorySource:
         # Whatever changed between the caller's load() and the watch's start would be lost without this.
         await self._reload(callback)
         step_ms = max(50, int(self._poll_s * 1000))
-        async for _ in watchfiles.awatch(self._directory, debounce=step_ms, step=50, recursive=True):
+        watched, by_default = self._directory.absolute(), watchfiles.DefaultFilter()
+
+        def matters(change: watchfiles.Change, path: str) -> bool:
+            return by_default(change, path) and not in_foreign_folder(Path(path), watched)
+
+        async for _ in watchfiles.awatch(watched, watch_filter=matters, debounce=step_ms, step=50, recursive=True):
             await self._reload(callback)
 
     async def close(self) -> None:
@@ -90,19 +96,17 @@ class DirectorySource:
 
 
 def read_directory(directory: Path, last: Catalog | None = None) -> Catalog:
-    """Reads every *.yaml and *.yml under `directory`; names of `last` that are wrong now keep serving. Blocks on the disk."""
-    last = last or Catalog()
-    found: list[AnyDefinition] = []
+    """Reads the definition files under `directory`; names of `last` that are wrong now keep serving. Blocks on the disk."""
+    found: list[Found] = []
     errors: list[DefinitionError] = []
-    paths = [path for path in directory.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()]
-    for path in sorted(paths):
-        definitions, wrong = parse_file(path)
+    for path in definition_files(directory):
+        definitions, wrong = find_in_file(path)
         found.extend(definitions)
         errors.extend(wrong)
-    return assemble(found, errors, last)
+    return assemble(found, errors, last or Catalog())
 
 
-def assemble(found: Iterable[AnyDefinition], errors: Sequence[DefinitionError], last: Catalog) -> Catalog:
+def assemble(found: Iterable[Found], errors: Sequence[DefinitionError], last: Catalog) -> Catalog:
     """The catalog of what was found; names of `last` that `errors` say are wrong now keep serving."""
     catalog, twice = _by_name(found)
     catalog = _keep_serving(catalog, last, errors)
@@ -110,10 +114,19 @@ def assemble(found: Iterable[AnyDefinition], errors: Sequence[DefinitionError], 
     return replace(_keep_whole(catalog, last, broken), errors=(*errors, *twice, *broken))
 
 
-def _by_name(found: Iterable[AnyDefinition]) -> tuple[Catalog, list[DefinitionError]]:
+def defined_twice(first: Found, again: Found) -> DefinitionError:
+    """Says so, and names both places."""
+    kind, name = again.definition.kind, again.definition.metadata.name
+    reason = f"{kind} {name} is defined twice; the first one {f'is at {first.place}' if first.place else 'counts'}"
+    return DefinitionError(again.file, again.line, "metadata.name", reason, kind, name)
+
+
+def _by_name(found: Iterable[Found]) -> tuple[Catalog, list[DefinitionError]]:
     catalog = Catalog()
     twice: list[DefinitionError] = []
-    for definition in found:
+    firsts: dict[tuple[str, str], Found] = {}
+    for each in found:
+        definition = each.definition
         name = definition.metadata.name
         target: dict[str, AnyDefinition]
         if isinstance(definition, FeatureView):
@@ -124,13 +137,11 @@ def _by_name(found: Iterable[AnyDefinition]) -> tuple[Catalog, list[DefinitionEr
             target = catalog.collections  # type: ignore[assignment]
         else:
             target = catalog.inference_services  # type: ignore[assignment]
-        if name in target:
-            reason = f"{definition.kind} {name} is defined twice; the first one counts"
-            twice.append(
-                DefinitionError(file="", line=0, field="metadata.name", reason=reason, kind=definition.kind, name=name)
-            )
-        else:
+        first = firsts.setdefault((definition.kind, name), each)
+        if first is each:
             target[name] = definition
+        else:
+            twice.append(defined_twice(first, each))
     return catalog, twice
 
 

@@ -98,7 +98,7 @@ def down(
     else:
         screen.line("nothing was running")
     if delete:
-        postgres.remove_outside(layout.state / "postgres")
+        postgres.remove_outside(layout.postgres)
         shutil.rmtree(layout.state, ignore_errors=True)
         screen.line(f"{layout.state} is deleted")
 
@@ -136,6 +136,7 @@ def apply(source: Project) -> None:
     """Check definitions and give them to the running services; one that is wrong changes nothing."""
     settings, screen = Settings(), Screen()
     layout = Layout(settings.state.absolute())
+    definitions.check_source(source, layout.state)
     layout.make()
     applied = definitions.apply(source, layout.definitions)
     for mark, names in (("+", applied.added), ("~", applied.changed)):

@@ -1,14 +1,18 @@
 """Applying definitions: checked first, then copied to where every service watches."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog import Catalog, DefinitionError, parse_text, read_directory
-
-DOCUMENT_BREAK = re.compile(r"(?m)^---[ \t]*(?:#.*)?$")
-SUFFIXES = (".yaml", ".yml")
+from catalog import (
+    Catalog,
+    DefinitionError,
+    Found,
+    defined_twice,
+    definition_files,
+    find_in_file,
+    read_directory,
+)
 
 
 class Refused(Exception):  # noqa: N818  # reads as what happened
@@ -34,6 +38,13 @@ class Applied:
 
     def _named(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         return (("new", self.added), ("changed", self.changed), ("removed", self.removed))
+
+
+def check_source(source: Path, state: Path) -> None:
+    """Raises Refused where `source` is the state directory itself: what lies there are copies."""
+    if source.resolve() == state.resolve():
+        reason = "is the state directory as well: set MIZZEN_STATE to another folder (default: .mizzen)"
+        raise Refused([DefinitionError(str(source), 0, "", reason)])
 
 
 def apply(source: Path, definitions: Path, *, exactly: bool = False) -> Applied:
@@ -72,20 +83,16 @@ def _read(source: Path) -> Mapping[str, str]:
     """File name → text of one definition."""
     if not source.exists():
         raise Refused([DefinitionError(str(source), 0, "", "does not exist")])
-    found: dict[str, str] = {}
+    found: dict[str, Found] = {}
     errors: list[DefinitionError] = []
-    for path in [source] if source.is_file() else sorted(source.rglob("*")):
-        if path.suffix not in SUFFIXES or not path.is_file():
-            continue
-        whole = path.read_text()
-        # The whole file tells the right line numbers; the parts are what is copied.
-        errors.extend(parse_text(whole, str(path))[1])
-        for part in DOCUMENT_BREAK.split(whole):
-            for definition in parse_text(part, str(path))[0]:
-                name = f"{definition.kind.lower()}-{definition.metadata.name}.yaml"
-                if name in found:
-                    errors.append(DefinitionError(str(path), 0, "metadata.name", f"{definition.kind} is defined twice"))
-                found[name] = part.lstrip("\n")
+    for path in definition_files(source):
+        definitions, wrong = find_in_file(path)
+        errors.extend(wrong)
+        for each in definitions:
+            definition = each.definition
+            first = found.setdefault(f"{definition.kind.lower()}-{definition.metadata.name}.yaml", each)
+            if first is not each:
+                errors.append(defined_twice(first, each))
     if errors:
         raise Refused(errors)
-    return found
+    return {name: each.text for name, each in found.items()}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from catalog import Collection
+from catalog import Collection, passed_over
 from cli.public_api import PublicApi
 from cli.spec import tied
 
@@ -112,7 +112,7 @@ def sources_digest(collection: Collection, directory: Path) -> str:
 
 def _files(collection: Collection, directory: Path) -> set[Path]:
     found = {path for source in collection.spec.sources for path in directory.glob(source.path) if path.is_file()}
-    return {path for path in found if not any(part.startswith(".") for part in path.relative_to(directory).parts)}
+    return {path for path in found if not passed_over(path, directory)}
 
 
 def _document(path: Path, directory: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ SERVICE_STOP_S = 25.0
 def engines(settings: Settings, layout: Layout, served: Served, home: postgres.PostgresHome) -> list[ChildSpec]:
     """Valkey, PostgreSQL and, where there is a model to serve, tritonserver."""
     specs = [
-        valkey.spec(settings.valkey_port, layout.state / "valkey"),
+        valkey.spec(settings.valkey_port, layout.valkey),
         postgres.spec(home, settings.postgres_port),
     ]
     if served.roots:

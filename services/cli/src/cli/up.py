@@ -65,6 +65,7 @@ class Prepared:
 
 def prepare(project: Path, settings: Settings, layout: Layout, screen: Screen) -> Prepared:
     """Definitions, keys, model packages and PostgreSQL's files. Raises Refused, RuntimeError or MizzenError."""
+    definitions.check_source(project, layout.state)
     layout.make()
     with screen.step("definitions") as step:
         applied = definitions.apply(project, layout.definitions, exactly=True)
@@ -76,7 +77,7 @@ def prepare(project: Path, settings: Settings, layout: Layout, screen: Screen) -
     for reason in (*served.left_out, *map(str, applied.catalog.errors)):
         screen.line(f"! {reason}", style="yellow")
     with screen.step("PostgreSQL's files") as step:
-        home = postgres.prepare(layout.state / "postgres", layout.keys)
+        home = postgres.prepare(layout.postgres, layout.keys)
         step.detail = (
             "" if home.directory.is_relative_to(layout.state) else f"in {home.directory}, which its user can reach"
         )

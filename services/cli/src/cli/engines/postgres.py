@@ -15,6 +15,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.layout import PASSABLE, PRIVATE, close
 from cli.spec import ChildSpec, Ready
 
 ROLE = "mizzen"
@@ -63,12 +64,8 @@ def prepare(directory: Path, keys: Path, *, durable: bool = True) -> PostgresHom
     RuntimeError carries the failing tool's last lines.
     """
     uid = _unprivileged_uid()
-    directory.mkdir(parents=True, exist_ok=True)
-    keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-    home_directory = directory
-    if uid is not None and not reachable(directory):
-        home_directory = outside_directory(directory)
-        home_directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+    keys.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
+    home_directory = _home_directory(directory, uid)
     made = not all((keys / name).exists() for name in (PASSWORD_FILE, SUPERUSER_PASSWORD_FILE))
     home = PostgresHome(
         binaries=_reachable_binaries(home_directory, uid),
@@ -77,12 +74,32 @@ def prepare(directory: Path, keys: Path, *, durable: bool = True) -> PostgresHom
         superuser_password_file=_password(keys / SUPERUSER_PASSWORD_FILE),
         uid=uid,
     )
-    if not (home.data / "PG_VERSION").exists():
+    if not _has_data(home.directory):
         _initialize(home, durable=durable)
     elif made:
         # Data whose keys were lost, e.g. by deleting a state directory that only the keys were in.
         _single_user(home, home.data, *_password_statements(home, "ALTER"))
     return home
+
+
+def _home_directory(directory: Path, uid: int | None) -> Path:
+    """A folder that nobody can list, and that the server's user can get through."""
+    mode = PRIVATE if uid is None else PASSABLE
+    directory.mkdir(parents=True, exist_ok=True, mode=mode)
+    close(directory, mode)
+    outside = outside_directory(directory)
+    # Data that lies outside stays there: the folder may have been closed to the server's user when it was made.
+    stays = _has_data(outside) and not _has_data(directory)
+    if uid is None or (reachable(directory) and not stays):
+        return directory
+    outside.mkdir(parents=True, exist_ok=True, mode=mode)
+    close(OUTSIDE, PASSABLE)
+    close(outside, mode)
+    return outside
+
+
+def _has_data(directory: Path) -> bool:
+    return (directory / "data" / "PG_VERSION").exists()
 
 
 def remove_outside(directory: Path) -> None:
