@@ -31,8 +31,9 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_reconnect_backoff_ms", 250),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    # of streams; a foreign server allows one ping in five minutes while it sends nothing (see chassis.keepalive)
+    ("grpc.keepalive_time_ms", 310_000),
+    ("grpc.keepalive_timeout_ms", 20_000),  # also how long bytes may stay unacknowledged
     ("grpc.http2.max_pings_without_data", 0),
 ]
 _AVOID_S = 0.5  # a draining server refuses calls on a connection that still stands

@@ -136,10 +136,11 @@ class Connection:
     async def _attempt(self) -> Http2 | None:
         host, _, port = self._address.rpartition(":")
         http: Http2 | None = None
+        pings = self._http is None or self._http.pings
         try:
             async with asyncio.timeout(_CONNECT_S):
                 loop = asyncio.get_running_loop()
-                _, http = await loop.create_connection(Http2, host.strip("[]"), int(port))
+                _, http = await loop.create_connection(lambda: Http2(pings=pings), host.strip("[]"), int(port))
                 await asyncio.shield(http.ready)
         except (OSError, TimeoutError):
             pass

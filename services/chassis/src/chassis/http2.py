@@ -10,6 +10,7 @@ import struct
 from collections import deque
 from typing import Any
 
+from chassis import keepalive
 from chassis.header_blocks import Fields
 from chassis.http2_frames import (
     ACK,
@@ -17,6 +18,7 @@ from chassis.http2_frames import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    ENHANCE_YOUR_CALM,
     FAULTS,
     GOAWAY,
     HEADERS,
@@ -37,7 +39,6 @@ from chassis.http2_frames import (
 )
 
 _LAST_STREAM = 2**30
-_IDLE_S, _ACK_S = 10.0, 5.0
 _RESET_S = 0.05
 
 
@@ -73,9 +74,12 @@ class Exchange:
 
 
 class Http2(FrameReader):
-    """The protocol of one TCP connection. `lost` is done when it ended; `ready` when the server's settings are here."""
+    """The protocol of one TCP connection. `lost` is done when it ended; `ready` when the server's settings are here.
 
-    def __init__(self) -> None:
+    pings: False for a server that ended a connection because of them, as `pings` then says.
+    """
+
+    def __init__(self, *, pings: bool = True) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._open: dict[int, Exchange] = {}
@@ -86,8 +90,8 @@ class Http2(FrameReader):
         self._max_frame = 16384
         self._initial_window = 65535
         self._window = 65535
-        self._heard = 0.0
-        self._pinged = False
+        self._pulse = keepalive.Pulse(pings=pings)
+        self.pings = pings
         self._watch: asyncio.TimerHandle | None = None
         self.accepting = True
         self.ready: asyncio.Future[None] = self._loop.create_future()
@@ -132,9 +136,9 @@ class Http2(FrameReader):
         if self._next > _LAST_STREAM:
             self.accepting = False
         if not self._open:
-            self._heard = self._loop.time()
+            self._pulse.heard(self._loop.time())
             if self._watch is None:
-                self._watch = self._loop.call_later(_ACK_S, self._look)
+                self._watch = self._loop.call_later(keepalive.ANSWER_S, self._look)
         self._open[exchange.id] = exchange
         exchange.window = self._initial_window
         size = len(exchange.body)
@@ -174,20 +178,20 @@ class Http2(FrameReader):
         self._watch = None
         if not self._open or self.transport is None:
             return
-        silent_s = self._loop.time() - self._heard
-        if silent_s >= _IDLE_S + _ACK_S and self._pinged:
+        found = self._pulse.look(self._loop.time())
+        if found == "dead":
             self.transport.abort()
             return
-        if silent_s >= _IDLE_S and not self._pinged:
-            self._pinged = True
+        if found == "ping":
             self.write(frame(PING, 0, 0, bytes(8)))
-        self._watch = self._loop.call_later(_ACK_S, self._look)
+        self._watch = self._loop.call_later(keepalive.ANSWER_S, self._look)
 
     # -- what the loop tells
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol."""
         self.transport = transport
+        keepalive.watch_peer(transport.get_extra_info("socket"))
         self.write(PREFACE + settings(header_table_size=0, enable_push=0, initial_window=RECEIVE_WINDOW))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -207,7 +211,7 @@ class Http2(FrameReader):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        self._heard, self._pinged = self._loop.time(), False
+        self._pulse.heard(self._loop.time())
         try:
             self.take_bytes(data)
         except FAULTS:
@@ -232,10 +236,11 @@ class Http2(FrameReader):
                 _fail(exchange, StreamResetError(int.from_bytes(payload, "big")))
                 self._more()
         elif kind == GOAWAY:
-            self._take_goaway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF)
+            self._take_goaway(payload)
 
     def take_fields(self, number: int, flags: int, fields: Fields) -> None:
         """See FrameReader."""
+        self._pulse.answered()
         exchange = self._open.get(number)
         if exchange is not None:
             exchange.fields.append(fields)
@@ -244,6 +249,7 @@ class Http2(FrameReader):
 
     def _take_data(self, flags: int, stream: int, payload: bytes) -> None:
         self.count_data(len(payload))
+        self._pulse.answered()
         exchange = self._open.get(stream)
         if exchange is None:
             return
@@ -285,8 +291,11 @@ class Http2(FrameReader):
         self._unblock()
         self._more()
 
-    def _take_goaway(self, last: int) -> None:
+    def _take_goaway(self, payload: bytes) -> None:
+        last, code = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big")
         self.accepting = False
+        if code == ENHANCE_YOUR_CALM and payload[8:] == b"too_many_pings":
+            self.pings = False
         refused = [stream for stream in self._open if stream > last]
         for exchange in (*(self._open.pop(stream) for stream in refused), *self._queued):
             exchange.body = b""

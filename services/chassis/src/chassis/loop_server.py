@@ -12,12 +12,11 @@ import grpc
 from chassis.handlers import Handler
 from chassis.header_blocks import Fields
 from chassis.http2_server import ServerConnection
+from chassis.keepalive import watch_peer
 from chassis.loop_call import Call
 
 _BACKLOG = 1024
 _FLUSH_S = 0.25
-# A client that vanished without a word is noticed after this many seconds.
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 
 
 class LoopServer:
@@ -103,11 +102,7 @@ class LoopServer:
 
     def _made(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
-        sock = connection.socket
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _KEEPALIVE:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        watch_peer(connection.socket)
         if self._stopped is not None:
             connection.close()
 
