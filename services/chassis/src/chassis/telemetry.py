@@ -133,6 +133,16 @@ GATEWAY_REQUEST_SECONDS = HistogramSpec(
     "mizzen_gateway_request_seconds", "Time to answer a REST request, by path and status.", ("method", "path", "status")
 )
 GATEWAY_REQUESTS = CounterSpec("mizzen_gateway_requests_total", "Authenticated requests, by tenant.", ("tenant",))
+GATEWAY_SHED = CounterSpec(
+    "mizzen_gateway_shed_total",
+    "Calls refused as OVERLOADED, by whose limit was reached (endpoint or process) and what they asked.",
+    ("reason", "endpoint"),
+)
+GATEWAY_IN_FLIGHT = GaugeSpec("mizzen_gateway_in_flight", "Calls under way.")
+GATEWAY_LIMIT = GaugeSpec(
+    "mizzen_gateway_limit", "Calls that may be under way at once, as admission has learnt it.", ("endpoint",)
+)
+GATEWAY_LAG_SECONDS = HistogramSpec("mizzen_gateway_lag_seconds", "How late the event loop comes to what is due.")
 GATEWAY_RECORDS = CounterSpec("mizzen_gateway_records_total", "Records appended to the stream.")
 GATEWAY_RECORDS_DROPPED = CounterSpec(
     "mizzen_gateway_records_dropped_total", "Records that were not appended: queue_full or stream_full.", ("reason",)

@@ -6,11 +6,13 @@ from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
 from gateway.adapters.catalog_definitions import broken, follow, load
+from gateway.adapters.loop_lag import watch
 from gateway.adapters.outside import Outside
 from gateway.adapters.prometheus_metrics import GatewayMetrics
 from gateway.api.edge import Edge
 from gateway.api.grpc.registrations import registrations
 from gateway.api.rest.app import rest_app
+from gateway.domain.admission import Admission
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.idempotency import IdempotentWrites
 from gateway.domain.infer import Inferrer
@@ -45,11 +47,19 @@ async def build(runtime: Runtime[Settings]) -> Service:
         inference=out.inference,
         clock=clock,
     )
-    edge = Edge(out.authenticator, clock, runtime.ids, seen.tenant)
+    admission = Admission(
+        clock, seen.admission, queue_s=settings.queue_ms / 1e3, lag_s=settings.lag_ms / 1e3, most=settings.max_in_flight
+    )
+    seen.admission.in_flight.set_function(lambda: admission.process.in_flight)
+    edge = Edge(out.authenticator, clock, runtime.ids, seen.tenant, admission)
     app = rest_app(verbs, edge, settings.max_body_bytes, settings.body_timeout_s, seen.request)
     return Service(
         registrations=registrations(verbs, edge),
-        background=[("records", out.records.run), ("definitions", lambda: follow(source, endpoints, runtime.log))],
+        background=[
+            ("records", out.records.run),
+            ("definitions", lambda: follow(source, endpoints, runtime.log)),
+            ("lag", lambda: watch(admission.lagged)),
+        ],
         warm=out.warm,
         close=[source.close, out.records.flush, out.close],
         public_asgi=(app, settings.rest_port),

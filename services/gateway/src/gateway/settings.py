@@ -45,6 +45,17 @@ class Settings(
         16 * 1024 * 1024, ge=1024, description="Largest REST body, bytes; a larger one gets 413 while it arrives."
     )
     body_timeout_s: float = Field(15.0, gt=0, description="Seconds in which a REST body has to arrive.")
+    max_in_flight: int = Field(
+        1024, ge=16, description="Calls of this process at once; more get UNAVAILABLE, whatever admission has learnt."
+    )
+    queue_ms: float = Field(
+        50.0,
+        gt=0,
+        description="Time that calls of an endpoint, model or collection may wait in queues before more are refused, ms.",
+    )
+    lag_ms: float = Field(
+        20.0, gt=0, description="Time that this process's event loop may be late before calls are refused, ms."
+    )
     max_model_in_flight: int = Field(
         256, ge=1, description="Bare inferences of one model at once; more get RESOURCE_EXHAUSTED."
     )

@@ -6,11 +6,38 @@ from chassis import telemetry
 from chassis.telemetry import Metrics, TenantLabels
 
 
+class AdmissionMetrics:
+    """What admission refused and learnt."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._shed = metrics.counter(telemetry.GATEWAY_SHED)
+        self._limit = metrics.gauge(telemetry.GATEWAY_LIMIT)
+        self._children: dict[tuple[str, str], Any] = {}
+        self.in_flight = metrics.gauge(telemetry.GATEWAY_IN_FLIGHT)
+        self.lagged = metrics.histogram(telemetry.GATEWAY_LAG_SECONDS).observe
+
+    def refused(self, reason: str, name: str) -> None:
+        """See domain.admission.Seen."""
+        child = self._children.get((reason, name))
+        if child is None:
+            child = self._children[reason, name] = self._shed.labels(reason, name)
+        child.inc()
+
+    def learnt(self, name: str, limit: int) -> None:
+        """See domain.admission.Seen."""
+        self._limit.labels(name).set(limit)
+
+    def forgotten(self, name: str) -> None:
+        """See domain.admission.Seen."""
+        self._limit.remove(name)
+
+
 class GatewayMetrics:
     """Callables that the domain and the adapters count with."""
 
     def __init__(self, metrics: Metrics, tenants: TenantLabels) -> None:
         self._tenants = tenants
+        self.admission = AdmissionMetrics(metrics)
         self._seconds = metrics.histogram(telemetry.GATEWAY_REQUEST_SECONDS)
         self._requests = metrics.counter(telemetry.GATEWAY_REQUESTS)
         dropped = metrics.counter(telemetry.GATEWAY_RECORDS_DROPPED)

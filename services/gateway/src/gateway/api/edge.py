@@ -1,9 +1,10 @@
-"""What REST and gRPC do first, alike: authenticate, check the scope, set the deadline, make the request id."""
+"""What REST and gRPC do first, alike: authenticate, check the scope, set the deadline, admit, make the request id."""
 
 from collections.abc import Callable
 
 from chassis.clock import Clock, RequestIds
 from chassis.errors import DeadlineExceeded, InvalidArgument, PermissionDenied
+from gateway.domain.admission import Admission
 from gateway.domain.model import Call
 from gateway.domain.ports import Authenticator
 
@@ -21,13 +22,19 @@ class Edge:
     """Opens calls."""
 
     def __init__(
-        self, authenticator: Authenticator, clock: Clock, ids: RequestIds, tenant_seen: Callable[[str], None]
+        self,
+        authenticator: Authenticator,
+        clock: Clock,
+        ids: RequestIds,
+        tenant_seen: Callable[[str], None],
+        admission: Admission,
     ) -> None:
         """`tenant_seen` counts a request of a tenant."""
         self._authenticator = authenticator
         self._clock = clock
         self._ids = ids
         self._tenant_seen = tenant_seen
+        self._admission = admission
 
     def new_id(self) -> str:
         """A request id of ours; a client's own never becomes one."""
@@ -42,8 +49,12 @@ class Edge:
         *,
         client_request_id: str = "",
         traceparent: str = "",
+        endpoint: str | None = None,
     ) -> Call:
-        """Unauthenticated, PermissionDenied, or DeadlineExceeded for a deadline that has passed already."""
+        """Unauthenticated, PermissionDenied, DeadlineExceeded for a deadline that has passed already, or OVERLOADED.
+
+        endpoint: what has a limit of its own, such as "endpoint/flight-delay". Who opens a call gives its place back at its end.
+        """
         caller = self._authenticator.caller(credential)
         if scope not in caller.scopes and "*" not in caller.scopes:
             message = f"this API key has no scope {scope}"
@@ -60,6 +71,7 @@ class Edge:
             self._clock.monotonic_s() + timeout_s,
             client_request_id,
             traceparent,
+            self._admission.admit(endpoint),
         )
 
 

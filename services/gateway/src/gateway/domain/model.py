@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from struct import Struct
+from typing import Protocol
 
 Scalar = bool | int | float | str
 
@@ -41,9 +42,17 @@ class Caller:
     groups: frozenset[str] = frozenset()
 
 
+class Place(Protocol):
+    """What a call holds while it is under way (domain.admission.Slot)."""
+
+    def leave(self, *, ok: bool) -> None:
+        """Gives it back; ok: the call succeeded."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One public request: its key, its caller, its instant and its deadline (monotonic seconds)."""
+    """One public request: its key, its caller, its instant, its deadline (monotonic seconds) and its place."""
 
     request_id: str
     caller: Caller
@@ -51,6 +60,12 @@ class Call:
     deadline_s: float
     client_request_id: str = ""
     traceparent: str = ""
+    place: Place | None = None
+
+    def leave(self, *, ok: bool = False) -> None:
+        """Gives the place back."""
+        if self.place is not None:
+            self.place.leave(ok=ok)
 
 
 @dataclass(slots=True)

@@ -14,21 +14,23 @@ class Calls:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
-    def open(self, context: Any, scope: str, default_s: float) -> "Opened":
-        """Gives the call when entered; what is raised inside leaves with the request id among its ids."""
-        return Opened(self._edge, context, scope, default_s)
+    def open(self, context: Any, scope: str, default_s: float, endpoint: str | None = None) -> "Opened":
+        """Gives the call when entered (see Edge.open); what is raised inside leaves with the request id among its ids."""
+        return Opened(self._edge, context, scope, default_s, endpoint)
 
 
 class Opened:
     """A call's surroundings, for `with`: a generator would cost as much as all that it does."""
 
-    __slots__ = ("_context", "_default_s", "_edge", "_request_id", "_scope")
+    __slots__ = ("_call", "_context", "_default_s", "_edge", "_endpoint", "_request_id", "_scope")
 
-    def __init__(self, edge: Edge, context: Any, scope: str, default_s: float) -> None:
+    def __init__(self, edge: Edge, context: Any, scope: str, default_s: float, endpoint: str | None) -> None:
         self._edge = edge
         self._context = context
         self._scope = scope
         self._default_s = default_s
+        self._endpoint = endpoint
+        self._call: Call | None = None
         self._request_id = edge.new_id()
 
     def __enter__(self) -> Call:
@@ -36,14 +38,16 @@ class Opened:
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
         context.set_trailing_metadata((("x-request-id", request_id),))
         try:
-            return self._edge.open(
+            self._call = self._edge.open(
                 request_id,
                 bearer(_text(metadata, "authorization"), _text(metadata, "x-api-key")),
                 self._scope,
                 _timeout_s(context, self._default_s),
                 client_request_id=_text(metadata, "x-request-id"),
                 traceparent=_text(metadata, "traceparent")[:64],
+                endpoint=self._endpoint,
             )
+            return self._call
         except MizzenError as error:
             self._name(error)
             raise
@@ -51,6 +55,8 @@ class Opened:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._call is not None:
+            self._call.leave(ok=error is None)
         if isinstance(error, MizzenError):
             self._name(error)
 

@@ -42,7 +42,7 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
         """Passages, best first."""
-        with self._calls.open(context, INFER, _SEARCH_S) as call:
+        with self._calls.open(context, INFER, _SEARCH_S, f"collection/{request.collection}") as call:
             question = Question(
                 request.collection, request.query, request.top_k, _mode(request.mode), dict(request.filters)
             )
@@ -57,7 +57,7 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
 
     async def Ask(self, request: pb.AskRequest, context: Any) -> AsyncIterator[retrieval_pb2.AskEvent]:
         """Passages, text, answer."""
-        with self._calls.open(context, INFER, ASK_S) as call:
+        with self._calls.open(context, INFER, ASK_S, f"answers/{request.collection}") as call:
             question = Question(request.collection, request.question, request.top_k, filters=dict(request.filters))
             async for event in self._retriever.ask(call, question):
                 yield ask_event(event)

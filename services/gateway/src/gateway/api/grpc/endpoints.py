@@ -33,7 +33,8 @@ class EndpointServicer(gateway_pb2_grpc.EndpointServiceServicer):
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:
         """Entities → features → model → outputs."""
-        with self._calls.open(context, INFER, self._endpoints.deadline_s(request.endpoint, DEFAULT_S)) as call:
+        deadline_s = self._endpoints.deadline_s(request.endpoint, DEFAULT_S)
+        with self._calls.open(context, INFER, deadline_s, f"endpoint/{request.endpoint}") as call:
             plan = self._endpoints.get(request.endpoint)
             answer = await self._predictor.predict(call, predict_request(request, plan))
             return predict_response(answer, raw=request.options.encoding == pb.ENCODING_RAW)
@@ -63,7 +64,7 @@ class FeatureServicer(gateway_pb2_grpc.FeatureServiceServicer):
 
     async def ReadFeatures(self, request: ReadFeatures, context: Any) -> bytes:  # type: ignore[override]
         """Feature rows of entities, serialized."""
-        with self._calls.open(context, INFER, DEFAULT_S) as call:
+        with self._calls.open(context, INFER, DEFAULT_S, "features") as call:
             references, message = request.references, request.message
             entity_fields, input_fields = self._endpoints.fields_of(references)
             entities, rows = columns(message.entities, entity_fields, "entities", None)

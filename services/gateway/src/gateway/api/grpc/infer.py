@@ -56,12 +56,13 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         """One inference."""
-        with self._calls.open(context, INFER, INFER_S) as call:
+        with self._calls.open(context, INFER, INFER_S, f"model/{request.model_name}") as call:
             return infer_response(await self._inferrer.infer(call, infer_request(request)))
 
     async def ModelStreamInfer(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         """A stream of inferences of one model, on one replica."""
         with self._calls.open(context, INFER, _STREAM_S) as call:
+            call.leave()  # an open stream is no work: its model's bulkhead counts it
 
             async def requests() -> AsyncIterator[InferRequest]:
                 async for message in request_iterator:

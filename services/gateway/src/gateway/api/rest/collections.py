@@ -43,7 +43,7 @@ class CollectionPaths:
 
     async def search(self, http: Http) -> None:
         """POST /v1/collections/{name}:search."""
-        call = http.open(INFER, SEARCH_S)
+        call = http.open(INFER, SEARCH_S, f"collection/{http.params['name']}")
         question = question_of(await http.json(), http.params["name"], "query")
         answer = await http.while_there(self._retriever.search(call, question))
         await http.answer_json(
@@ -58,7 +58,7 @@ class CollectionPaths:
 
     async def ask(self, http: Http) -> None:
         """POST /v1/collections/{name}:ask; server-sent events where the body says `stream`."""
-        call = http.open(INFER, ASK_S)
+        call = http.open(INFER, ASK_S, f"answers/{http.params['name']}")
         body = await http.json()
         stream = body.pop("stream", False)
         if type(stream) is not bool:

@@ -24,8 +24,9 @@ class EndpointPaths:
     async def predict(self, http: Http) -> None:
         """POST /v1/endpoints/{name}:predict."""
         # Authenticated before the name is looked up: strangers learn nothing of what exists.
-        call = http.open(INFER, self._endpoints.deadline_s(http.params["name"], DEFAULT_S))
-        plan = self._endpoints.get(http.params["name"])
+        name = http.params["name"]
+        call = http.open(INFER, self._endpoints.deadline_s(name, DEFAULT_S), f"endpoint/{name}")
+        plan = self._endpoints.get(name)
         request = predict_request(await http.json(), plan)
         await http.answer_json(predict_json(await http.while_there(self._predictor.predict(call, request))))
 

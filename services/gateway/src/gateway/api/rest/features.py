@@ -17,7 +17,7 @@ class FeaturePaths:
 
     async def read(self, http: Http) -> None:
         """POST /v1/features:read."""
-        call = http.open(INFER, DEFAULT_S)
+        call = http.open(INFER, DEFAULT_S, "features")
         references, entities_in, inputs_in = read_parts(await http.json())
         check_rows(entities_in, "entities", MAX_ROWS)
         check_rows(inputs_in, "inputs", MAX_ROWS)

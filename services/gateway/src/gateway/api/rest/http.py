@@ -27,7 +27,7 @@ MAX_DEPTH = 100
 class Http:
     """A request: `params` are the path's, decoded by nobody (the path is ASCII or it matches no route)."""
 
-    __slots__ = ("_edge", "_receive", "_send", "headers", "limits", "params", "request_id", "scope", "started")
+    __slots__ = ("_edge", "_receive", "_send", "call", "headers", "limits", "params", "request_id", "scope", "started")
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, params: Mapping[str, str], edge: Edge, limits: "Limits"
@@ -41,20 +41,28 @@ class Http:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.request_id = edge.new_id()
         self.started = False
+        self.call: Call | None = None
 
-    def open(self, scope: str, default_s: float) -> Call:
-        """Authenticates; see Edge.open."""
+    def open(self, scope: str, default_s: float, endpoint: str | None = None) -> Call:
+        """Authenticates and admits; see Edge.open."""
         get = self.headers.get
         client_id = get(b"x-request-id")
         traceparent = get(b"traceparent")
-        return self._edge.open(
+        self.call = self._edge.open(
             self.request_id,
             bearer(get(b"authorization", b"").decode("latin-1"), get(b"x-api-key", b"").decode("latin-1")),
             scope,
             timeout_ms(get(b"x-request-timeout-ms", b"").decode("latin-1"), default_s),
             client_request_id="" if client_id is None else client_id.decode("latin-1"),
             traceparent="" if traceparent is None else traceparent.decode("latin-1")[:64],
+            endpoint=endpoint,
         )
+        return self.call
+
+    def leave(self, *, ok: bool) -> None:
+        """Gives the call's place back."""
+        if self.call is not None:
+            self.call.leave(ok=ok)
 
     def query(self, allowed: frozenset[str]) -> dict[str, str]:
         """Query parameters. InvalidArgument for one that is not in `allowed`, or given twice."""

@@ -19,7 +19,7 @@ class InferPaths:
 
     async def infer(self, http: Http) -> None:
         """POST /v2/models/{model}[/versions/{version}]/infer."""
-        call = http.open(INFER, INFER_S)
+        call = http.open(INFER, INFER_S, f"model/{http.params['model']}")
         length = http.headers.get(b"inference-header-content-length")
         request, binary = infer_request(
             await http.body(), http.params["model"], http.params.get("version", ""), _length(length)

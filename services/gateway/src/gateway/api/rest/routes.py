@@ -113,6 +113,7 @@ class App:
             _log.error("unexpected error", path=path.template, request_id=http.request_id, exc_info=error)
             status = await self._failed(http, MizzenError("internal error"))
         finally:
+            http.leave(ok=status < 400)
             self._observe(path.method, path.template, status, time.perf_counter() - started)
 
     async def _failed(self, http: Http, error: MizzenError) -> int:

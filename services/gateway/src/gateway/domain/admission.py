@@ -1,0 +1,263 @@
+"""How much the gateway takes on: what would wait too long is refused at once, before its body is read.
+
+Two limits hold for each call: one of what it asks (an endpoint, a model, a collection), one of the process. Both are learnt from
+time spent in queues, as CoDel does (RFC 8289), and not from a number that somebody would have to know. For an endpoint, that time
+is what its answers take over what they take when little is under way: the queues of features, Triton and retrieval are in it. For
+the process, it is how late the event loop comes to what is due.
+"""
+
+from types import TracebackType
+from typing import Protocol
+
+from chassis.errors import MizzenError, ResourceExhausted, Unavailable
+from gateway.domain.ports import Clock
+
+OTHER = "other"
+_WINDOW_S = 0.1
+_FEWEST, _MOST_SAMPLES = 8, 512
+_LEAST, _START, _MOST = 8, 64, 100_000
+_LEAST_OF_PROCESS = 16
+_KEPT, _NAMED = 1024, 100
+_RETRY_AFTER_S = 1.0
+
+
+class Seen(Protocol):
+    """Counts what admission does."""
+
+    def refused(self, reason: str, name: str) -> None:
+        """A call was refused: `reason` is "endpoint" or "process", `name` what it asked."""
+        ...
+
+    def learnt(self, name: str, limit: int) -> None:
+        """The limit of `name` is now this many calls at once."""
+        ...
+
+    def forgotten(self, name: str) -> None:
+        """`name` has no limit any more, as nobody asks it."""
+        ...
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop was so late."""
+        ...
+
+
+class Limit:
+    """How many calls may be under way at once, so that none waits much longer than `queue_s`.
+
+    A fifth of all answers of a window may be quicker than its measure: a burst that drains passes, a queue that stands does not.
+    The new limit then follows from Little's law: as many at once as end a second, times the seconds that one may take.
+    """
+
+    __slots__ = (
+        "_base_s", "_began_s", "_changed_s", "_ended", "_least", "_most", "_peak", "_queue_s", "_samples", "_start", "_wanted",
+        "in_flight", "limit", "name", "proven",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        queue_s: float,
+        *,
+        least: int = _LEAST,
+        start: int = _START,
+        most: int = _MOST,
+        base_s: float | None = None,
+    ) -> None:
+        """`queue_s`: seconds that a call may wait; `start`: calls at once before anything is known, and again after a while of
+        calm; `least` and `most`: bounds of what is learnt; `base_s`: seconds without any queue, where that is known."""
+        self.name = name
+        self._least, self._start, self._most = least, start, most
+        self.limit = float(start)
+        self.in_flight = 0
+        # Whether a call of that name ever succeeded: only such names are shown in metrics.
+        self.proven = False
+        self._queue_s = queue_s
+        self._base_s = base_s
+        self._changed_s = 0.0
+        self._samples: list[float] = []
+        self._began_s, self._ended = 0.0, 0
+        self._peak = 0
+        self._wanted = False
+
+    @property
+    def allowed_s(self) -> float:
+        """Seconds that an answer may take: unhindered, plus the queue (a slow answer may wait as long as it takes)."""
+        base_s = self._base_s or 0.0
+        return base_s + max(self._queue_s, base_s)
+
+    def weight_of(self, weight: int) -> int:
+        """What a call of that weight counts: never more than half of the limit, so that it gets in when little is under way."""
+        return min(weight, max(1, int(self.limit) // 2))
+
+    def has_room(self, weight: int) -> bool:
+        """Whether a call of that weight may enter."""
+        if self.in_flight + weight <= self.limit:
+            return True
+        self._wanted = True
+        return False
+
+    def enter(self, weight: int) -> None:
+        """Counts a call in."""
+        self.in_flight += weight
+        self._peak = max(self._peak, self.in_flight)
+
+    def sample(self, now_s: float, seconds: float) -> bool:
+        """Learns from a call that took that long; says whether the limit changed."""
+        samples = self._samples
+        if now_s - seconds < self._changed_s:
+            return False
+        if not samples:
+            self._began_s, self._ended = now_s, 0
+        self._ended += 1
+        if len(samples) < _MOST_SAMPLES:
+            samples.append(seconds)
+        window_s = now_s - self._began_s
+        if window_s < _WINDOW_S or len(samples) < _FEWEST:
+            return False
+        samples.sort()
+        before = self.limit
+        self._learn(samples[len(samples) // 5], (self._ended - 1) / window_s)
+        # What is changed shows in calls that come after it, not in those under way.
+        self._changed_s = now_s
+        samples.clear()
+        self._peak, self._wanted = self.in_flight, False
+        return self.limit != before
+
+    def _learn(self, took_s: float, per_s: float) -> None:
+        base_s = self._base_s
+        if base_s is None or took_s < base_s:
+            self._base_s = took_s
+        elif self._peak <= self._least:
+            # So few at once make no queue: the answers themselves became slower.
+            self._base_s = base_s + (took_s - base_s) / 4
+        ratio = self.allowed_s / max(took_s, 1e-6)
+        if ratio < 1:
+            self.limit = max(float(self._least), min(self.limit, self._peak, self._fitting(ratio, per_s)))
+        elif self._wanted or self._peak * 2 > self.limit:
+            self.limit = min(self._most, self.limit * min(2.0, ratio))
+        elif self.limit < self._start:
+            self.limit = min(self._start, self.limit * 1.1)
+
+    def _fitting(self, ratio: float, per_s: float) -> float:
+        return per_s * self.allowed_s
+
+
+class _Process(Limit):
+    """Learns from the loop's lag, told at a steady pace, which says nothing of how many calls end."""
+
+    __slots__ = ()
+
+    def _fitting(self, ratio: float, per_s: float) -> float:
+        return self._peak * max(0.5, ratio)
+
+
+class Slot:
+    """A call's place in both limits, given back by `leave`, once: at the end of a `with` or by hand."""
+
+    __slots__ = ("_admission", "_limit", "_own", "_started_s", "_weight")
+
+    def __init__(self, admission: "Admission", limit: Limit, own: int, weight: int, started_s: float) -> None:
+        self._admission = admission
+        self._limit: Limit | None = limit
+        self._own = own
+        self._weight = weight
+        self._started_s = started_s
+
+    def leave(self, *, ok: bool) -> None:
+        """Gives the place back. ok: the call succeeded, so how long it took says something."""
+        limit, self._limit = self._limit, None
+        if limit is not None:
+            self._admission.left(limit, self._own, self._weight, self._started_s, ok=ok)
+
+    def __enter__(self) -> "Slot":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave(ok=kind is None)
+
+
+class Admission:
+    """Who may enter. Of one event loop."""
+
+    def __init__(
+        self, clock: Clock, seen: Seen, *, queue_s: float = 0.05, lag_s: float = 0.02, most: int = 1024
+    ) -> None:
+        """`queue_s`: seconds that a call may wait for what it asks; `lag_s`: that the event loop may be late; `most`: calls at
+        once, whatever is learnt."""
+        self._clock = clock
+        self._seen = seen
+        self._queue_s = queue_s
+        self._most = most
+        self._limits: dict[str, Limit] = {}
+        self._named = 0
+        self._busy = 0
+        self.process = _Process("process", lag_s, least=_LEAST_OF_PROCESS, start=most, most=most, base_s=0.0)
+
+    def admit(self, endpoint: str | None, weight: int = 1) -> Slot:
+        """A place for a call of `endpoint` ("endpoint/flight-delay"; None: nothing that has a limit of its own).
+
+        weight: how many ordinary calls it amounts to. ResourceExhausted while the endpoint, Unavailable while the process has more
+        than it can do in time, both OVERLOADED.
+        """
+        limit = self._limit(endpoint or OTHER)
+        own = limit.weight_of(weight)
+        if endpoint is not None and not limit.has_room(own):
+            raise self._refused(limit, "endpoint")
+        process = self.process
+        counted = process.weight_of(weight)
+        if not process.has_room(counted) and (
+            # A call of who has less than an even share enters all the same: a busy endpoint shuts out no other.
+            process.in_flight + counted > self._most
+            or limit.in_flight + own > process.limit / (self._busy + (limit.in_flight == 0))
+        ):
+            raise self._refused(limit, "process")
+        self._busy += limit.in_flight == 0
+        limit.enter(own)
+        process.enter(counted)
+        return Slot(self, limit, own, counted, self._clock.monotonic_s())
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop came so late to what was due."""
+        self._seen.lagged(seconds)
+        if self.process.sample(self._clock.monotonic_s(), seconds):
+            self._seen.learnt(self.process.name, int(self.process.limit))
+
+    def left(self, limit: Limit, own: int, counted: int, started_s: float, *, ok: bool) -> None:
+        """A call ended; for `Slot` alone."""
+        limit.in_flight -= own
+        self.process.in_flight -= counted
+        self._busy -= limit.in_flight == 0
+        now_s = self._clock.monotonic_s()
+        took_s = now_s - started_s
+        if ok and not limit.proven and limit.name != OTHER and self._named < _NAMED:
+            limit.proven, self._named = True, self._named + 1
+        # What failed fast says nothing of a queue, what failed late does. Heavy calls take long whatever waits.
+        if own == 1 and (ok or took_s > limit.allowed_s) and limit.sample(now_s, took_s) and limit.proven:
+            self._seen.learnt(limit.name, int(limit.limit))
+
+    def _limit(self, name: str) -> Limit:
+        limit = self._limits.get(name)
+        if limit is None:
+            if len(self._limits) >= _KEPT:
+                self._forget()
+            limit = self._limits[name] = Limit(name, self._queue_s)
+        return limit
+
+    def _forget(self) -> None:
+        """Names that nobody asks now; such that never answered go first, as anybody can make them up."""
+        idle = [limit for limit in self._limits.values() if not limit.in_flight]
+        for limit in [limit for limit in idle if not limit.proven] or idle:
+            del self._limits[limit.name]
+            if limit.proven:
+                self._named -= 1
+                self._seen.forgotten(limit.name)
+
+    def _refused(self, limit: Limit, reason: str) -> MizzenError:
+        self._seen.refused(reason, limit.name if limit.proven else OTHER)
+        if reason == "process":
+            message = "the gateway has more to do than it can do in time; try again shortly"
+            return Unavailable(message, reason="OVERLOADED", retry_after_s=_RETRY_AFTER_S)
+        message = f"more is asked of {limit.name} than it can answer in time; try again shortly"
+        return ResourceExhausted(message, reason="OVERLOADED", retry_after_s=_RETRY_AFTER_S)
