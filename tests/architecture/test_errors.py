@@ -51,7 +51,7 @@ def reasons() -> set[str]:
         for path, node in sources()
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
-        and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", node.value)
+        and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|OVERLOADED", node.value)
         and not NO_REASON.fullmatch(node.value)
         and not INSIDE.search(f"{path.name}:{node.value}")
     } - CODES
