@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from training_set import ENDPOINT, definitions
 
-from inference.packaging import read_config, verify
+from inference.examine import read_config
+from inference.packaging import verify
 
 FOLDER = Path(ENDPOINT)
 

@@ -6,7 +6,7 @@ import pytest
 
 from chassis.errors import InvalidArgument
 from inference.config import ModelConfig, Tensor, config_text
-from inference.packaging import read_config
+from inference.examine import read_config
 
 
 def test_triton_reads_what_was_written(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import IO
 
 from chassis.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from inference import packaging
+from inference.examine import FILE_NAME
 
 MAX_BYTES = 8 * 2**30
 MAX_FILES = 10_000
@@ -43,7 +44,7 @@ def unpack(archive: Path, root: Path, max_bytes: int = MAX_BYTES) -> packaging.M
 
 def _checked_parts(name: str) -> list[str]:
     parts = name.removeprefix("./").split("/")
-    if not all(packaging.FILE_NAME.fullmatch(part) for part in parts):
+    if not all(FILE_NAME.fullmatch(part) for part in parts):
         raise InvalidArgument(f"{name!r} is not a path in a package.", reason="NAME_INVALID", field=name)
     return parts
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import InferenceService
 from chassis.errors import AlreadyExists, InvalidArgument, MizzenError, NotFound
 from inference import packaging
+from inference.examine import FILE_NAME
 
 SCHEME = "pvc://"
 
@@ -43,11 +44,11 @@ class ServingPlan:
         return [repository.root for repository in self.repositories]
 
 
-def plan_serving(services: Iterable[InferenceService], volumes: Path) -> ServingPlan:
+def plan_serving(services: Iterable[InferenceService], volumes: Path, allow_code: Collection[str] = ()) -> ServingPlan:
     """The plan for ``services``; packages are verified here, before anything is loaded.
 
     Two services may share a root. A model name that another root has already is refused: one tritonserver serves a name once.
-    The service first by name keeps it.
+    The service first by name keeps it. ``allow_code`` are the models that the operator trusts with code.
     """
     served: dict[Path, ServedRepository] = {}
     refused: list[RefusedService] = []
@@ -55,7 +56,9 @@ def plan_serving(services: Iterable[InferenceService], volumes: Path) -> Serving
         try:
             root = locate(service.storage_uri, volumes)
             known = served.get(root)
-            models = known.models if known else packaging.check_repository(root)
+            models = (
+                known.models if known else packaging.check_repository(root, allow_code, packaging.stated_digest(root))
+            )
             if not known:
                 _refuse_duplicates(models, served)
             served[root] = ServedRepository(root, models, (*(known.services if known else ()), service.name))
@@ -74,7 +77,7 @@ def locate(storage_uri: str, volumes: Path) -> Path:
             field="spec.predictor.model.storageUri",
         )
     parts = storage_uri.removeprefix(SCHEME).rstrip("/").split("/")
-    if not all(packaging.FILE_NAME.fullmatch(part) for part in parts):
+    if not all(FILE_NAME.fullmatch(part) for part in parts):
         raise InvalidArgument(
             f"{storage_uri} is not {SCHEME}CLAIM/PATH.",
             reason="STORAGE_INVALID",
