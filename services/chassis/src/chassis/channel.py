@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Literal, TypeVar
 
 import grpc
@@ -12,9 +12,11 @@ from grpc import aio
 
 from chassis import telemetry
 from chassis.addresses import Addresses, StaticAddresses, parse_addresses
+from chassis.breaker import HEALTH, Breaker, State
 from chassis.connection import Connection
 from chassis.errors import Code, DeadlineExceeded, Internal, MizzenError, Unavailable
 from chassis.identity import CallerTokens
+from chassis.logs import logger
 from chassis.status import from_rpc_error
 from chassis.telemetry import Metrics
 
@@ -36,17 +38,20 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_timeout_ms", 20_000),  # also how long bytes may stay unacknowledged
     ("grpc.http2.max_pings_without_data", 0),
 ]
-_AVOID_S = 0.5  # a draining server refuses calls on a connection that still stands
+_AVOID_S = 1.0  # a draining server refuses calls on a connection that still stands
+_SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_log = logger("chassis.channel")
 _READY = grpc.ChannelConnectivity.READY
 
 
 class _Replica:
     """One address, with what is needed to choose it. grpc.aio's channel is made when first needed: for streams, or for all."""
 
-    __slots__ = ("_channel", "_own", "address", "avoid_until", "in_flight", "methods", "retired")
+    __slots__ = ("_channel", "_own", "address", "avoid_until", "breaker", "in_flight", "methods", "retired")
 
-    def __init__(self, address: str, *, native: bool) -> None:
+    def __init__(self, address: str, opened: Callable[[str, bool], None], *, native: bool) -> None:
         self.address = address
+        self.breaker = Breaker(self, time.perf_counter, lambda is_open: opened(address, is_open))
         self._own = Connection(address) if native else None
         self._channel: aio.Channel | None = None
         self.methods: dict[tuple[str, Any, Any], Any] = {}
@@ -66,8 +71,10 @@ class _Replica:
         return self._own.usable() if self._own else self.channel.get_state(try_to_connect=True) is _READY
 
     def usable(self) -> bool:
-        """Whether it stands and did not just refuse a call."""
-        return self.connected() and (self.avoid_until == 0.0 or time.monotonic() >= self.avoid_until)
+        """Whether it stands, answers and did not just refuse a call."""
+        if self.breaker.is_open or not self.connected():
+            return False
+        return self.avoid_until == 0.0 or time.monotonic() >= self.avoid_until
 
     async def unary(
         self, method: str, request: Any, response_type: type[R], timeout_s: float, metadata: Metadata | None
@@ -82,8 +89,17 @@ class _Replica:
         made: R = data if response_type is bytes else response_type.FromString(data)  # type: ignore[attr-defined]
         return made
 
+    async def probe(self, timeout_s: float) -> bool:
+        """See breaker.Prober."""
+        try:
+            await self.unary(HEALTH, b"", bytes, timeout_s, None)
+        except aio.AioRpcError as error:
+            return error.code() not in _SILENT
+        return True
+
     async def close(self) -> None:
         """Ends its connections."""
+        await self.breaker.close()
         if self._own is not None:
             await self._own.close()
         if self._channel is not None:
@@ -114,6 +130,8 @@ class Channel:
         self._seconds = metrics.histogram(telemetry.CHANNEL_SECONDS)
         self._in_flight = metrics.level(telemetry.CHANNEL_IN_FLIGHT, name)
         self._known = metrics.gauge(telemetry.CHANNEL_CONNECTIONS).labels(name)
+        for state in State:
+            metrics.gauge(telemetry.CHANNEL_BREAKERS).labels(name, state.value).set_function(self._counted(state))
         self._children: dict[tuple[str, Code], Any] = {}
         self._connections: list[_Replica] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -138,7 +156,7 @@ class Channel:
             message = f"{self._name} answered what cannot be read"
             raise Internal(message, reason="UPSTREAM_INTERNAL", ids={"upstream": self._name}) from error
         except aio.AioRpcError as error:
-            failure = self._failure(error, connection)
+            failure = self._failure(error, connection, started)
             code = failure.code
             raise failure from error
         except asyncio.CancelledError as error:
@@ -183,7 +201,7 @@ class Channel:
             async for answer in call:
                 yield answer
         except aio.AioRpcError as error:
-            failure = self._failure(error, connection)
+            failure = self._failure(error, connection, started)
             code = failure.code
             raise failure from error
         except asyncio.CancelledError as error:
@@ -249,7 +267,9 @@ class Channel:
             if connection.address not in kept:
                 connection.retired = True
                 self._release(connection)
-        self._connections = [kept.get(address) or _Replica(address, native=self._native) for address in addresses]
+        self._connections = [
+            kept.get(address) or _Replica(address, self._opened, native=self._native) for address in addresses
+        ]
         self._known.set(len(self._connections))
 
     def _release(self, connection: _Replica) -> None:
@@ -263,32 +283,50 @@ class Channel:
             raise DeadlineExceeded("the deadline has passed")
         self._start()
         connections = self._connections
-        if len(connections) == 1:
+        if len(connections) == 1 and not connections[0].breaker.is_open:
             return connections[0]
-        if not connections:
+        if len(connections) < 2:
             raise self._unreachable()
         first, second = random.sample(connections, 2)
         if not (first.usable() and second.usable()):
-            usable = [one for one in connections if one.usable()] or connections
+            usable = [one for one in connections if one.usable()] or [
+                one for one in connections if not one.breaker.is_open
+            ]
+            if not usable:
+                raise self._unreachable()
             first, second = random.sample(usable, 2) if len(usable) > 1 else (usable[0], usable[0])
         return first if first.in_flight <= second.in_flight else second
+
+    def _counted(self, state: State) -> Callable[[], float]:
+        return lambda: sum(one.breaker.state is state for one in self._connections)
+
+    def _opened(self, address: str, is_open: bool) -> None:
+        event = "an address does not answer and gets no calls" if is_open else "an address answers again"
+        _log.warning(event, upstream=self._name, address=address)
 
     def _enter(self, connection: _Replica) -> None:
         connection.in_flight += 1
         self._in_flight.now += 1
 
     def _leave(self, connection: _Replica, method: str, code: Code, started: float) -> None:
+        now = time.perf_counter()
         connection.in_flight -= 1
         self._in_flight.now -= 1
+        if code is Code.OK:
+            connection.breaker.answered(now)
         if connection.retired:
             self._release(connection)
         child = self._children.get((method, code))
         if child is None:
             child = self._children[method, code] = self._seconds.labels(self._name, method, code.value)
-        child.observe(time.perf_counter() - started)
+        child.observe(now - started)
 
-    def _failure(self, error: aio.AioRpcError, connection: _Replica) -> MizzenError:
+    def _failure(self, error: aio.AioRpcError, connection: _Replica, started: float) -> MizzenError:
         failure = from_rpc_error(error)
+        if error.code() in _SILENT and failure.reason.startswith("UPSTREAM_"):
+            connection.breaker.failed(started)
+        else:
+            connection.breaker.answered(time.perf_counter())
         if not failure.reason.startswith("UPSTREAM_"):
             return failure  # the service's own words
         if error.code() is grpc.StatusCode.UNAVAILABLE:

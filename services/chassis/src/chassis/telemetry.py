@@ -54,6 +54,11 @@ CHANNEL_IN_FLIGHT = GaugeSpec("mizzen_chassis_channel_in_flight", "RPCs to anoth
 CHANNEL_CONNECTIONS = GaugeSpec(
     "mizzen_chassis_channel_connections", "Addresses of another service that are connected to.", ("upstream",)
 )
+CHANNEL_BREAKERS = GaugeSpec(
+    "mizzen_chassis_channel_breakers",
+    "Addresses of another service by the state of their breaker: closed, suspect or open.",
+    ("upstream", "state"),
+)
 COALESCED_ITEMS = HistogramSpec(
     "mizzen_chassis_coalesced_items", "Items that travelled in one message.", ("name",), COUNTS
 )
