@@ -283,6 +283,20 @@ async def test_the_ops_port_stands_nonsense(kind: Kind, tmp_path: Path) -> None:
         assert (await one.get(one.ops, "/readyz?verbose"))[0] == 200
 
 
+async def test_probes_are_answered_while_the_loop_is_busy(kind: Kind, tmp_path: Path) -> None:
+    async with child(kind, tmp_path) as one:
+        await one.until("ready")
+        blocked = asyncio.create_task(one.get(one.http, "/blocked"))
+        answered = 0
+        while not blocked.done():
+            assert (await one.get(one.ops, "/healthz"))[0] == 200
+            assert (await one.get(one.ops, "/readyz"))[0] == 200
+            assert "mizzen_chassis_ready 1.0" in (await one.get(one.ops, "/metrics"))[1]
+            answered += 1
+        assert answered > 3, "probes waited for the loop"
+        assert (await blocked)[0] == 200
+
+
 async def test_a_service_that_cannot_be_built_says_why(kind: Kind, tmp_path: Path) -> None:
     async with child(kind, tmp_path, ECHO_HTTP_PORT="nonsense") as one:
         assert await one.ended() == 1

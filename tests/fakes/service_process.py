@@ -1,12 +1,13 @@
 """A whole service in a process of its own: the echo service and a small ASGI app, run by the chassis lifecycle.
 
 Environment: MIZZEN_* as for any service; ECHO_HTTP_PORT; ECHO_WAITS_FOR = a file that must exist before it is ready;
-ECHO_FAILS = 1 lets its background work fail.
+ECHO_FAILS = 1 lets its background work fail. GET /blocked keeps the loop for two seconds.
 """
 
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +31,8 @@ async def sleep_for(text: str) -> None:
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """GET /SECONDS answers after as many seconds."""
+    if scope["path"] == "/blocked":
+        time.sleep(2)
     await sleep_for(scope["path"].lstrip("/"))
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})

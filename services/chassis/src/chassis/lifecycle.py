@@ -24,11 +24,15 @@ __all__ = ["Build", "Lifecycle", "Runtime", "Service", "Step", "make_runtime", "
 
 _PORT_TRIES = 20  # a predecessor may need its drain to let go of the port
 _CLOSE_S = 5.0
+_STUCK_S = 120.0
+# Seconds after which a thread that computes lets another one in. Python's own 5 ms would let a probe wait for several of them.
+_SWITCH_S = 0.001
 
 
 def run(settings: S, build: Build[S]) -> int:
     """Runs a service until SIGTERM; answers the exit status: 0 after a full drain, 1 when it could not start."""
     logs.setup(settings.room, settings.log_level)
+    sys.setswitchinterval(_SWITCH_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(settings, build))
 
@@ -102,7 +106,10 @@ class Lifecycle(Generic[S]):
         self._public: Any = None
         self._background: list[asyncio.Task[None]] = []
         self._ready_gauge = runtime.metrics.gauge(telemetry.READY)
-        self.ops = OpsServer(self._settings.host, self._settings.ops_port, runtime.registry, lambda: self._state)
+        self._beat_s = runtime.clock.monotonic_s()
+        self.ops = OpsServer(
+            self._settings.host, self._settings.ops_port, runtime.registry, lambda: self._state, self._stuck
+        )
 
     @property
     def port(self) -> int:
@@ -117,6 +124,7 @@ class Lifecycle(Generic[S]):
     async def start(self, stop: asyncio.Event | None = None) -> None:
         """Up to ready, or until `stop` is set. Raises OSError when a port stays taken."""
         await _bound(self.ops.start)
+        self._background.append(asyncio.create_task(self._beat(), name="beat"))
         building = asyncio.ensure_future(self._build(self._runtime))
         if not await _unless(stop, building):
             return
@@ -189,6 +197,17 @@ class Lifecycle(Generic[S]):
         self.ops.close()
         await asyncio.get_running_loop().run_in_executor(None, self._runtime.tracing.flush)
         self._runtime.log.info("stopped")
+
+    async def _beat(self) -> None:
+        """Shows the ops port's thread that this loop turns."""
+        while True:
+            self._beat_s = self._runtime.clock.monotonic_s()
+            await asyncio.sleep(1)
+
+    def _stuck(self) -> str:
+        """Why this process should be started anew: its loop has not turned for minutes. Called in the ops port's thread."""
+        late_s = self._runtime.clock.monotonic_s() - self._beat_s
+        return f"the event loop has not turned for {late_s:.0f} s" if late_s > _STUCK_S else ""
 
     async def _keep(self, name: str, work: Step) -> None:
         """Runs background work for ever."""

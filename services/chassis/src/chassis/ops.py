@@ -1,14 +1,19 @@
 """The ops port: healthz, readyz and metrics over plain HTTP/1.1, apart from the data ports.
 
-Written on asyncio streams: three fixed answers to a probe or a scraper need no framework in every service.
+Written on asyncio streams: three fixed answers to a probe or a scraper need no framework in every service. They are given in a
+thread of their own, on a loop of its own, because a probe must be answered while the service's loop is busy.
 """
 
 import asyncio
+import contextlib
+import socket
+import threading
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+_JOIN_S = 2.0
 _REQUEST_BYTES = 16 * 1024
 _IDLE_S = 75.0
 _TEXT = "text/plain; charset=utf-8"
@@ -18,23 +23,57 @@ _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Al
 class OpsServer:
     """Answers /healthz (the process lives), /readyz (it takes work) and /metrics."""
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, state: Callable[[], str]) -> None:
-        """state: answers "ready" when work is taken, else a word that says why not, such as "starting"."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        state: Callable[[], str],
+        ill: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Both are called in another thread than the service's.
+
+        state: answers "ready" when work is taken, else a word that says why not, such as "starting"; ill: answers why this process
+        should be started anew, or nothing.
+        """
         self._host = host
         self.port = port
         self._registry = registry
         self._state = state
-        self._server: asyncio.Server | None = None
+        self._ill = ill
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed: asyncio.Event | None = None
 
     async def start(self) -> None:
-        """Binds. Raises OSError when the port is taken."""
-        self._server = await asyncio.start_server(self._serve, self._host, self.port, limit=_REQUEST_BYTES)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Binds and answers from now on. Raises OSError when the port is taken."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.create_server((self._host, self.port), family=family, backlog=128)
+        self.port = listener.getsockname()[1]
+        answering = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(listener, answering), name="ops", daemon=True)
+        self._thread.start()
+        await asyncio.to_thread(answering.wait)
 
     def close(self) -> None:
-        """Accepts no more; connections end with the process."""
-        if self._server is not None:
-            self._server.close()
+        """Accepts no more and ends connections."""
+        if self._thread is None or self._loop is None or self._closed is None:
+            return
+        with contextlib.suppress(RuntimeError):  # its loop has ended already
+            self._loop.call_soon_threadsafe(self._closed.set)
+        self._thread.join(_JOIN_S)
+        self._thread = None
+
+    def _run(self, listener: socket.socket, answering: threading.Event) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._answer_until_closed(listener, answering))
+
+    async def _answer_until_closed(self, listener: socket.socket, answering: threading.Event) -> None:
+        self._loop, self._closed = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._serve, sock=listener, limit=_REQUEST_BYTES)
+        answering.set()
+        await self._closed.wait()
+        server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -68,7 +107,8 @@ class OpsServer:
         if method not in ("GET", "HEAD"):
             return 405, _TEXT, b"only GET is answered here\n"
         if path == "/healthz":
-            return 200, _TEXT, b"live\n"
+            ill = self._ill()
+            return (503, _TEXT, f"{ill}\n".encode()) if ill else (200, _TEXT, b"live\n")
         if path == "/readyz":
             state = self._state()
             return (200 if state == "ready" else 503), _TEXT, f"{state}\n".encode()
