@@ -92,7 +92,7 @@ async def _connection(port: int, request: bytes, end: float) -> int:
 def post(path: str, body: object) -> bytes:
     """A request as it goes over the wire."""
     data = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
     return head.encode() + data
 
 
@@ -145,7 +145,7 @@ async def main(seconds: float) -> None:
     gateway = subprocess.Popen(["taskset", "-c", "0", *command], env=env, stdout=subprocess.DEVNULL)  # noqa: ASYNC220
     os.sched_setaffinity(0, {1})
     cases = {
-        "nothing (GET /v2/health/live)": b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n",
+        "nothing (GET /v2/health/live)": b"GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\n\r\n",
         "predict 1 row, 3 columns": post(
             "/v1/endpoints/late:predict", {"entities": {"tailnum": ["N14228"]}, "inputs": {"distance": [10.0]}}
         ),
@@ -186,7 +186,7 @@ async def ready(port: int) -> None:
     """Waits until the gateway accepts."""
     for _ in range(200):
         try:
-            await load(port, b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n", 0.0)
+            await load(port, b"GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\n\r\n", 0.0)
             return
         except OSError:
             await asyncio.sleep(0.1)

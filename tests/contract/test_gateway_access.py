@@ -18,6 +18,7 @@ from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc
 from tests.fakes.gateway_rig import gateway_rig
 
+JSON = {"content-type": "application/json"}
 BODY: dict[str, Any] = {"entities": {"tailnum": ["N14228"]}, "inputs": {"distance": [10.0]}}
 
 
@@ -94,7 +95,7 @@ async def test_nothing_on_the_wire_is_a_5xx(tmp_path: Path) -> None:
     async with gateway_rig(tmp_path) as rig, httpx2.AsyncClient(base_url=rig.url) as http:
         for start in range(0, len(found), 8):
             part = found[start : start + 8]
-            answers = await asyncio.gather(*(http.post(path, content=body) for path, body in part))
+            answers = await asyncio.gather(*(http.post(path, content=body, headers=JSON) for path, body in part))
             for (path, body), answer in zip(part, answers, strict=True):
                 assert answer.status_code < 500, (path, body, answer.text)
         assert (await http.post(PATHS[0], json=BODY)).status_code == 200

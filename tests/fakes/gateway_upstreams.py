@@ -15,6 +15,7 @@ from chassis.status import to_status
 from mizzen.features.v1 import features_pb2, features_pb2_grpc
 from mizzen.monitoring.v1 import monitoring_pb2, monitoring_pb2_grpc
 from mizzen.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
+from retrieval.domain.ingest import check_new_id
 
 oip: Any = service_pb2  # its messages are made at import
 model_config: Any = model_config_pb2
@@ -242,6 +243,8 @@ class FakeRetrieval(retrieval_pb2_grpc.RetrievalServiceServicer):
     async def UpsertDocuments(self, request: Any, context: Any) -> Any:
         self.upserts += 1
         stored = []
+        for index, given in enumerate(request.documents):
+            check_new_id(given.id, f"documents[{index}].id")
         for given in request.documents:
             document = retrieval_pb2.Document(
                 id=given.id, collection=request.collection, title=given.title, state=retrieval_pb2.DOCUMENT_STATE_READY,

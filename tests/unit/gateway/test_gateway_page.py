@@ -20,7 +20,7 @@ async def serves(http: Http) -> None:
 
 @pytest.fixture(scope="module")
 def app() -> Any:
-    return documents([Path(method, template, serves, "") for method, template in BODIES])
+    return documents([Path(method, template, serves, "", "read") for method, template in BODIES])
 
 
 class References(HTMLParser):

@@ -12,6 +12,8 @@ from gateway.adapters.prometheus_metrics import GatewayMetrics
 from gateway.api.edge import Edge
 from gateway.api.grpc.registrations import registrations
 from gateway.api.rest.app import rest_app
+from gateway.api.rest.browsers import Browsers
+from gateway.api.rest.http import Limits
 from gateway.domain.admission import Admission
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.idempotency import IdempotentWrites
@@ -52,7 +54,9 @@ async def build(runtime: Runtime[Settings]) -> Service:
     )
     seen.admission.in_flight.set_function(lambda: admission.process.in_flight)
     edge = Edge(out.authenticator, clock, runtime.ids, seen.tenant, admission)
-    app = rest_app(verbs, edge, settings.max_body_bytes, settings.body_timeout_s, seen.request)
+    limits = Limits(settings.max_body_bytes, settings.body_timeout_s)
+    browsers = Browsers(keyless=settings.api_keys_file is None, origins=settings.cors())
+    app = rest_app(verbs, edge, limits, browsers, seen.request)
     return Service(
         registrations=registrations(verbs, edge),
         background=[

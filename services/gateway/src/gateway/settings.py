@@ -1,6 +1,7 @@
 """What the gateway reads from its environment."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -16,6 +17,8 @@ from chassis.settings import (
     ServiceSettings,
     Stream,
 )
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 
 class Settings(
@@ -45,6 +48,10 @@ class Settings(
         16 * 1024 * 1024, ge=1024, description="Largest REST body, bytes; a larger one gets 413 while it arrives."
     )
     body_timeout_s: float = Field(15.0, gt=0, description="Seconds in which a REST body has to arrive.")
+    cors_origins: str = Field(
+        "",
+        description="Comma-separated origins (https://app.example) whose pages may read REST answers; * is all; empty is none.",
+    )
     max_in_flight: int = Field(
         1024, ge=16, description="Calls of this process at once; more get UNAVAILABLE, whatever admission has learnt."
     )
@@ -68,6 +75,22 @@ class Settings(
         65_536, ge=0, description="Tensors of bare inferences larger than this are left out of records, bytes."
     )
     retry_ratio: float = Field(0.1, ge=0, le=1, description="Retries that each upstream call earns: the retry budget.")
+
+    def cors(self) -> frozenset[str]:
+        """The origins of `cors_origins`."""
+        return frozenset(text for part in self.cors_origins.split(",") if (text := part.strip()))
+
+    @model_validator(mode="after")
+    def _origins_are_origins(self) -> Self:
+        name = "MIZZEN_GATEWAY_CORS_ORIGINS"
+        for origin in self.cors() - {"*"}:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    f"{name}: {origin!r} is no origin; write one like https://app.example or http://host:3000"
+                )
+        if "*" in self.cors() and self.api_keys_file is None:
+            raise ValueError(f"{name}=* lets any page write where there are no API keys: name the origins instead")
+        return self
 
     @model_validator(mode="after")
     def _a_public_port_has_keys(self) -> Self:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.api.edge import Edge
+from gateway.api.rest.browsers import Browsers
 from gateway.api.rest.collections import CollectionPaths
 from gateway.api.rest.endpoints import EndpointPaths
 from gateway.api.rest.features import FeaturePaths
@@ -37,11 +38,10 @@ def _documents(found: list[Path]) -> Any:
 def rest_app(
     verbs: Verbs,
     edge: Edge,
-    max_body_bytes: int,
-    body_timeout_s: float,
+    limits: Limits,
+    browsers: Browsers,
     observe: Callable[[str, str, int, float], None],
 ) -> App:
     """The ASGI app of the public REST port."""
     found = paths(verbs)
-    limits = Limits(max_body_bytes, body_timeout_s)
-    return App(found, edge, limits, observe=observe, documents=lambda: _documents(found))
+    return App(found, edge, limits, browsers, observe=observe, documents=lambda: _documents(found))

@@ -6,7 +6,6 @@ import contextlib
 import orjson
 
 from chassis.errors import InvalidArgument, MizzenError
-from gateway.api.edge import ASK_S, DEFAULT_S, INFER, READ, WRITE, WRITE_S
 from gateway.api.rest.documents_json import (
     answer_json,
     collection_json,
@@ -25,7 +24,6 @@ from gateway.domain.model import Call
 from gateway.domain.retrieve import Retriever
 
 _NONE: frozenset[str] = frozenset()
-SEARCH_S = 10.0
 
 
 class CollectionPaths:
@@ -37,13 +35,13 @@ class CollectionPaths:
 
     async def list(self, http: Http) -> None:
         """GET /v1/collections."""
-        call = http.open(READ, DEFAULT_S)
+        call = http.call
         found, token = await self._retriever.collections(call, *page_of(http))
         await http.answer_json({"items": [collection_json(info) for info in found], "next_page_token": token})
 
     async def search(self, http: Http) -> None:
         """POST /v1/collections/{name}:search."""
-        call = http.open(INFER, SEARCH_S, f"collection/{http.params['name']}")
+        call = http.call
         question = question_of(await http.json(), http.params["name"], "query")
         answer = await http.while_there(self._retriever.search(call, question))
         await http.answer_json(
@@ -58,7 +56,7 @@ class CollectionPaths:
 
     async def ask(self, http: Http) -> None:
         """POST /v1/collections/{name}:ask; server-sent events where the body says `stream`."""
-        call = http.open(INFER, ASK_S, f"answers/{http.params['name']}")
+        call = http.call
         body = await http.json()
         stream = body.pop("stream", False)
         if type(stream) is not bool:
@@ -114,7 +112,7 @@ class CollectionPaths:
 
     async def upsert(self, http: Http) -> None:
         """POST /v1/collections/{name}/documents."""
-        call = http.open(WRITE, WRITE_S)
+        call = http.call
         raw = await http.body()
         body = parse_object(raw)
         refuse_unknown(body, frozenset({"documents"}))
@@ -132,19 +130,19 @@ class CollectionPaths:
 
     async def list_documents(self, http: Http) -> None:
         """GET /v1/collections/{name}/documents."""
-        call = http.open(READ, DEFAULT_S)
+        call = http.call
         found, token = await self._retriever.list_documents(call, http.params["name"], *page_of(http))
         await http.answer_json({"items": [document_json(document) for document in found], "next_page_token": token})
 
     async def get_document(self, http: Http) -> None:
         """GET /v1/collections/{name}/documents/{id}."""
-        call = http.open(READ, DEFAULT_S)
+        call = http.call
         http.query(_NONE)
         await http.answer_json(document_json(await self._retriever.get(call, http.params["name"], http.params["id"])))
 
     async def delete_document(self, http: Http) -> None:
         """DELETE /v1/collections/{name}/documents/{id}."""
-        call = http.open(WRITE, WRITE_S)
+        call = http.call
         collection, document_id = http.params["name"], http.params["id"]
 
         async def write() -> bytes:

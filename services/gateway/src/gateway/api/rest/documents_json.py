@@ -29,6 +29,14 @@ def text_of(value: Mapping[str, Any], name: str, where: str = "", default: str |
     return found
 
 
+def _id_of(value: Mapping[str, Any], where: str) -> str:
+    """A document's id; which characters it may have is for retrieval to say, which owns the rule."""
+    found = value.get("id")
+    if type(found) is not str:
+        raise InvalidArgument(f"{where}.id must be a string", reason="INVALID_VALUE", field=f"{where}.id")
+    return found
+
+
 def strings(value: object, field: str) -> Mapping[str, str]:
     """A JSON object of strings."""
     if value is None:
@@ -61,7 +69,7 @@ def document_of(value: object, where: str) -> DocumentInput:
         raise InvalidArgument(f"{where} must be an object", reason="INVALID_VALUE", field=where)
     refuse_unknown(value, _DOCUMENT, where)
     return DocumentInput(
-        text_of(value, "id", where),
+        _id_of(value, where),
         text_of(value, "text", where),
         text_of(value, "media_type", where, "text/plain"),
         text_of(value, "title", where, ""),

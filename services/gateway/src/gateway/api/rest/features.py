@@ -1,6 +1,5 @@
 """/v1/features:read."""
 
-from gateway.api.edge import DEFAULT_S, INFER
 from gateway.api.rest.convert import check_rows, columns, read_parts
 from gateway.api.rest.feature_json import features_json
 from gateway.api.rest.http import Http
@@ -17,7 +16,7 @@ class FeaturePaths:
 
     async def read(self, http: Http) -> None:
         """POST /v1/features:read."""
-        call = http.open(INFER, DEFAULT_S, "features")
+        call = http.call
         references, entities_in, inputs_in = read_parts(await http.json())
         check_rows(entities_in, "entities", MAX_ROWS)
         check_rows(inputs_in, "inputs", MAX_ROWS)

@@ -25,30 +25,42 @@ MAX_DEPTH = 100
 
 
 class Http:
-    """A request: `params` are the path's, decoded by nobody (the path is ASCII or it matches no route)."""
+    """A request. The app fills in `params` (the path's, decoded), `template`, `common` (headers of each answer) and `call`."""
 
-    __slots__ = ("_edge", "_receive", "_send", "call", "headers", "limits", "params", "request_id", "scope", "started")
+    __slots__ = (
+        "_call", "_edge", "_receive", "_send", "common", "headers", "is_oip", "limits", "method", "params", "request_id",
+        "scope", "started", "template",
+    )  # fmt: skip
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, params: Mapping[str, str], edge: Edge, limits: "Limits"
-    ) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, edge: Edge, limits: "Limits") -> None:
         self.scope = scope
         self._receive = receive
         self._send = send
         self._edge = edge
-        self.params = params
         self.limits = limits
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.method: str = scope["method"]
+        # Errors under /v2 have the Open Inference Protocol's form.
+        self.is_oip: bool = scope["raw_path"].startswith(b"/v2")
+        self.params: Mapping[str, str] = {}
+        self.template = ""
+        self.common: Headers = []
         self.request_id = edge.new_id()
         self.started = False
-        self.call: Call | None = None
+        self._call: Call | None = None
 
-    def open(self, scope: str, default_s: float, endpoint: str | None = None) -> Call:
-        """Authenticates and admits; see Edge.open."""
+    @property
+    def call(self) -> Call:
+        """The opened call; only where the path has a scope."""
+        assert self._call is not None  # noqa: S101 - the app opens it before such a path's handler
+        return self._call
+
+    def open(self, scope: str, default_s: float, endpoint: str | None) -> None:
+        """Makes `call`: key, scope, deadline, admission; see Edge.open. Nothing of the body is read yet."""
         get = self.headers.get
         client_id = get(b"x-request-id")
         traceparent = get(b"traceparent")
-        self.call = self._edge.open(
+        self._call = self._edge.open(
             self.request_id,
             bearer(get(b"authorization", b"").decode("latin-1"), get(b"x-api-key", b"").decode("latin-1")),
             scope,
@@ -57,12 +69,11 @@ class Http:
             traceparent="" if traceparent is None else traceparent.decode("latin-1")[:64],
             endpoint=endpoint,
         )
-        return self.call
 
     def leave(self, *, ok: bool) -> None:
         """Gives the call's place back."""
-        if self.call is not None:
-            self.call.leave(ok=ok)
+        if self._call is not None:
+            self._call.leave(ok=ok)
 
     def query(self, allowed: frozenset[str]) -> dict[str, str]:
         """Query parameters. InvalidArgument for one that is not in `allowed`, or given twice."""
@@ -139,11 +150,30 @@ class Http:
             (b"content-type", content_type),
             (b"content-length", str(len(body)).encode()),
             (b"x-request-id", self.request_id.encode()),
+            *self.common,
         ]
         if headers:
             sent += headers
         await self._send({"type": "http.response.start", "status": status, "headers": sent})
         await self._send({"type": "http.response.body", "body": body})
+
+    async def answer_nothing(self, headers: Headers) -> None:
+        """Sends 204."""
+        self.started = True
+        sent = [(b"x-request-id", self.request_id.encode()), *self.common, *headers]
+        await self._send({"type": "http.response.start", "status": 204, "headers": sent})
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def pass_on(self, app: Any) -> None:
+        """Lets another ASGI app answer, as to a GET."""
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                self.started = True
+                message = {**message, "headers": [*message["headers"], *self.common]}
+            await self._send(message)
+
+        await app({**self.scope, "method": "GET"}, self._receive, send)
 
     async def answer_json(self, value: object, status: int = 200) -> None:
         """Sends a JSON answer."""
@@ -157,6 +187,7 @@ class Http:
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),
             (b"x-request-id", self.request_id.encode()),
+            *self.common,
         ]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 

@@ -1,7 +1,6 @@
 """/v2: the Open Inference Protocol's core. Health answers KServe's JSON bodies, which Triton's clients take as well."""
 
 from chassis.errors import InvalidArgument, Unavailable
-from gateway.api.edge import DEFAULT_S, INFER, INFER_S, READ
 from gateway.api.rest.http import Http
 from gateway.api.rest.oip import infer_body, infer_request
 from gateway.api.rest.problem import JSON
@@ -19,7 +18,7 @@ class InferPaths:
 
     async def infer(self, http: Http) -> None:
         """POST /v2/models/{model}[/versions/{version}]/infer."""
-        call = http.open(INFER, INFER_S, f"model/{http.params['model']}")
+        call = http.call
         length = http.headers.get(b"inference-header-content-length")
         request, binary = infer_request(
             await http.body(), http.params["model"], http.params.get("version", ""), _length(length)
@@ -33,7 +32,6 @@ class InferPaths:
 
     async def metadata(self, http: Http) -> None:
         """GET /v2."""
-        http.open(READ, DEFAULT_S)
         await http.answer_json({"name": NAME, "version": VERSION, "extensions": EXTENSIONS})
 
     async def live(self, http: Http) -> None:
@@ -42,17 +40,16 @@ class InferPaths:
 
     async def ready(self, http: Http) -> None:
         """GET /v2/health/ready."""
-        ready = await self._inferrer.server_ready(http.open(READ, DEFAULT_S))
+        ready = await self._inferrer.server_ready(http.call)
         await http.answer(b'{"ready":true}' if ready else b'{"ready":false}', 200 if ready else 503, JSON)
 
     async def models(self, http: Http) -> None:
         """GET /v2/models."""
-        http.open(READ, DEFAULT_S)
         await http.answer_json({"models": self._inferrer.models()})
 
     async def model(self, http: Http) -> None:
         """GET /v2/models/{model}[/versions/{version}]."""
-        call = http.open(READ, DEFAULT_S)
+        call = http.call
         info = await self._inferrer.model(call, http.params["model"], http.params.get("version", ""))
         await http.answer_json(
             {
@@ -66,7 +63,7 @@ class InferPaths:
 
     async def model_ready(self, http: Http) -> None:
         """GET /v2/models/{model}[/versions/{version}]/ready."""
-        call = http.open(READ, DEFAULT_S)
+        call = http.call
         name = http.params["model"]
         if not await self._inferrer.ready(call, name, http.params.get("version", "")):
             raise Unavailable(f"model {name} is not ready", reason="MODEL_NOT_READY", retry_after_s=1)

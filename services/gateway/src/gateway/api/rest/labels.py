@@ -5,7 +5,6 @@ from typing import Any
 import orjson
 
 from chassis.errors import InvalidArgument
-from gateway.api.edge import READ, WRITE, WRITE_S
 from gateway.api.rest.documents_json import text_of
 from gateway.api.rest.http import Http, parse_object, refuse_unknown
 from gateway.domain.columns import parse_instant
@@ -15,7 +14,6 @@ from gateway.domain.labels import MAX_VALUE, Labels
 
 _LABEL = frozenset({"request_id", "row", "output", "value", "event_time"})
 _QUERY = frozenset({"format", "from", "to"})
-REPORT_S = 30.0
 
 
 class LabelPaths:
@@ -27,7 +25,7 @@ class LabelPaths:
 
     async def put(self, http: Http) -> None:
         """POST /v1/labels."""
-        call = http.open(WRITE, WRITE_S)
+        call = http.call
         raw = await http.body()
         body = parse_object(raw)
         refuse_unknown(body, frozenset({"labels"}))
@@ -44,7 +42,7 @@ class LabelPaths:
 
     async def report(self, http: Http) -> None:
         """GET /v1/endpoints/{name}/report: JSON, or HTML by Accept or ?format=html."""
-        call = http.open(READ, REPORT_S)
+        call = http.call
         query = http.query(_QUERY)
         wanted = query.get("format", "")
         if wanted not in ("", "json", "html"):

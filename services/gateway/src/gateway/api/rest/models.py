@@ -1,6 +1,5 @@
 """/v1/models: KServe's list and OpenAI's in one answer, so that both clients find theirs."""
 
-from gateway.api.edge import DEFAULT_S, READ
 from gateway.api.rest.http import Http
 from gateway.domain.infer import Inferrer
 
@@ -13,14 +12,13 @@ class ModelPaths:
 
     async def list(self, http: Http) -> None:
         """GET /v1/models."""
-        http.open(READ, DEFAULT_S)
         names = self._inferrer.models()
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "mizzen"} for name in names]
         await http.answer_json({"object": "list", "data": data, "models": names})
 
     async def get(self, http: Http) -> None:
         """GET /v1/models/{model}."""
-        call = http.open(READ, DEFAULT_S)
+        call = http.call
         name = http.params["model"]
         # NotFound for an unknown name; a known one that does not answer is not ready.
         info = await self._inferrer.model(call, name, "")

@@ -30,6 +30,7 @@ BY_REASON: Mapping[str, int] = {
     "BODY_TIMEOUT": 408,
     "BODY_TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
+    "HOST_REFUSED": 421,
     "HEADERS_TOO_LARGE": 431,
 }
 TITLE: Mapping[Code, str] = {

@@ -1,58 +1,59 @@
-"""The table of public REST paths, and the ASGI app that serves it.
+"""A row of the table of public REST paths, and the ASGI app that serves the table.
 
-Every path is matched on its decoded text and nothing is normalised: what is not in the table is 404, whatever its encoding.
+Before a handler runs, the app has checked who may ask (names and pages), opened the call (key, scope, deadline, admission) and
+looked at the body's type. So a path without a scope does not exist, and nothing of a body is read for a caller who is refused.
 """
 
 import asyncio
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chassis.errors import InvalidArgument, MizzenError, NotFound
 from chassis.logs import logger
 from gateway.api.edge import Edge
-from gateway.api.rest.http import Handler, Http, Limits, Receive, Scope, Send, check_headers
+from gateway.api.rest.browsers import JSON_ONLY, Browsers, check_media_type
+from gateway.api.rest.dispatch import Node, PathTree
+from gateway.api.rest.http import Handler, Headers, Http, Limits, Receive, Scope, Send, check_headers
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.presence import ClientGoneError
 from gateway.api.rest.problem import JSON, PROBLEM, oip_error, problem, retry_after, status_of
 
 _log = logger("gateway.rest")
-# One path segment: what names of endpoints, collections, models and documents are made of.
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-_DOCUMENT = r"[^\x00-\x1f\x7f?#]{1,256}"
+Deadline = Callable[[Mapping[str, str]], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One method on one path; `template` is what documents show."""
+    """One method on one path; `template` is what documents show.
+
+    scope: what an API key must allow; None is open to everybody, without a call.
+    deadline_s: seconds that a request has which brings no timeout of its own, or what says so of the path's parameters.
+    place: what has an admission limit of its own, made of the path's parameters: `model/{model}`.
+    media: types that a body may be of; an empty one lets it say nothing.
+    """
 
     method: str
     template: str
     handler: Handler
     grpc: str
+    scope: str | None
+    deadline_s: float | Deadline = 0.0
     owner: str = "mizzen"
-
-
-def pattern(template: str) -> re.Pattern[str]:
-    """The path's regular expression; `{id}` may hold slashes (document ids are often file paths)."""
-    parts = re.split(r"\{(\w+)\}", template)
-    text = "".join(
-        re.escape(part) if index % 2 == 0 else f"(?P<{part}>{_DOCUMENT if part == 'id' else _NAME})"
-        for index, part in enumerate(parts)
-    )
-    return re.compile(text + r"\Z")
+    place: str | None = None
+    media: frozenset[bytes] = JSON_ONLY
 
 
 class App:
-    """Dispatches, renders errors, counts. Everything that no path takes goes to `rest` (documents) or is 404."""
+    """Dispatches, renders errors, counts. What is not in the table is 404, whatever its encoding."""
 
     def __init__(
         self,
         paths: Sequence[Path],
         edge: Edge,
         limits: Limits,
+        browsers: Browsers,
         *,
         observe: Callable[[str, str, int, float], None],
         documents: Callable[[], Any],
@@ -61,47 +62,22 @@ class App:
         /openapi.json: half a second of work, done in a thread when somebody first asks."""
         self._edge = edge
         self._limits = limits
+        self._browsers = browsers
         self._observe = observe
         self._make_documents = documents
         self._documents: Any = None
-        self._by_method: dict[str, list[tuple[re.Pattern[str], Path]]] = {}
-        for path in paths:
-            self._by_method.setdefault(path.method, []).append((pattern(path.template), path))
+        self._tree = PathTree([*paths, *(Path("GET", path, self._document, "–", None) for path in sorted(DOCUMENTS))])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             return
-        # An encoded character is only of use in a document's id; anywhere else it would be a second name of a path.
-        text: str = scope["path"]
-        encoded = b"%" in scope.get("raw_path", b"")
-        method: str = scope["method"]
-        for expression, path in self._by_method.get(method, ()):
-            match = expression.match(text)
-            if match is not None and not (encoded and "{id}" not in path.template):
-                await self._serve(path, Http(scope, receive, send, match.groupdict(), self._edge, self._limits))
-                return
-        if method == "GET" and text in DOCUMENTS:
-            if self._documents is None:
-                self._documents = await asyncio.to_thread(self._make_documents)
-            await self._documents(scope, receive, send)
-            return
-        allowed = [] if encoded or text.startswith("/v2") else self._allowed(text)
-        await self._serve(_nowhere(allowed, text), Http(scope, receive, send, {}, self._edge, self._limits))
-
-    def _allowed(self, text: str) -> list[str]:
-        return sorted(
-            method
-            for method, paths in self._by_method.items()
-            if any(expression.match(text) for expression, _ in paths)
-        )
-
-    async def _serve(self, path: Path, http: Http) -> None:
+        http = Http(scope, receive, send, self._edge, self._limits)
+        http.common = self._browsers.common
         started = time.perf_counter()
-        status = 200
+        status, http.template = 200, "/v2/other" if http.is_oip else "other"
         try:
-            check_headers(http.scope)
-            await path.handler(http)
+            await self._serve(http)
         except MizzenError as error:
             status = await self._failed(http, error)
         except ClientGoneError:
@@ -110,11 +86,44 @@ class App:
             status = 499
             raise
         except Exception as error:
-            _log.error("unexpected error", path=path.template, request_id=http.request_id, exc_info=error)
+            _log.error("unexpected error", path=http.template, request_id=http.request_id, exc_info=error)
             status = await self._failed(http, MizzenError("internal error"))
         finally:
             http.leave(ok=status < 400)
-            self._observe(path.method, path.template, status, time.perf_counter() - started)
+            self._observe(http.method, http.template, status, time.perf_counter() - started)
+
+    async def _serve(self, http: Http) -> None:
+        check_headers(http.scope)
+        http.common = self._browsers.admit(http.headers)
+        found = self._tree.find(http.scope["raw_path"])
+        if found is None:
+            raise NotFound("there is no such path; GET /docs lists them", reason="PATH_NOT_FOUND")
+        node, http.params = found
+        path = node.rows.get(http.method)
+        if path is None:
+            await self._other_method(http, node)
+            return
+        http.template = path.template
+        if path.scope is not None:
+            deadline_s = path.deadline_s if isinstance(path.deadline_s, float) else path.deadline_s(http.params)
+            place = None if path.place is None else path.place.format_map(http.params)
+            http.open(path.scope, deadline_s, place)
+        if http.method == "POST":
+            check_media_type(http.headers, path.media)
+        await path.handler(http)
+
+    async def _other_method(self, http: Http, node: Node[Path]) -> None:
+        if http.method != "OPTIONS":
+            message = f"use {node.allow} on this path"
+            raise InvalidArgument(message, reason="METHOD_NOT_ALLOWED", ids={"allow": node.allow})
+        http.template = next(iter(node.rows.values())).template
+        await http.answer_nothing(self._browsers.preflight(http.headers, node.allow))
+
+    async def _document(self, http: Http) -> None:
+        """The page of /docs and what it loads."""
+        if self._documents is None:
+            self._documents = await asyncio.to_thread(self._make_documents)
+        await http.pass_on(self._documents)
 
     async def _failed(self, http: Http, error: MizzenError) -> int:
         status = status_of(error)
@@ -123,24 +132,13 @@ class App:
         if http.started:
             # The head is out: the stream just ends, without its last event.
             raise ConnectionAbortedError from error
-        headers = retry_after(error)
+        headers: Headers = retry_after(error)
         if status == 405:
             headers.append((b"allow", error.ids["allow"].encode()))
         if status in (408, 413):
             headers.append((b"connection", b"close"))
-        if http.scope["path"].startswith("/v2"):
+        if http.is_oip:
             await http.answer(oip_error(error), status, JSON, headers)
         else:
             await http.answer(problem(error, http.request_id), status, PROBLEM, headers)
         return status
-
-
-def _nowhere(allowed: list[str], text: str) -> Path:
-    async def refuse(http: Http) -> None:
-        if allowed:
-            ids = {"allow": ", ".join(allowed)}
-            raise InvalidArgument(f"use {ids['allow']} on this path", reason="METHOD_NOT_ALLOWED", ids=ids)
-        message = "there is no such path; GET /docs lists them"
-        raise NotFound(message, reason="PATH_NOT_FOUND")
-
-    return Path("GET", "/v2/other" if text.startswith("/v2") else "other", refuse, "")
