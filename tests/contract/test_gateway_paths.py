@@ -181,11 +181,11 @@ def variants(path: str) -> list[str]:
     hexed = "".join(f"%{ord(c):02x}" for c in last)
     up = "/" + "/".join(segments[:-1])
     return [
-        path, path + "/", path + "?x=1", path + "#x", path + ";x=1", path + "%00", path + "%20", path + "%2f", path + ".json",
+        path, path + "/", path + "?x=1", path + ";x=1", path + "%00", path + "%20", path + "%2f", path + ".json",
         path.replace("/", "//"), path.replace("/", "/./"), "/" + path.replace("/", "%2F")[3:],
         path.upper(), path.title(), f"{up}/{hexed}", f"{up}/{hexed.replace('%', '%25')}", f"{up}/x/../{last}",
         f"{up}/x/%2e%2e/{last}", f"/v2/models/..{path}", f"/v2/models/../..{path}", f"/v2/models/echo/..{path}",
-        f"/v2/models/echo%2F..%2F..{path}", path.replace("/", "\\"), path.replace("/", "/%09"), f"//localhost{path}",
+        f"/v2/models/echo%2F..%2F..{path}", "/v2" + path[3:].replace("/", "\\"), path.replace("/", "/%09"), f"//localhost{path}",
     ]  # fmt: skip
 
 
