@@ -107,13 +107,23 @@ def test_it_serves_again_and_a_polite_end_is_clean(server: RunningTriton) -> Non
     assert not shared_memory(server)
 
 
-def test_the_empty_folders_that_triton_leaves_are_removed() -> None:
+def test_the_empty_folders_that_triton_leaves_are_removed(tmp_path: Path) -> None:
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     earlier, empty, full = (Path(f"/tmp/python_env_{mark}-{name}") for name in ("earlier", "empty", "full"))
     earlier.mkdir()
     try:
         made = f"mkdir {empty} {full} && touch {full}/in-use"
-        command = [sys.executable, "-I", launcher.__file__, f"none-{mark}", "sh", "-c", made]
+        repository = f"--model-repository={doubling(tmp_path / 'models')}"
+        command = [
+            sys.executable,
+            "-I",
+            launcher.__file__,
+            f"none-{mark}",
+            str(tmp_path / "serving"),
+            sys.executable,
+            "",
+        ]
+        command += ["sh", "-c", made, repository]
         assert subprocess.run(command, check=False, timeout=20).returncode == 0
         assert [path.is_dir() for path in (earlier, empty, full)] == [True, False, True]
     finally:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from inference import container, launcher, publish_embedder, runtime
+from inference import container, launcher, packaging, publish_embedder, runtime
+from tests.unit.inference.onnx_models import doubling
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_a_predictor_does_not_get_ready_without_a_model(
     """KServe mounts the path of a storageUri whether anything was published there or not."""
     repository = home / "models" / "flight-delay" / "d1"
     repository.mkdir(parents=True)
-    monkeypatch.setattr(launcher, "run", lambda _prefix, _line: 0)
+    monkeypatch.setattr(launcher, "run", lambda _prefix, _line, _staging: 0)
     monkeypatch.setattr(container, "command", lambda arguments: ["tritonserver", *arguments])
     monkeypatch.setattr(container, "environment", lambda _base: {})
     monkeypatch.setattr(
@@ -51,31 +52,50 @@ def test_a_predictor_does_not_get_ready_without_a_model(
     assert container.main() == 0
 
 
-def test_the_embedder_is_copied_once_and_whole(tmp_path: Path) -> None:
-    shipped, models = tmp_path / "shipped", tmp_path / "models"
-    package = shipped / "minilm" / "d1" / "minilm"
-    package.mkdir(parents=True)
-    (package / "config.pbtxt").write_text("name: 'minilm'")
-    assert publish_embedder.publish(models, "d1", shipped)
-    target = models / "minilm" / "d1" / "minilm" / "config.pbtxt"
-    assert target.read_text() == "name: 'minilm'"
-    target.write_text("a version is never written again")
-    assert not publish_embedder.publish(models, "d1", shipped)
-    assert target.read_text() == "a version is never written again"
-    assert [path.name for path in (models / "minilm").iterdir()] == ["d1"]
+@pytest.fixture
+def shipped(tmp_path: Path) -> tuple[Path, str]:
+    """The image's folder of packages and the digest of the one in it."""
+    root = doubling(tmp_path / "build", "minilm")
+    sealed = packaging.seal(root)
+    root.rename(make(tmp_path / "shipped" / "minilm") / sealed.digest)
+    return tmp_path / "shipped", sealed.digest
 
 
-def test_another_digest_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "minilm" / "d1").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match="no minilm package d2; it has d1"):
-        publish_embedder.publish(tmp_path / "models", "d2", tmp_path)
+def make(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
 
 
-def test_an_empty_folder_in_the_place_is_filled(tmp_path: Path) -> None:
+def test_the_embedder_is_copied_once_and_whole(tmp_path: Path, shipped: tuple[Path, str]) -> None:
+    models, (folder, digest) = tmp_path / "models", shipped
+    assert publish_embedder.publish(models, digest, folder)
+    target = models / "minilm" / digest
+    assert packaging.verify(target).digest == digest
+    assert not publish_embedder.publish(models, digest, folder)
+    assert [path.name for path in (models / "minilm").iterdir()] == [digest]
+
+
+def test_another_digest_is_refused_by_name(tmp_path: Path, shipped: tuple[Path, str]) -> None:
+    folder, digest = shipped
+    with pytest.raises(FileNotFoundError, match=f"no minilm package d2; it has {digest}"):
+        publish_embedder.publish(tmp_path / "models", "d2", folder)
+
+
+def test_an_empty_folder_in_the_place_is_filled(tmp_path: Path, shipped: tuple[Path, str]) -> None:
     """A kubelet makes the path of a mount when a predictor is there before the package."""
-    shipped, models = tmp_path / "shipped", tmp_path / "models"
-    (shipped / "minilm/d1").mkdir(parents=True)
-    (shipped / "minilm/d1/config.pbtxt").write_text("name: 'minilm'")
-    (models / "minilm/d1").mkdir(parents=True)
-    assert publish_embedder.publish(models, "d1", shipped)
-    assert (models / "minilm/d1/config.pbtxt").is_file()
+    folder, digest = shipped
+    target = make(tmp_path / "models/minilm" / digest)
+    assert publish_embedder.publish(tmp_path / "models", digest, folder)
+    assert (target / "minilm/config.pbtxt").is_file()
+
+
+def test_the_job_refuses_a_poisoned_package_and_says_why(
+    tmp_path: Path, shipped: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, digest = shipped
+    (folder / "minilm" / digest / "minilm/1/model.py").write_text("import os\n")
+    monkeypatch.setattr(publish_embedder, "SHIPPED", folder)
+    monkeypatch.setattr(sys, "argv", ["publish_embedder", str(tmp_path / "models"), digest])
+    assert publish_embedder.main() == 1
+    assert "minilm/1/model.py: nothing that backend onnxruntime reads" in capsys.readouterr().err
+    assert not list(tmp_path.glob("models/minilm/*"))

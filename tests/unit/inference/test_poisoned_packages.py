@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from chassis.errors import DataLoss, InvalidArgument, MizzenError
-from inference import packaging
+from inference import packaging, staging
 from inference.examine import copy_tree
 from inference.repository import plan_serving
 from tests.unit.inference.onnx_models import doubling
@@ -38,6 +38,9 @@ def test_a_poisoned_package_goes_nowhere(root: Path, tmp_path: Path, name: str) 
     with pytest.raises(InvalidArgument):
         packaging.publish(root, models)
     assert not list(models.iterdir())
+    with pytest.raises(InvalidArgument):
+        staging.stage(str(root), tmp_path / "served")
+    assert not (tmp_path / "served").exists()
     root.rename(models / "poison")
     plan = plan_serving([service("poison", "pvc://models/poison")], tmp_path / "volumes")
     assert not plan.repositories

@@ -1,6 +1,6 @@
 """Model packages: from a project's `model/` folder to the immutable path that an InferenceService names."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,12 @@ class Served:
     left_out: tuple[str, ...]
 
 
-def publish(project: Path, catalog: Catalog, volumes: Path, triton_venv: Path) -> Served:
+def publish(
+    project: Path, catalog: Catalog, volumes: Path, triton_venv: Path, allow_code: Collection[str] = ()
+) -> Served:
     """Publish the project's committed package and, where it is named, the embedding model; say what is served.
 
+    `allow_code` names the models that may run code; it lets in what InferenceServices name, not the project's own package.
     A package whose schema hash is not its endpoint's stays unpublished: it was trained for other features.
     """
     from inference import minilm, repository
@@ -34,7 +37,7 @@ def publish(project: Path, catalog: Catalog, volumes: Path, triton_venv: Path) -
         minilm.write_minilm_package(triton_venv, models)
     if (project / "model").is_dir():
         left_out += _publish_committed(project / "model", catalog, models)
-    plan = repository.plan_serving(catalog.inference_services.values(), volumes)
+    plan = repository.plan_serving(catalog.inference_services.values(), volumes, allow_code)
     left_out += [f"InferenceService {refused.name}: {refused.error}" for refused in plan.refused]
     return Served(tuple(plan.roots), ",".join(map(str, plan.roots)), tuple(left_out))
 

@@ -37,6 +37,7 @@ def engines(settings: Settings, layout: Layout, served: Served, home: postgres.P
                 http_port=settings.triton_http_port,
                 metrics_port=settings.triton_metrics_port,
                 fingerprint=served.fingerprint,
+                allow_code=settings.models_with_code(),
             )
         )
     return specs

@@ -36,6 +36,11 @@ class Settings(Definitions):
         validation_alias="MIZZEN_API_KEY_FILE",
         description="File with the API key that jobs show; unset shows none, which a laptop's gateway takes.",
     )
+    allow_code: str = Field(
+        "",
+        validation_alias="MIZZEN_INFERENCE_ALLOW_CODE",
+        description="Comma-separated names of the models that may run code of their packages; empty: packages are data only.",
+    )
     gateway_rest_port: int = _port("GATEWAY_REST", 8080, "Public REST API")
     gateway_port: int = _port("GATEWAY", 8081, "Public gRPC API")
     gateway_ops_port: int = _port("GATEWAY_OPS", 8180, "Health and metrics of gateway")
@@ -54,6 +59,10 @@ class Settings(Definitions):
     def gateway(self) -> str:
         """Root of the public REST API."""
         return self.gateway_url or f"http://127.0.0.1:{self.gateway_rest_port}"
+
+    def models_with_code(self) -> tuple[str, ...]:
+        """The names in `allow_code`."""
+        return tuple(name for each in self.allow_code.split(",") if (name := each.strip()))
 
     def api_key(self) -> str:
         """The API key, empty without one. OSError when the file cannot be read."""

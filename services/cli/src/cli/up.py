@@ -72,7 +72,9 @@ def prepare(project: Path, settings: Settings, layout: Layout, screen: Screen) -
         step.detail = f"{_counted(applied.catalog)} ({applied})"
     write_keys(layout.keys)
     with screen.step("model packages") as step:
-        served = packages.publish(project, applied.catalog, layout.volumes, settings.triton_venv)
+        served = packages.publish(
+            project, applied.catalog, layout.volumes, settings.triton_venv, settings.models_with_code()
+        )
         step.detail = f"{len(served.roots)} to serve"
     for reason in (*served.left_out, *map(str, applied.catalog.errors)):
         screen.line(f"! {reason}", style="yellow")

@@ -1,7 +1,9 @@
 """What the CPU runtime's image runs: tritonserver with the image's own paths, under ``inference.launcher``.
 
 ``python -m inference.container [FLAG…]``: a flag of Triton that is given stands, what is not given has its default here. KServe
-appends an InferenceService's ``args`` to the ServingRuntime's. The root may be read-only: only /tmp and /dev/shm are written.
+appends an InferenceService's ``args`` to the ServingRuntime's. The root may be read-only: only /tmp, /dev/shm and the folder of
+``MIZZEN_INFERENCE_SERVING`` are written. ``MIZZEN_INFERENCE_ALLOW_CODE`` names the models that may run code, separated by commas,
+``MIZZEN_INFERENCE_DIGEST`` the digest that the package has to have.
 """
 
 from __future__ import annotations
@@ -29,7 +31,6 @@ DEFAULTS = {
 }
 SHARED_MEMORY_PREFIX = "mizzen-"
 _SAME = {"--model-store": "--model-repository"}
-_REPOSITORY = ("--model-repository", "--model-store")
 
 
 def command(arguments: Sequence[str], home: Path = HOME) -> list[str]:
@@ -51,10 +52,16 @@ def environment(base: Mapping[str, str], home: Path = HOME) -> dict[str, str]:
     return {"MALLOC_ARENA_MAX": "2", **runtime.tritonserver_environment(home, base)}
 
 
+def serving(environment: Mapping[str, str]) -> Path:
+    """The private folder that examined copies of the repositories are served from: a volume where one is mounted."""
+    return Path(environment.get("MIZZEN_INFERENCE_SERVING", "/tmp/mizzen-serving"))  # noqa: S108 - a pod's own
+
+
 def empty_repositories(line: Sequence[str]) -> list[str]:
     """The model repositories on this machine that ``line`` names and that hold nothing."""
-    named = [value for name, _, value in (argument.partition("=") for argument in line) if name in _REPOSITORY]
-    return [path for path in named if "://" not in path and not any(Path(path).glob("*"))]
+    return [
+        path for path in launcher.repositories(list(line))[1] if "://" not in path and not any(Path(path).glob("*"))
+    ]
 
 
 def main() -> int:
@@ -66,7 +73,8 @@ def main() -> int:
         sys.stderr.write(f"no model was published to {', '.join(empty)} yet: starting again until one was\n")
         return 1
     os.environ.update(environment(os.environ))
-    return launcher.run(SHARED_MEMORY_PREFIX, line)
+    examiner = launcher.Staging((sys.executable, "-I", "-m", "inference.staging"), serving(os.environ))
+    return launcher.run(SHARED_MEMORY_PREFIX, line, examiner)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Stands over tritonserver: ``python -I launcher.py SHARED_MEMORY_PREFIX tritonserver …``, standard library only.
+"""Stands over tritonserver: ``python -I launcher.py PREFIX SERVING EXAMINER MODELS tritonserver …``, standard library only.
+
+PREFIX is that of the server's shared memory. Before the server starts, EXAMINER (a Python with ``inference.staging``) copies and
+examines its repositories into the private folder SERVING, and the server reads the copies: nothing is served unexamined. MODELS
+are the names, separated by commas, of the models that may run code.
 
 Triton never replaces a Python stub that died: the model's readiness stays true and a part of its requests fails for good. Here
 a dead stub ends the server, and whoever supervises it (``mizzen up``, the kubelet) starts it again. Whichever way the
@@ -9,12 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
@@ -23,27 +29,68 @@ DISCOVER_S = 2.0  # how often new ones are looked for: reading all of /proc take
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 # Triton's Python backend makes one at each start, for environments to unpack, wherever TMPDIR points; it never removes it.
 TEMPORARY, ENVIRONMENTS = Path("/tmp"), "python_env_*"  # noqa: S108 - Triton's names
+REPOSITORY_FLAGS = ("--model-repository", "--model-store")
 STUB_DIED = 70
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def run(prefix: str, command: list[str]) -> int:
-    """Runs the server to its end; its exit code (128 + signal when killed), or 70 after a stub died."""
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """``command`` copies and examines what follows it into ``folder`` (``inference.staging``)."""
+
+    command: tuple[str, ...]
+    folder: Path
+
+
+def run(prefix: str, command: list[str], staging: Staging) -> int:
+    """Runs the server to its end; its exit code (128 + signal when killed), or 70 after a stub died.
+
+    Where no repository passes its examination, the server isn't started: the examination's exit code.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # stubs that outlive the server become ours to end
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     others = set(TEMPORARY.glob(ENVIRONMENTS))
-    server = subprocess.Popen(command, preexec_fn=_in_child(libc))  # noqa: S603, PLW1509 - single-threaded here
-    code = watch(server)
-    if server.poll() is None:
-        server.kill()
-        server.wait()
+    flags, roots = repositories(command)
+    code = _supervise(libc, [*staging.command, str(staging.folder), *roots], without_libraries())
+    if code == 0:
+        served = json.loads((staging.folder / "served.json").read_text())
+        code = _supervise(libc, [*flags, *(f"--model-repository={path}" for path in served)], None)
     end_children()
     for path in SHARED_MEMORY.glob(f"{prefix}*"):
         path.unlink(missing_ok=True)
     for found in set(TEMPORARY.glob(ENVIRONMENTS)) - others:
         with contextlib.suppress(OSError):  # another server's that is in use, or another user's
             found.rmdir()
+    return code
+
+
+def repositories(command: list[str]) -> tuple[list[str], list[str]]:
+    """``command`` without its model repositories, and these."""
+    flags: list[str] = []
+    roots: list[str] = []
+    words = iter(command)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in REPOSITORY_FLAGS:
+            roots.append(value if equals else next(words, ""))
+        else:
+            flags.append(word)
+    return flags, roots
+
+
+def without_libraries() -> dict[str, str]:
+    """This environment for a Python of another venv: the libraries of Triton's wheel are for Triton alone."""
+    return {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+
+
+def _supervise(libc: ctypes.CDLL, command: list[str], environment: dict[str, str] | None) -> int:
+    """Runs ``command`` to its end under :func:`watch`; None passes this process' environment on."""
+    server = subprocess.Popen(command, env=environment, preexec_fn=_in_child(libc))  # noqa: S603, PLW1509 - one thread
+    code = watch(server)
+    if server.poll() is None:
+        server.kill()
+        server.wait()
     return code
 
 
@@ -111,4 +158,5 @@ def _in_child(libc: ctypes.CDLL) -> Callable[[], None]:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1], sys.argv[2:]))
+    examiner = (sys.argv[3], "-I", "-m", "inference.staging", f"--allow-code={sys.argv[4]}")
+    sys.exit(run(sys.argv[1], sys.argv[5:], Staging(examiner, Path(sys.argv[2]))))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Collection, Mapping
@@ -92,16 +93,14 @@ def publish(root: Path, models: Path, name: str | None = None) -> Path:
     """
     manifest = verify(root)
     destination = models / checked_name(name or manifest.model) / manifest.digest
-    if _is_published(destination):
+    if is_published(destination):
         return _verified_copy(destination, manifest)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{manifest.digest}-", dir=destination.parent) as scratch:
         copy = Path(scratch) / manifest.digest
         copy_tree(root, copy)
         _verified_copy(copy, manifest)
-        for path in copy.rglob("*"):
-            path.chmod(0o755 if path.is_dir() else 0o444)
-        copy.chmod(0o755)
+        _set_in_stone(copy)
         try:
             copy.rename(destination)
         except OSError:  # another publisher was first: then the same content is there
@@ -109,8 +108,18 @@ def publish(root: Path, models: Path, name: str | None = None) -> Path:
     return destination
 
 
+def is_published(destination: Path) -> bool:
+    """Whether anything was published there. A kubelet makes an empty folder when a predictor mounts the path before that."""
+    return destination.is_dir() and any(destination.iterdir())
+
+
 def check_repository(root: Path, allow_code: Collection[str] = (), digest: str = "") -> tuple[str, ...]:
-    """The names of the models in the Triton repository at ``root``, once all of it is safe to serve.
+    """The names of the models in the Triton repository at ``root``; arguments and errors as :func:`examine_repository`."""
+    return tuple(model.name for model in examine_repository(root, allow_code, digest))
+
+
+def examine_repository(root: Path, allow_code: Collection[str] = (), digest: str = "") -> tuple[ExaminedModel, ...]:
+    """The models in the Triton repository at ``root``, once all of it is safe to serve.
 
     A sealed package is verified against its manifest; another repository, of any number of models, has each of them examined.
     ``allow_code`` names the models that an operator trusts with code. Where ``digest`` is given, the repository has to be the
@@ -122,12 +131,24 @@ def check_repository(root: Path, allow_code: Collection[str] = (), digest: str =
     for folder in folders:
         if folder.is_symlink() or not (folder / "config.pbtxt").is_file():
             raise InvalidArgument(f"{folder} is not a model: it has no config.pbtxt.", reason="PACKAGE_INVALID")
-    if digest or (len(folders) == 1 and (folders[0] / "package" / MANIFEST).exists()):
-        found = _sealed(root, _describe(root, allow_code))
-        if digest not in ("", found.digest):
-            raise _changed(root, f"the digest {found.digest}, and its address says {digest}")
-        return (found.model,)
-    return tuple(examine_model(root, folder.name, allow_code).name for folder in folders)
+    if not digest and not (len(folders) == 1 and (folders[0] / "package" / MANIFEST).exists()):
+        return tuple(examine_model(root, folder.name, allow_code) for folder in folders)
+    found = examine_model(root, _model_folder(root).name, allow_code)
+    sealed = _sealed(root, _deserved(found))
+    if digest not in ("", sealed.digest):
+        raise _changed(root, f"the digest {sealed.digest}, and its address says {digest}")
+    return (found,)
+
+
+def _set_in_stone(copy: Path) -> None:
+    """Files become read-only and are on the disk before anything points to them."""
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o444)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _sealed(root: Path, found: Manifest) -> Manifest:
@@ -148,11 +169,6 @@ def _changed(root: Path, what: str) -> DataLoss:
     return DataLoss(f"The package at {root} has {what}. Publish it anew.", reason="DIGEST_MISMATCH")
 
 
-def _is_published(destination: Path) -> bool:
-    """An empty folder is none: a kubelet makes it when a predictor mounts the path before anything is there."""
-    return destination.is_dir() and any(destination.iterdir())
-
-
 def _verified_copy(copy: Path, manifest: Manifest) -> Path:
     found = verify(copy)
     if found != manifest:
@@ -160,9 +176,9 @@ def _verified_copy(copy: Path, manifest: Manifest) -> Path:
     return copy
 
 
-def _describe(root: Path, allow_code: Collection[str] = ()) -> Manifest:
+def _describe(root: Path) -> Manifest:
     """The manifest that the package at ``root`` deserves, everything checked."""
-    return _deserved(examine_model(root, _model_folder(root).name, allow_code))
+    return _deserved(examine_model(root, _model_folder(root).name))
 
 
 def _deserved(found: ExaminedModel) -> Manifest:

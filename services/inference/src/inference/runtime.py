@@ -11,8 +11,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,16 +51,20 @@ def tritonserver_command(
     *,
     backends: Path,
     shared_memory_prefix: str,
+    serving: Path,
+    allow_code: Collection[str] = (),
 ) -> list[str]:
     """The argument vector that serves ``repositories`` on ``host``.
 
     ``backends`` is what :func:`prepare_backends` returned; ``shared_memory_prefix`` is :func:`shared_memory_prefix` of the
     state directory. A model that fails to load leaves the others serving: ask each model's own readiness. Models can't be
     loaded over the network: Triton's load call takes files, Python code included. The command's own process is
-    ``inference.launcher``: it ends the server when a stub dies, and sweeps up after it.
+    ``inference.launcher``: it ends the server when a stub dies, and sweeps up after it. Before that it has this Python copy the
+    repositories into the private folder ``serving`` and examine them; ``allow_code`` names the models that may run code.
     """
     command = [
         *(str(venv / "bin" / "python"), "-I", str(Path(__file__).with_name("launcher.py")), shared_memory_prefix),
+        *(str(serving), sys.executable, ",".join(sorted(allow_code))),
         str(site_packages(venv) / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
         *(f"--model-repository={path}" for path in repositories),
         f"--backend-directory={backends}",

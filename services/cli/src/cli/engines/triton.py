@@ -1,7 +1,7 @@
 """tritonserver: one for all InferenceServices of a machine, in its own venv (room inference knows its ways)."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cli.spec import ChildSpec, Ready
@@ -20,6 +20,7 @@ def spec(
     metrics_port: int,
     name: str = "triton",
     fingerprint: str = "",
+    allow_code: Collection[str] = (),
 ) -> ChildSpec:
     """A supervised tritonserver over `repositories`; raises chassis' FailedPrecondition where the venv cannot run it."""
     return ChildSpec(
@@ -34,6 +35,8 @@ def spec(
                 HOST,
                 backends=runtime.prepare_backends(venv, state),
                 shared_memory_prefix=runtime.shared_memory_prefix(state),
+                serving=state / "triton" / "serving",
+                allow_code=allow_code,
             )
         ),
         env=runtime.tritonserver_environment(venv, {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}),

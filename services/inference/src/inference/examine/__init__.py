@@ -8,7 +8,16 @@ only, whose text names the file, the field and the mend. ``copy_tree`` makes a c
 from inference.examine.config import read_config
 from inference.examine.copying import copy_tree
 from inference.examine.entries import FILE_NAME
-from inference.examine.model import MANIFEST, ExaminedModel, examine_model
+from inference.examine.model import CONFIG, MANIFEST, ExaminedModel, examine_model
 from inference.examine.refusal import checked_name
 
-__all__ = ["FILE_NAME", "MANIFEST", "ExaminedModel", "checked_name", "copy_tree", "examine_model", "read_config"]
+__all__ = [
+    "CONFIG",
+    "FILE_NAME",
+    "MANIFEST",
+    "ExaminedModel",
+    "checked_name",
+    "copy_tree",
+    "examine_model",
+    "read_config",
+]
