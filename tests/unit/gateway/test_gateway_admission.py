@@ -125,6 +125,14 @@ def test_a_burst_that_drains_passes() -> None:
     assert all(bench.offer("endpoint/a", server) for _ in range(60))
 
 
+def test_after_an_overload_and_a_rest_a_burst_passes_again() -> None:
+    bench, server = Bench(), Server(0.0035)
+    bench.load(20, ("endpoint/a", 900, server))
+    assert bench.counted.limits["endpoint/a"] < 30
+    bench.advance(bench.clock.monotonic + 2)
+    assert all(bench.offer("endpoint/a", server) for _ in range(60))
+
+
 def test_answers_that_become_slower_without_a_queue_are_let_through_again() -> None:
     """A store that stalls adds the same time to each answer, however few are asked: refusing more would help nobody."""
     bench = Bench()
@@ -148,7 +156,7 @@ def test_a_late_loop_shuts_the_door_and_leaves_it_ajar_for_the_quiet() -> None:
     server = Server(0.0, least_s=1e9)
     for _ in range(60):
         bench.offer("endpoint/busy", server)
-    for _ in range(20):
+    for _ in range(50):
         bench.clock.monotonic += 0.01
         bench.admission.lagged(0.2)
     assert bench.counted.limits["process"] < 32

@@ -13,7 +13,7 @@ from chassis.errors import MizzenError, ResourceExhausted, Unavailable
 from gateway.domain.ports import Clock
 
 OTHER = "other"
-_WINDOW_S = 0.1
+_WINDOW_S, _REST_S = 0.1, 1.0
 _FEWEST, _MOST_SAMPLES = 8, 512
 _LEAST, _START, _MOST = 8, 64, 100_000
 _LEAST_OF_PROCESS = 16
@@ -49,8 +49,8 @@ class Limit:
     """
 
     __slots__ = (
-        "_base_s", "_began_s", "_changed_s", "_ended", "_least", "_most", "_peak", "_queue_s", "_samples", "_start", "_wanted",
-        "in_flight", "limit", "name", "proven",
+        "_base_s", "_began_s", "_changed_s", "_ended", "_least", "_most",
+        "_peak", "_queue_s", "_samples", "_stands", "_start", "_told_s", "_wanted", "in_flight", "limit", "name", "proven",
     )  # fmt: skip
 
     def __init__(
@@ -73,11 +73,12 @@ class Limit:
         self.proven = False
         self._queue_s = queue_s
         self._base_s = base_s
-        self._changed_s = 0.0
+        self._changed_s, self._told_s = 0.0, 0.0
         self._samples: list[float] = []
         self._began_s, self._ended = 0.0, 0
         self._peak = 0
         self._wanted = False
+        self._stands = False
 
     @property
     def allowed_s(self) -> float:
@@ -96,6 +97,12 @@ class Limit:
         self._wanted = True
         return False
 
+    def rested(self, now_s: float) -> None:
+        """After a second without any call there is no queue: what was learnt of one is forgotten."""
+        if not self.in_flight and now_s - self._told_s > _REST_S:
+            self.limit = max(self.limit, float(self._start))
+            self._told_s = now_s
+
     def enter(self, weight: int) -> None:
         """Counts a call in."""
         self.in_flight += weight
@@ -103,7 +110,7 @@ class Limit:
 
     def sample(self, now_s: float, seconds: float) -> bool:
         """Learns from a call that took that long; says whether the limit changed."""
-        samples = self._samples
+        samples, self._told_s = self._samples, now_s
         if now_s - seconds < self._changed_s:
             return False
         if not samples:
@@ -117,8 +124,9 @@ class Limit:
         samples.sort()
         before = self.limit
         self._learn(samples[len(samples) // 5], (self._ended - 1) / window_s)
-        # What is changed shows in calls that come after it, not in those under way.
-        self._changed_s = now_s
+        if self.limit != before:
+            # That shows in calls that come after it, not in those under way.
+            self._changed_s = now_s
         samples.clear()
         self._peak, self._wanted = self.in_flight, False
         return self.limit != before
@@ -131,14 +139,18 @@ class Limit:
             # So few at once make no queue: the answers themselves became slower.
             self._base_s = base_s + (took_s - base_s) / 4
         ratio = self.allowed_s / max(took_s, 1e-6)
+        stood, self._stands = self._stands, ratio < 1
         if ratio < 1:
-            self.limit = max(float(self._least), min(self.limit, self._peak, self._fitting(ratio, per_s)))
+            # One late window may be what a pause of the machine left behind; it takes two to make a queue that stands.
+            if stood:
+                self.limit = max(float(self._least), min(self.limit, self._peak, self._fitting(ratio, per_s)))
         elif self._wanted or self._peak * 2 > self.limit:
-            self.limit = min(self._most, self.limit * min(2.0, ratio))
+            self.limit = min(self._most, self.limit * 2, max(self.limit, self._fitting(ratio, per_s)))
         elif self.limit < self._start:
             self.limit = min(self._start, self.limit * 1.1)
 
     def _fitting(self, ratio: float, per_s: float) -> float:
+        """As many at once as end a second, times the seconds that one may take."""
         return per_s * self.allowed_s
 
 
@@ -201,7 +213,9 @@ class Admission:
         weight: how many ordinary calls it amounts to. ResourceExhausted while the endpoint, Unavailable while the process has more
         than it can do in time, both OVERLOADED.
         """
+        now_s = self._clock.monotonic_s()
         limit = self._limit(endpoint or OTHER)
+        limit.rested(now_s)
         own = limit.weight_of(weight)
         if endpoint is not None and not limit.has_room(own):
             raise self._refused(limit, "endpoint")
@@ -216,7 +230,7 @@ class Admission:
         self._busy += limit.in_flight == 0
         limit.enter(own)
         process.enter(counted)
-        return Slot(self, limit, own, counted, self._clock.monotonic_s())
+        return Slot(self, limit, own, counted, now_s)
 
     def lagged(self, seconds: float) -> None:
         """The event loop came so late to what was due."""
