@@ -3,10 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+import asyncpg
 from pgvector import SparseVector
 
+from chassis.errors import MizzenError
 from retrieval.adapters.postgres_pool import PostgresPool
 from retrieval.adapters.postgres_rows import DIMENSIONS, ChunkRow, chunk_rows, document_of
 from retrieval.adapters.postgres_search import search
@@ -17,6 +20,9 @@ DOCUMENT_COLUMNS = "document, collection, title, source, digest, fingerprint, ch
 
 WRITE_LIMIT_S = 30.0
 """A write of many chunks may take longer than a search."""
+ANALYZE_LIMIT_S = 10.0
+ANALYZE_FROM = 500
+"""Chunks of a collection below which a wrong plan costs nothing."""
 
 
 class PostgresDocuments:
@@ -41,6 +47,19 @@ class PostgresDocuments:
             await _insert_chunks(connection, tenant, collection, rows, terms / max(chunks, 1))
             kept = counts["documents"] - removed["documents"] + len(documents)
             await connection.execute(_SET_COUNTS, tenant, collection, kept, chunks, terms)
+            outgrown = chunks >= ANALYZE_FROM and await connection.fetchval(_OUTGROWN, chunks)
+        if outgrown:
+            await self._analyze()
+
+    async def _analyze(self) -> None:
+        """Tells the planner how large the tables are now. Autovacuum would, a minute later; until then it expects one row of a
+        collection and compares all with all. What was stored is stored: a failure here is left to autovacuum."""
+        with suppress(MizzenError, asyncpg.PostgresError):
+            async with self._pool.transaction("", ANALYZE_LIMIT_S, limit_s=ANALYZE_LIMIT_S) as connection:
+                if await connection.fetchval("select pg_try_advisory_xact_lock(hashtext('mizzen.retrieval.analyze'))"):
+                    await connection.execute(
+                        "analyze collections, documents, labels, chunks, embeddings, postings, terms"
+                    )
 
     async def relabel(
         self, tenant: str, collection: str, documents: Sequence[DocumentInput], now_us: int, timeout_s: float
@@ -170,6 +189,8 @@ async def _insert_chunks(
         _ADD_TERMS, tenant, collection, [term for term, _ in frequencies], [count for _, count in frequencies]
     )
 
+
+_OUTGROWN = "select $1::bigint > 2 * reltuples from pg_class where oid = 'chunks'::regclass"
 
 _SET_COUNTS = """
 update collections set documents = $3, chunks = $4, terms = $5 where tenant = $1 and collection = $2

@@ -80,7 +80,8 @@ class PostgresPool:
             with _translated():
                 async with asyncio.timeout(budget_s), self._connection() as connection:
                     await connection.execute(_READ if readonly else "begin")
-                    await connection.execute(_SETTINGS, tenant, str(int(budget_s * 1000) + 1))
+                    plans = "force_custom_plan" if readonly else "auto"
+                    await connection.execute(_SETTINGS, tenant, str(int(budget_s * 1000) + 1), plans)
                     yield connection
                     await connection.execute("commit")
         except TimeoutError as error:
@@ -116,9 +117,11 @@ class PostgresPool:
 _READ = "begin isolation level repeatable read read only"
 
 # One round trip. The search settings belong to pgvector: nearest neighbours under a filter go on until enough are found.
+# Reads are planned for their own values each time: a plan for any value, which PostgreSQL takes from the sixth execution of a
+# statement on, expects one row of a filter that may carry half of the collection.
 _SETTINGS = """
 select set_config('mizzen.tenant', $1, true), set_config('statement_timeout', $2, true),
-       set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '80', true)
+       set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('plan_cache_mode', $3, true)
 """
 
 

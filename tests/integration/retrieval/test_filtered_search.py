@@ -1,0 +1,100 @@
+"""Filtered search on PostgreSQL: what it finds against an exact search, and what it costs against a search without a filter."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from statistics import median
+
+import pytest
+
+from retrieval.adapters import postgres_search
+from retrieval.adapters.postgres_documents import PostgresDocuments
+from retrieval.adapters.postgres_migrations import migrate
+from retrieval.adapters.postgres_pool import PoolLimits, PostgresPool
+from retrieval.domain.fusion import ranking
+from retrieval.domain.model import Mode, Passage, Scope
+from retrieval.domain.ports import DocumentStore
+from tests.fakes.retrieval import MemoryDocuments
+from tests.fakes.retrieval_corpus import SELECTIVITIES, Corpus, Question, hits
+
+CHUNKS = 4_000
+QUESTIONS = 12
+"""More than five: from the sixth execution on PostgreSQL would take a plan for any values."""
+
+
+LIMITS = PoolLimits(connections=1, transaction_s=30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A filled database, the same documents in memory, and questions about them."""
+
+    url: str
+    exact: MemoryDocuments
+    questions: list[Question]
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_module: str) -> Filled:
+    corpus, exact = Corpus(), MemoryDocuments()
+    documents = list(corpus.documents(CHUNKS, 2))
+
+    async def fill() -> None:
+        pool = PostgresPool(postgres_module, limits=LIMITS)
+        await pool.open()
+        await migrate(pool)
+        async with pool.transaction("", 5.0) as connection:
+            for table in ("collections", "documents", "labels", "chunks", "embeddings", "postings", "terms"):
+                # A search right after a first ingest must not wait for autovacuum to come by.
+                await connection.execute(f"alter table {table} set (autovacuum_enabled = off)")
+        for at in range(0, len(documents), 500):
+            await PostgresDocuments(pool).replace("acme", "c", documents[at : at + 500], 1, 60.0)
+        await exact.replace("acme", "c", documents, 1, 60.0)
+        await pool.close()
+
+    asyncio.run(fill())
+    return Filled(postgres_module, exact, corpus.questions(QUESTIONS))
+
+
+@pytest.fixture
+async def store(filled: Filled) -> AsyncIterator[PostgresDocuments]:
+    pool = PostgresPool(filled.url, limits=LIMITS)
+    await pool.open()
+    yield PostgresDocuments(pool)
+    await pool.close()
+
+
+async def found(store: DocumentStore, question: Question, mode: Mode, filters: dict[str, str]) -> tuple[Passage, ...]:
+    return (await store.search(Scope("acme", "c", filters), question.probe(mode), ranking(10, 0.5), 30.0)).passages
+
+
+@pytest.mark.parametrize("exact_rows", [postgres_search.EXACT_ROWS, 20], ids=["counted", "graph"])
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("share", list(SELECTIVITIES))
+async def test_a_filter_loses_nothing(
+    filled: Filled, store: PostgresDocuments, share: str, mode: Mode, exact_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_search, "EXACT_ROWS", exact_rows)
+    monkeypatch.setattr(postgres_search, "EXACT_SHARE", 0.0)
+    right = wanted = 0
+    for question in filled.questions:
+        exact = await found(filled.exact, question, mode, SELECTIVITIES[share])
+        right += hits(await found(store, question, mode, SELECTIVITIES[share]), exact)
+        wanted += len(exact)
+    assert wanted
+    assert right / wanted >= 0.99
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_filter_costs_no_more_than_a_few_searches_without_one(
+    filled: Filled, store: PostgresDocuments, mode: Mode
+) -> None:
+    took_s: dict[str, list[float]] = {}
+    for share, filters in {"none": {}, **SELECTIVITIES}.items():
+        for question in filled.questions * 2:
+            started = time.perf_counter()
+            await found(store, question, mode, filters)
+            took_s.setdefault(share, []).append(time.perf_counter() - started)
+    for share in SELECTIVITIES:
+        assert median(took_s[share]) < 10 * median(took_s["none"]) + 0.02, share
