@@ -22,7 +22,7 @@ from gateway.domain.columns import filled, from_list, replaced, scattered, taken
 from gateway.domain.documents import CollectionInfo
 from gateway.domain.inference import Tensor
 from gateway.domain.limits import Bulkhead, Retry
-from gateway.domain.model import Call, Caller, DType
+from gateway.domain.model import Call, Caller, Column, DType
 from gateway.domain.plans import OutputPlan, Route, TensorPlan
 from gateway.domain.record import Record, RecordKind, RecordQueue
 from gateway.domain.retrieve import Retriever
@@ -52,6 +52,41 @@ def test_the_queue_keeps_the_gap_of_what_found_no_room() -> None:
     ]  # fmt: skip
     queue.put_back(0, taken_records)
     assert queue.take(9)[0] == 0
+
+
+def large(number: int, size: int) -> Record:
+    """A record of an endpoint whose answer is a column of so many bytes."""
+    outputs = {"o": Column(DType.FLOAT32, size // 4, bytes(size))}
+    return Record(CALL, RecordKind.PREDICT, str(number), number, outputs=outputs)
+
+
+def test_the_queue_holds_so_many_bytes_whatever_the_number_of_records() -> None:
+    full: list[int] = []
+    queue = RecordQueue(10_000, lambda: full.append(1), max_bytes=10_000_000)
+    for number in range(100):
+        queue.offer(large(number, 1_000_000))
+    assert len(queue) == 9
+    assert len(full) == 91
+    assert 9_000_000 < queue.bytes <= 10_000_000
+    first, records = queue.take(256, max_bytes=2_500_000)
+    assert (first, len(records)) == (0, 2), "an entry of the stream has a bound of bytes, too"
+    queue.put_back(first, records)
+    while queue.take(256)[1]:
+        pass
+    assert queue.bytes == 0
+    queue.offer(large(100, 5_000_000))
+    assert [len(queue.take(256, max_bytes=10)[1]) for _ in range(2)] == [1, 0], (
+        "a record alone may be larger than an entry"
+    )
+
+
+def test_large_tensors_do_not_wait_in_the_queue() -> None:
+    queue = RecordQueue(10, max_tensor_bytes=100)
+    tensors = [Tensor("small", "FP32", (1, 1), bytes(4)), Tensor("large", "FP32", (1, 1000), bytes(4000))]
+    queue.offer(Record(CALL, RecordKind.INFER, "m", 0, tensors_in=tensors, tensors_out=tensors))
+    (record,) = queue.take(1)[1]
+    assert [tensor.name for tensor in (*record.tensors_in, *record.tensors_out)] == ["small", "small"]
+    assert len(tensors) == 2, "the request's own list is left as it is"
 
 
 def test_weights_are_kept_and_stable() -> None:

@@ -148,6 +148,19 @@ async def test_small_files_become_one(bench: Bench) -> None:
     assert await bench.writer.compact() == 0
 
 
+async def test_a_merge_is_no_larger_than_memory_may_be(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small on disk is not small in memory: what is constant is compressed a hundred times."""
+    for n in range(1, 61, 2):
+        bench.stream.add(some(n))
+        await bench.consume.once()
+    before = bench.rows()
+    columns = len(pq.read_schema(parquet_files(bench.root)[0]).names)
+    monkeypatch.setattr("monitoring.adapters.parquet_writer._MERGE_BYTES", 10 * 2 * columns * 8)
+    assert await bench.writer.compact() == 27, "thirty files of two rows, merged in tens"
+    assert len(parquet_files(bench.root)) == 3
+    assert bench.rows() == before
+
+
 async def test_a_crash_in_compaction_leaves_no_row_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(1, 21, 2):
         bench.stream.add(some(n))

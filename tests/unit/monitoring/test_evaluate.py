@@ -115,6 +115,26 @@ async def test_a_window_is_scored_again_when_records_come(bench: Bench, monkeypa
     assert len(asked) == 1
 
 
+async def test_many_rows_are_loaded_a_few_columns_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every column of a large window in one go took a gigabyte."""
+    await bench.day(7, 3.0)
+    whole = report_json(await bench.evaluate.report("default", "flight-delay"))
+    bench.evaluate = Evaluate(bench.log, bench.labels, bench.profiles, Definitions(POLICY), bench.clock)
+    asked: list[int] = []
+    columns = bench.log.columns
+
+    async def counted(tenant: str, endpoint: str, windows: Any, kinds: dict[str, str]) -> Any:
+        asked.append(len(kinds))
+        return await columns(tenant, endpoint, windows, kinds)
+
+    monkeypatch.setattr(bench.log, "columns", counted)
+    monkeypatch.setattr("monitoring.domain.evaluate._VALUES_AT_ONCE", 300)
+    monkeypatch.setattr("monitoring.domain.evaluate._FEWEST_COLUMNS", 1)
+    assert report_json(await bench.evaluate.report("default", "flight-delay")) == whole
+    assert set(asked) == {1}
+    assert len(asked) > 1
+
+
 async def test_compaction_changes_no_report(bench: Bench) -> None:
     for _ in range(9):
         await bench.day(7, 0.3)

@@ -16,6 +16,7 @@ import uvloop
 
 from chassis import logs, telemetry
 from chassis.errors import MizzenError
+from chassis.memory import Reclaim
 from chassis.ops import OpsServer
 from chassis.runtime import Build, Runtime, S, Service, Step, make_runtime
 from chassis.server import Server, Surroundings, make_server
@@ -130,7 +131,8 @@ class Lifecycle(Generic[S]):
             return
         self._service = building.result()
         await self._open_ports()
-        for name, work in self._service.background:
+        reclaim = Reclaim(self._service.release)
+        for name, work in (*self._service.background, ("memory", reclaim.run)):
             self._background.append(asyncio.create_task(self._keep(name, work), name=name))
         warming = asyncio.gather(*(self._retry(step) for step in self._service.warm))
         if not await _unless(stop, warming):

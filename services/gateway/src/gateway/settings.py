@@ -68,6 +68,9 @@ class Settings(
     )
     max_shadows: int = Field(64, ge=0, description="Shadow requests under way at once; more are dropped and counted.")
     record_queue: int = Field(10_000, ge=1, description="Records that wait for the stream; more are dropped, counted.")
+    record_queue_bytes: int = Field(
+        64 * 1024 * 1024, ge=1, description="Bytes of records that wait for the stream; more are dropped, counted."
+    )
     record_max_lag: int = Field(
         100_000, ge=1, description="Unread stream entries over which new records are dropped and counted."
     )

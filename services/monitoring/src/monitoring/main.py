@@ -2,6 +2,8 @@
 
 import sys
 
+import pyarrow as pa
+
 from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
@@ -47,6 +49,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     return Service(
         registrations=[Registration(add, servicer, name)],
         background=[("definitions", definitions.watch), *watch.tasks(*every)],
+        release=[pa.default_memory_pool().release_unused],
         warm=[definitions.load, labels.migrate, stream.ensure_group],
         close=[definitions.close, stream.close, writer.close, log.close, labels.close],
     )

@@ -121,6 +121,11 @@ class WireRows(FeatureRows):
             ]
         return self._columns
 
+    @property
+    def size(self) -> int:
+        """See FeatureRows."""
+        return self.result.ByteSize()
+
     def values(self) -> list[Column]:
         """See FeatureRows."""
         rows = self._rows

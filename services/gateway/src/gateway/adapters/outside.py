@@ -46,7 +46,12 @@ class Outside:
         self.retrieval = GrpcRetrieval(retrieval, envelopes, retry(), clock)
         monitoring = runtime.channel("monitoring", settings.monitoring_addresses)
         self.monitoring = GrpcMonitoring(monitoring, envelopes, retry(), clock)
-        self.queue = RecordQueue(settings.record_queue, seen.queue_full)
+        self.queue = RecordQueue(
+            settings.record_queue,
+            seen.queue_full,
+            max_bytes=settings.record_queue_bytes,
+            max_tensor_bytes=settings.record_max_tensor_bytes,
+        )
         seen.record_queue.set_function(lambda: len(self.queue))
         stream = settings.stream()
         self._stream = connected(stream.url, _RECORD_S, stream.credentials)
@@ -57,7 +62,6 @@ class Outside:
             # A new process has a new name: sequence numbers begin anew with it.
             f"{socket.gethostname()}/{os.getpid()}/{runtime.ids.new()[:13]}",
             max_lag=settings.record_max_lag,
-            max_tensor_bytes=settings.record_max_tensor_bytes,
             stream_full=seen.stream_full,
             appended=seen.appended,
         )

@@ -36,18 +36,16 @@ class ValkeyRecords:
         writer: str,
         *,
         max_lag: int,
-        max_tensor_bytes: int,
         stream_full: Callable[[int], None] = lambda _: None,
         appended: Callable[[int], None] = lambda _: None,
         batch: int = 256,
         pause_s: float = 0.05,
     ) -> None:
-        """`max_lag`: unread entries over which records are dropped; `max_tensor_bytes`: larger tensors are left out."""
+        """`max_lag`: unread entries over which records are dropped; `batch`: most records of an entry."""
         self._redis = redis
         self._queue = queue
         self._writer = writer
         self._max_lag = max_lag
-        self._max_tensor_bytes = max_tensor_bytes
         self._stream_full = stream_full
         self._appended = appended
         self._batch = batch
@@ -175,11 +173,10 @@ class ValkeyRecords:
             retrieved.answerable = record.retrieved.answerable
             retrieved.cited.extend(record.retrieved.cited)
 
-    def _tensor_columns(self, tensors: Sequence[Tensor]) -> list[tuple[str, Column]]:
+    @staticmethod
+    def _tensor_columns(tensors: Sequence[Tensor]) -> list[tuple[str, Column]]:
         found = []
         for tensor in tensors:
-            if len(tensor.raw) > self._max_tensor_bytes:
-                continue
             try:
                 column = whole_column(tensor)
             except ValueError:

@@ -112,6 +112,14 @@ class FeatureRows:
         """Values alone, one per reference."""
         return [feature.column for feature in self.columns]
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it keeps in memory."""
+        texts = [feature.column.strings for feature in self.columns if feature.column.strings is not None]
+        return sum(128 + len(feature.column.raw) for feature in self.columns) + sum(
+            56 + len(text) for column in texts for text in column
+        )
+
     def has_status(self, status: Status, columns: Sequence[int]) -> bool:
         """Whether any value of these columns has that status, which is not PRESENT: that one may be left out."""
         return any(status in self.columns[index].statuses for index in columns)
@@ -162,6 +170,11 @@ class BlockRows(FeatureRows):
         self.rows = rows
         self.statuses = statuses
         self.nulls = nulls
+
+    @property
+    def size(self) -> int:
+        """See FeatureRows."""
+        return len(self.raw) + len(self.statuses) + len(self.nulls) + 8 * self.rows * len(self.timestamps_us)
 
     @property
     def is_whole(self) -> bool:

@@ -8,6 +8,9 @@ from enum import IntEnum
 from gateway.domain.inference import Tensor
 from gateway.domain.model import Call, Column, FeatureRows
 
+# What a record, a column and a text take beside their contents.
+_RECORD_BYTES, _COLUMN_BYTES, _TEXT_BYTES = 1024, 128, 56
+
 
 class RecordKind(IntEnum):
     """What a record is of; the numbers are those of the wire."""
@@ -58,15 +61,41 @@ class Record:
     shadow: bool = False
 
 
-class RecordQueue:
-    """Takes a record in constant time and numbers it; one that finds no room keeps its number, so that readers see the gap."""
+def size_of(record: Record) -> int:
+    """About how many bytes a record keeps in memory."""
+    size = _RECORD_BYTES
+    for columns in (record.entities, record.inputs, record.outputs):
+        for column in columns.values():
+            size += _COLUMN_BYTES + len(column.raw)
+            if column.strings is not None:
+                size += sum(map(len, column.strings)) + _TEXT_BYTES * len(column.strings)
+    if record.features is not None:
+        size += record.features.size
+    for tensors in (record.tensors_in, record.tensors_out):
+        size += sum(_COLUMN_BYTES + len(tensor.raw) for tensor in tensors)
+    return size
 
-    def __init__(self, capacity: int, queue_full: Callable[[], None] = lambda: None) -> None:
-        """`capacity` in records; `queue_full` counts records that found no room."""
+
+class RecordQueue:
+    """Takes a record and numbers it; one that finds no room keeps its number, so that readers see the gap."""
+
+    def __init__(
+        self,
+        capacity: int,
+        queue_full: Callable[[], None] = lambda: None,
+        *,
+        max_bytes: int = 64 * 1024 * 1024,
+        max_tensor_bytes: int = 65_536,
+    ) -> None:
+        """`capacity` in records, `max_bytes` of all of them; `queue_full` counts records that found no room. Tensors of bare
+        inferences larger than `max_tensor_bytes` are left out of records."""
         self._capacity = capacity
         self._queue_full = queue_full
-        self._queue: deque[tuple[int, Record]] = deque()
+        self._max_bytes = max_bytes
+        self._max_tensor_bytes = max_tensor_bytes
+        self._queue: deque[tuple[int, Record, int]] = deque()
         self._next = 0
+        self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -75,20 +104,33 @@ class RecordQueue:
         """See ports.Recorder."""
         sequence = self._next
         self._next = sequence + 1
-        if len(self._queue) >= self._capacity:
+        if record.kind is RecordKind.INFER:
+            record.tensors_in = self._small(record.tensors_in)
+            record.tensors_out = self._small(record.tensors_out)
+        size = size_of(record)
+        if len(self._queue) >= self._capacity or self.bytes + size > self._max_bytes:
             self._queue_full()
             return
-        self._queue.append((sequence, record))
+        self._queue.append((sequence, record, size))
+        self.bytes += size
 
-    def take(self, size: int) -> tuple[int, list[Record]]:
-        """Up to `size` records without a gap between them, and the number of the first."""
+    def _small(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        return [tensor for tensor in tensors if len(tensor.raw) <= self._max_tensor_bytes]
+
+    def take(self, size: int, max_bytes: int = 1024 * 1024) -> tuple[int, list[Record]]:
+        """Up to `size` records of `max_bytes` (one at least) without a gap between them, and the number of the first."""
         queue = self._queue
         if not queue:
             return self._next, []
-        first, record = queue.popleft()
+        first, record, taken = queue.popleft()
         records = [record]
-        while queue and len(records) < size and queue[0][0] == first + len(records):
-            records.append(queue.popleft()[1])
+        while (
+            queue and len(records) < size and queue[0][0] == first + len(records) and taken + queue[0][2] <= max_bytes
+        ):
+            _, record, more = queue.popleft()
+            records.append(record)
+            taken += more
+        self.bytes -= taken
         return first, records
 
     def put_back(self, first: int, records: list[Record]) -> None:
@@ -98,4 +140,6 @@ class RecordQueue:
             if len(records) - 1 - index >= room:
                 self._queue_full()
             else:
-                self._queue.appendleft((first + index, records[index]))
+                size = size_of(records[index])
+                self._queue.appendleft((first + index, records[index], size))
+                self.bytes += size

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ _REMEMBERED = 200_000
 _LATEST_US = 4_102_444_800_000_000
 _MERGE_FROM = 8
 _SMALL_BYTES = 32 * 1024 * 1024
+# In memory and uncompressed, about; sorting needs it three times.
+_MERGE_BYTES = 64 * 1024 * 1024
 _Key = tuple[str, str, str, tuple[tuple[str, int, int], ...]]
 
 
@@ -143,9 +145,9 @@ class ParquetWriter:
         for directory in self._files.partitions():
             _drop_replaced(directory, self._files)
             small = [path for path in sorted(directory.glob("[!.]*.parquet")) if path.stat().st_size < _SMALL_BYTES]
-            if len(small) >= _MERGE_FROM:
-                self._merge(directory, small)
-                gone += len(small) - 1
+            for some in _mergeable(small):
+                self._merge(directory, some)
+                gone += len(some) - 1
         return gone
 
     def _merge(self, directory: Path, small: list[Path]) -> None:
@@ -164,6 +166,24 @@ class ParquetWriter:
             hidden.rename(final)
             sync_directory(directory)
             _drop_replaced(directory, self._files)
+
+
+def _mergeable(small: list[Path]) -> Iterator[list[Path]]:
+    """Neighbours that may be merged in one go: many enough, and together no larger in memory than one merge may be."""
+    run: list[Path] = []
+    total = 0
+    for path in small:
+        footer = pq.read_metadata(path)
+        size = footer.num_rows * footer.num_columns * 8
+        if total + size > _MERGE_BYTES:
+            if len(run) >= _MERGE_FROM:
+                yield run
+            run, total = [], 0
+        if size < _MERGE_BYTES // 2:
+            run.append(path)
+            total += size
+    if len(run) >= _MERGE_FROM:
+        yield run
 
 
 def _sort_in(batch: Any, tables: dict[_Key, RecordTable]) -> int:

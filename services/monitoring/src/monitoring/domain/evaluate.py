@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,8 @@ DEFAULT_POLICY = Policy(7 * DAY_US, 500, 0.2, 0.15, frozenset(), None, "binary")
 MAX_WINDOWS = 400
 # Rows loaded in one go: what is scored stays, should the deadline end the report in the middle.
 _ROWS_AT_ONCE = 100_000
+# Values loaded in one go, 8 bytes each, while they are read a few times as many; never less than a few columns.
+_VALUES_AT_ONCE, _FEWEST_COLUMNS = 2_000_000, 4
 _CALIBRATING_WINDOWS = 4
 # A report without quality now is better than a whole one too late.
 _LABELS_S, _LABELS_PAUSE_S = 5.0, 3.0
@@ -123,11 +125,15 @@ class Evaluate:
         kinds = {name: column.kind for name, column in profile.features.items()}
         kinds |= {f"output:{name}": column.kind for name, column in profile.outputs.items()}
         for part in _parts(new):
-            loaded = await self._log.columns(tenant, endpoint, [c.window for c in part], kinds)
-            scores = await asyncio.to_thread(_score_windows, profile, loaded)
+            scores: dict[Window, tuple[dict[str, Score], dict[str, Score]]] = {}
+            for some in _columns_at_once(kinds, sum(c.volume.rows for c in part)):
+                loaded = await self._log.columns(tenant, endpoint, [c.window for c in part], some)
+                for window, found in (await asyncio.to_thread(_score_windows, profile, loaded)).items():
+                    features, outputs = scores.setdefault(window, ({}, {}))
+                    features.update(found[0])
+                    outputs.update(found[1])
             for c in part:
-                features, outputs = scores.get(c.window, ({}, {}))
-                known[c.window] = _Scored(c.stamp, profile, features, outputs)
+                known[c.window] = _Scored(c.stamp, profile, *scores.get(c.window, ({}, {})))
         current = {c.window for c in counts}
         for window in [window for window in known if window not in current]:
             del known[window]
@@ -167,6 +173,14 @@ def _parts(counts: Sequence[WindowCounts]) -> list[list[WindowCounts]]:
         parts[-1].append(c)
         rows += c.volume.rows
     return parts
+
+
+def _columns_at_once(kinds: Mapping[str, str], rows: int) -> Iterator[dict[str, str]]:
+    """The columns in groups that so many rows may be loaded of."""
+    size = max(_FEWEST_COLUMNS, _VALUES_AT_ONCE // max(1, rows))
+    named = list(kinds.items())
+    for start in range(0, len(named), size):
+        yield dict(named[start : start + size])
 
 
 def _score_windows(

@@ -1,0 +1,69 @@
+"""Gives back to the system what a burst needed: the C library, and pools above it, keep freed memory for a next time otherwise."""
+
+import asyncio
+import ctypes
+import gc
+import resource
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+STEP_BYTES = 16 * 1024 * 1024
+CALM_BYTES = 1024 * 1024
+EVERY_S = 5.0
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def trim() -> None:
+    """Returns the free pages of the C library's heaps, where that library can (glibc)."""
+    found = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if found is not None:
+        found(0)
+
+
+class Reclaim:
+    """Looks at resident memory now and then; when it has grown and stands still, what is free in it is given back.
+
+    A trim holds the heap's lock for some milliseconds, so none is made while memory is growing: that is in the middle of a burst.
+    """
+
+    def __init__(
+        self,
+        release: Sequence[Callable[[], object]] = (),
+        *,
+        resident: Callable[[], int] = resident_bytes,
+        trim: Callable[[], None] = trim,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`release`: what empties pools above the C library, before it is trimmed."""
+        self._release = (gc.collect, *release, trim)
+        self._resident = resident
+        self._sleep = sleep
+        self._floor = self._last = resident()
+
+    async def run(self) -> None:
+        """Looks until cancelled."""
+        while True:
+            await self._sleep(EVERY_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """One look."""
+        now = self._resident()
+        last, self._last = self._last, now
+        self._floor = min(self._floor, now)
+        if now - self._floor < STEP_BYTES or now - last > CALM_BYTES:
+            return
+        await asyncio.to_thread(self._give_back)
+        # What is still there is in use: it counts as the floor, or every look would trim again.
+        self._floor = self._last = self._resident()
+
+    def _give_back(self) -> None:
+        for release in self._release:
+            release()
