@@ -61,11 +61,13 @@ PEERS = items(PEER)
 # An empty list of peers would let everybody in.
 SOME_PEERS = items(PEER, minItems=1)
 ARGUMENTS = items(TEXT)
+MODEL_NAMES = items({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"})
 SERVICE = closed(
     ("name", "storageUri", "runtime"),
     name=NAME,
     storageUri={"type": "string", "pattern": "^[a-z0-9]+://.+$"},
     runtime=enum("mizzen-triton-cpu", "mizzen-triton-gpu"),
+    models=MODEL_NAMES,
     minReplicas=whole(0),
     maxReplicas=whole(1),
     resources=RESOURCES,
@@ -119,6 +121,8 @@ SPECIAL: tuple[tuple[str, Schema], ...] = (
     ("**.claim", NAME),
     ("inference.mode", enum("kserve", "deployment")),
     ("inference.services", items(SERVICE)),
+    ("inference.allowCode", MODEL_NAMES),
+    ("inference.servingSize", QUANTITY),
     ("valkey.mode", enum("bundled", "external")),
     ("postgresql.mode", enum("bundled", "external")),
     ("valkey.appendFsync", enum("always", "everysec")),

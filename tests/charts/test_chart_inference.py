@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.rendering import FLIGHTS, ROOT, Object, merged, named, objects, of_kind, pods, render
+from tests.charts.rendering import FLIGHTS, GPU, ROOT, Object, merged, named, objects, of_kind, pods, render
 
 EXAMPLE = list(yaml.safe_load_all((ROOT / "examples/flights/inferenceservice.yaml").read_text()))
 KSERVE = tuple(render(merged(FLIGHTS, {"inference": {"mode": "kserve"}})))
@@ -103,17 +103,18 @@ def test_gpus_are_asked_for_by_values() -> None:
     assert "nvidia.com/gpu" not in sliced["resources"]["limits"]
 
 
-def test_a_gpu_predictor_starts_only_with_a_model(tmp_path: Path) -> None:
+def test_a_gpu_predictor_starts_only_with_an_examined_model(tmp_path: Path) -> None:
     """The rendered command itself, with an echo in tritonserver's place."""
     (container,) = named(objects("gpu"), "Deployment", "flight-delay-predictor")["spec"]["template"]["spec"][
         "containers"
     ]
-    server, models = tmp_path / "bin" / "tritonserver", tmp_path / "models"
+    server, serving = tmp_path / "bin" / "tritonserver", tmp_path / "serving"
     server.parent.mkdir()
-    models.mkdir()
+    serving.mkdir()
     server.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
     server.chmod(0o755)
-    command = [word.replace("/mnt/models", str(models)) for word in container["command"]]
+    assert "--model-repository=/mnt/serving/0" in container["args"]
+    command = [word.replace("/mnt/serving", str(serving)) for word in container["command"]]
 
     def start() -> subprocess.CompletedProcess[str]:
         path = {"PATH": f"{server.parent}:{os.environ['PATH']}"}
@@ -121,9 +122,70 @@ def test_a_gpu_predictor_starts_only_with_a_model(tmp_path: Path) -> None:
 
     empty = start()
     assert (empty.returncode, empty.stdout) == (1, "")
-    assert "no model was published" in empty.stderr
-    (models / "flight-delay").mkdir()
+    assert "no examined model" in empty.stderr
+    (serving / "0").mkdir()
     assert start().stdout == "--a=1|b c|"
+
+
+GPU_KSERVE = merged(GPU, {"inference": {"mode": "kserve", "allowCode": ["Ranker", "Other"]}})
+
+
+def test_a_gpu_predictors_model_is_examined_by_the_cpu_runtimes_image_first() -> None:
+    """NVIDIA's image has no reader of packages; in both modes an init container copies what was examined."""
+    spec = named(objects("gpu"), "Deployment", "flight-delay-predictor")["spec"]["template"]["spec"]
+    predictor = named(render(GPU_KSERVE), "InferenceService", "flight-delay")["spec"]["predictor"]
+    (runtime,) = named(render(GPU_KSERVE), "ServingRuntime", "mizzen-triton-gpu")["spec"]["containers"]
+    (server,) = spec["containers"]
+    for init in (spec["initContainers"][-1], predictor["initContainers"][-1]):
+        assert init["image"].startswith("mizzen/triton-cpu:")
+        assert init["command"] == ["python3", "-m", "inference.staging", "/mnt/serving", "/mnt/models"]
+        mounts = {each["mountPath"]: each for each in init["volumeMounts"]}
+        assert mounts["/mnt/models"]["readOnly"]
+        assert mounts["/mnt/models"]["subPath"].startswith("flight-delay/")
+        assert "readOnly" not in mounts["/mnt/serving"]
+    for container in (server, runtime):
+        assert {"name": "serving", "mountPath": "/mnt/serving", "readOnly": True} in container["volumeMounts"]
+        assert "--model-repository=/mnt/models" not in container["args"]
+    assert [each["name"] for each in predictor["volumes"]] == ["model-source"]
+
+
+def test_models_with_code_are_named_by_the_operator_alone() -> None:
+    """`allowCode` is a value of the chart: it reaches the examination, and by default nothing does."""
+
+    def told(container: Object) -> str | None:
+        values = {each["name"]: each.get("value") for each in container["env"]}
+        assert values["MIZZEN_INFERENCE_SERVING"] == "/mnt/serving"
+        return values.get("MIZZEN_INFERENCE_ALLOW_CODE")
+
+    for name in ("ServingRuntime", "Deployment"):
+        for values, expected in (({}, None), ({"allowCode": ["Ranker", "Other"]}, "Ranker,Other")):
+            mode = "kserve" if name == "ServingRuntime" else "deployment"
+            found = render(merged({"inference": {"mode": mode}}, {"inference": values}))
+            each = named(found, name, "mizzen-triton-cpu" if mode == "kserve" else "minilm-predictor")["spec"]
+            (container,) = each["containers"] if mode == "kserve" else each["template"]["spec"]["containers"]
+            assert told(container) == expected
+    init = named(render(GPU_KSERVE), "InferenceService", "flight-delay")["spec"]["predictor"]["initContainers"][-1]
+    assert told(init) == "Ranker,Other"
+    with pytest.raises(Exception, match="allowCode"):
+        render({"inference": {"allowCode": ["../x"]}})
+
+
+def test_a_service_says_which_models_it_holds() -> None:
+    service = {
+        "name": "ranker",
+        "storageUri": "pvc://models/ranker",
+        "runtime": "mizzen-triton-cpu",
+        "models": ["Ranker", "Other"],
+    }
+    for mode in ("kserve", "deployment"):
+        found = render({"inference": {"mode": mode, "services": [service]}})
+        if mode == "kserve":
+            annotations = named(found, "InferenceService", "ranker")["metadata"]["annotations"]
+            assert annotations["serving.kserve.io/deploymentMode"] == "Standard"
+        else:
+            text = named(found, "ConfigMap", "mizzen-inference-services")["data"]["inference-services.yaml"]
+            annotations = yaml.safe_load(text)["metadata"]["annotations"]
+        assert annotations["mizzen.dev/models"] == "Ranker,Other"
 
 
 def objects_values() -> Object:

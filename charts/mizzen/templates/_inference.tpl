@@ -13,8 +13,9 @@
 {{- $gpu := $inference.runtimes.gpu }}
 {{- $_ := set $resources "limits" (merge (dict $gpu.resource (int $gpu.count)) ($resources.limits | default dict)) }}
 {{- end -}}
+{{- $gpuKind := eq .kind "gpu" }}
 {{- $flags := list
-  "--model-repository=/mnt/models"
+  (ternary "--model-repository=/mnt/serving/0" "--model-repository=/mnt/models" $gpuKind)
   "--grpc-address=0.0.0.0" "--grpc-port=9000"
   "--http-address=0.0.0.0" "--http-port=8090"
   "--metrics-address=0.0.0.0" "--metrics-port=8002"
@@ -30,16 +31,17 @@ name: kserve-container
 image:
   {{- toYaml (index $inference.runtimes .kind).image | nindent 2 }}
 {{- if eq .kind "gpu" }}
-# As the CPU runtime's image does: an empty folder is a path that nothing was published to yet, and only another start mounts it anew.
+# NVIDIA's image has no reader of packages: an init container of the CPU runtime's image copies and examines what is served here.
 command:
   - bash
   - -c
-  - '[ -n "$(ls -A /mnt/models)" ] || { echo "no model was published to /mnt/models yet: starting again until one was" >&2; exit 1; }; exec tritonserver "$@"'
+  - '[ -d /mnt/serving/0 ] || { echo "no examined model in /mnt/serving: the InferenceService needs the init container examine-model (docs/install.md)" >&2; exit 1; }; exec tritonserver "$@"'
   - tritonserver
 {{- end }}
 args:
   {{- toYaml (concat $flags (.args | default list)) | nindent 2 }}
-{{- with .env }}
+{{- $examination := ternary list (include "mizzen.examination" .root | fromYamlArray) $gpuKind }}
+{{- with concat $examination (.env | default list) }}
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -53,9 +55,38 @@ resources:
 mounts:
   # Tensors travel through it between Triton and its Python backends.
   - {name: shared-memory, mountPath: /dev/shm}
+  # Examined copies of the model's files, which nobody else writes to.
+  - {name: serving, mountPath: /mnt/serving{{ if $gpuKind }}, readOnly: true{{ end }}}
+{{- end -}}
+
+{{/* What the examination of packages is told. */}}
+{{- define "mizzen.examination" -}}
+- {name: MIZZEN_INFERENCE_SERVING, value: /mnt/serving}
+{{- with .Values.inference.allowCode }}
+- {name: MIZZEN_INFERENCE_ALLOW_CODE, value: {{ join "," . | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* (root, mount, resources): copies and examines a GPU predictor's model, as the CPU runtime does by itself; fields of `mizzen.container`. */}}
+{{- define "mizzen.examineModel" -}}
+name: examine-model
+image:
+  {{- toYaml .root.Values.inference.runtimes.cpu.image | nindent 2 }}
+command: [python3, -m, inference.staging, /mnt/serving, /mnt/models]
+env:
+  {{- include "mizzen.examination" .root | nindent 2 }}
+{{- with .resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+mounts:
+  - {{ toYaml .mount | nindent 4 }}
+  - {name: serving, mountPath: /mnt/serving}
 {{- end -}}
 
 {{- define "mizzen.predictorVolumes" -}}
+- name: serving
+  emptyDir: {sizeLimit: {{ .root.Values.inference.servingSize }}}
 - name: shared-memory
   emptyDir: {medium: Memory, sizeLimit: {{ ternary .root.Values.inference.runtimes.gpu.sharedMemory .root.Values.inference.sharedMemory (eq .kind "gpu") }}}
 {{- end -}}
@@ -109,6 +140,10 @@ apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
 metadata:
   name: {{ .name }}
+  {{- with .models }}
+  annotations:
+    mizzen.dev/models: {{ join "," . }}
+  {{- end }}
 spec:
   predictor:
     minReplicas: {{ .minReplicas | default 1 }}
@@ -178,6 +213,9 @@ spec:
   "args" (list $service.storageUri "/mnt/models")
   "resources" (dict "requests" (dict "cpu" "100m" "memory" "256Mi") "limits" (dict "memory" "1Gi"))
   "mounts" (list (dict "name" "model" "mountPath" "/mnt/models"))) }}
+{{- end -}}
+{{- if eq $kind "gpu" }}
+{{- $init = append $init (include "mizzen.examineModel" (dict "root" $root "mount" $mount "resources" $service.resources) | fromYaml) }}
 {{- end -}}
 apiVersion: apps/v1
 kind: Deployment

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog import Catalog, DefinitionError, DirectorySource, FeatureView, parse_text, read_directory, schema_hash
+from catalog import (
+    Catalog,
+    DefinitionError,
+    DirectorySource,
+    FeatureView,
+    InferenceService,
+    parse_text,
+    read_directory,
+    schema_hash,
+)
 
 VIEW = """\
 apiVersion: mizzen.dev/v1alpha1
@@ -175,3 +184,23 @@ def test_an_endpoint_that_loses_a_column_keeps_serving_as_it_was(tmp_path: Path)
     assert bad.endpoints == good.endpoints
     assert [error.missing_reference for error in bad.errors] == [True]
     assert "delay" in read_directory(tmp_path).endpoints
+
+
+def inference_service(models: str) -> InferenceService:
+    return InferenceService.model_validate(
+        {
+            "apiVersion": "serving.kserve.io/v1beta1",
+            "kind": "InferenceService",
+            "metadata": {"name": "ranker", "annotations": {"mizzen.dev/models": models}},
+            "spec": {"predictor": {"model": {"modelFormat": {"name": "triton"}, "storageUri": "pvc://models/ranker"}}},
+        }
+    )
+
+
+def test_an_inference_service_may_name_the_models_of_its_repository() -> None:
+    """Triton's names, capitals included: whether such a model is served is the operator's word, not the definition's."""
+    assert inference_service("Ranker_v2, other.1 ,").models == ("Ranker_v2", "other.1")
+    assert inference_service("").models == ()
+    for wrong in ("../x", "a b", "-a", "ü", "a" * 129):
+        with pytest.raises(ValueError, match=r"metadata\.annotations\[mizzen\.dev/models\].*is not a model name"):
+            inference_service(wrong)

@@ -36,17 +36,32 @@ def test_what_an_operator_lets_in_is_copied_as_it_is(root: Path, tmp_path: Path)
     assert (tmp_path / "copy/doubling/1/model.py").is_file()
 
 
-def test_the_digest_is_that_of_the_path_or_the_given_one(root: Path, tmp_path: Path) -> None:
-    sealed = packaging.seal(root)
+def test_the_digest_is_that_of_the_path(root: Path, tmp_path: Path) -> None:
+    packaging.seal(root)
     published = packaging.publish(root, tmp_path / "models")
-    assert staging.stage(str(published), tmp_path / "by-path")
-    assert staging.stage(str(root), tmp_path / "given", digest=sealed.digest)
-    for path, digest in ((published.rename(published.with_name("0" * 16)), ""), (root, "1" * 16)):
-        with pytest.raises(DataLoss, match="its address says"):
-            staging.stage(str(path), tmp_path / "other", digest=digest)
+    assert staging.stage(str(published), tmp_path / "copy")
+    with pytest.raises(DataLoss, match="its address says 0000000000000000"):
+        staging.stage(str(published.rename(published.with_name("0" * 16))), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
     (root / "doubling/package/manifest.json").unlink()
     with pytest.raises(NotFound, match=r"manifest\.json is missing"):
-        staging.stage(str(root), tmp_path / "unsealed", digest=sealed.digest)
+        staging.stage(str(root.rename(tmp_path / ("1" * 16))), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "of_volume", ["/flight-delay/", "/var/lib/kubelet/pods/uid/volumes/kubernetes.io~nfs/pvc/flight-delay/"]
+)
+def test_in_a_pod_the_digest_is_that_of_what_is_mounted(tmp_path: Path, of_volume: str) -> None:
+    mounts = tmp_path / "mountinfo"
+    digest = "51de2d8b1a9153de"
+    mounts.write_text(
+        f"900 800 8:1 / / ro,relatime - overlay overlay rw\n"
+        f"901 900 8:1 {of_volume}{digest} /mnt/models ro,relatime - ext4 /dev/sda1 rw\n"
+        f"902 900 8:1 /volumes/kubernetes.io~empty-dir/serving /mnt/serving rw,relatime - ext4 /dev/sda1 rw\n"
+    )
+    assert staging.addressed_digest(Path("/mnt/models"), mounts) == digest
+    assert staging.addressed_digest(Path("/mnt/serving"), mounts) == ""
+    assert staging.addressed_digest(Path("/elsewhere"), tmp_path / "none") == ""
 
 
 def test_a_repository_that_triton_would_fetch_itself_is_refused(tmp_path: Path) -> None:

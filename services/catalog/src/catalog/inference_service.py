@@ -1,5 +1,6 @@
 """KServe's InferenceService, read and never wrapped: only the fields Mizzen uses are typed, the rest is kept as it is."""
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -7,6 +8,10 @@ from pydantic import Field as Described
 from pydantic.alias_generators import to_camel
 
 from catalog.fields import Metadata
+
+MODELS = "mizzen.dev/models"
+# Triton's names: a user's own repository may have capitals, which an operator has to allow before they are served.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class _Open(BaseModel):
@@ -55,6 +60,21 @@ class InferenceService(_Open):
         if "://" not in self.spec.predictor.model.storage_uri:
             raise ValueError("spec.predictor.model.storageUri needs a scheme, e.g. pvc://models/NAME/DIGEST")
         return self
+
+    @model_validator(mode="after")
+    def _models_are_names(self) -> Self:
+        for name in self.models:
+            if not MODEL_NAME.fullmatch(name):
+                raise ValueError(f"metadata.annotations[{MODELS}]: {name!r} is not a model name: {MODEL_NAME.pattern}")
+        return self
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models of its repository beside one of its own name, by the annotation `mizzen.dev/models`, separated by commas.
+
+        An Endpoint's route names its model itself; what only OIP's paths call is named here.
+        """
+        return tuple(name for each in self.metadata.annotations.get(MODELS, "").split(",") if (name := each.strip()))
 
     @property
     def name(self) -> str:

@@ -2,8 +2,7 @@
 
 ``python -m inference.container [FLAG…]``: a flag of Triton that is given stands, what is not given has its default here. KServe
 appends an InferenceService's ``args`` to the ServingRuntime's. The root may be read-only: only /tmp, /dev/shm and the folder of
-``MIZZEN_INFERENCE_SERVING`` are written. ``MIZZEN_INFERENCE_ALLOW_CODE`` names the models that may run code, separated by commas,
-``MIZZEN_INFERENCE_DIGEST`` the digest that the package has to have.
+``MIZZEN_INFERENCE_SERVING`` are written. ``MIZZEN_INFERENCE_ALLOW_CODE`` names the models that may run code, separated by commas.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from inference.examine import CONFIG, copy_tree
 
 SERVED = "served.json"
 ALLOW_CODE = "MIZZEN_INFERENCE_ALLOW_CODE"
-DIGEST = "MIZZEN_INFERENCE_DIGEST"
+MOUNTS = Path("/proc/self/mountinfo")
 
 
 def allowed_models(text: str) -> tuple[str, ...]:
@@ -32,11 +32,11 @@ def allowed_models(text: str) -> tuple[str, ...]:
     return tuple(name for each in text.split(",") if (name := each.strip()))
 
 
-def stage(root: str, target: Path, allow_code: Collection[str] = (), digest: str = "") -> tuple[str, ...]:
+def stage(root: str, target: Path, allow_code: Collection[str] = ()) -> tuple[str, ...]:
     """Copies the repository ``root`` into the new folder ``target``, examines the copy and returns its models' names.
 
-    On any fault nothing of it is left. ``digest`` is the expected one; by default what the path of ``root`` ends with. Raises as
-    :func:`inference.packaging.check_repository`, OSError when it can't be copied.
+    On any fault nothing of it is left. Where the address of ``root`` says a digest, the package has to have it. Raises as
+    :func:`inference.packaging.examine_repository`, OSError when it can't be copied.
     """
     if "://" in root:
         raise InvalidArgument(
@@ -46,7 +46,7 @@ def stage(root: str, target: Path, allow_code: Collection[str] = (), digest: str
         )
     copy_tree(Path(root), target)
     try:
-        examined = packaging.examine_repository(target, allow_code, digest or packaging.stated_digest(Path(root)))
+        examined = packaging.examine_repository(target, allow_code, addressed_digest(Path(root)))
         for model in examined:
             if not model.runs_code:
                 (target / model.name / CONFIG).write_text(text_format.MessageToString(model.config))
@@ -56,7 +56,22 @@ def stage(root: str, target: Path, allow_code: Collection[str] = (), digest: str
     return tuple(model.name for model in examined)
 
 
-def stage_all(roots: Sequence[str], into: Path, allow_code: Collection[str] = (), digest: str = "") -> list[Path]:
+def addressed_digest(root: Path, mounts: Path = MOUNTS) -> str:
+    """The digest that the address of the repository ``root`` ends with; empty where it has none.
+
+    That is its path, or in a pod, where each model is mounted at the same path, the part of the volume that is mounted there: the
+    kernel knows it, and no file of the package says it.
+    """
+    if digest := packaging.stated_digest(root):
+        return digest
+    for line in mounts.read_text().splitlines() if mounts.is_file() else ():
+        fields = line.split()
+        if len(fields) > 4 and fields[4] == str(root):
+            return packaging.stated_digest(Path(fields[3]))
+    return ""
+
+
+def stage_all(roots: Sequence[str], into: Path, allow_code: Collection[str] = ()) -> list[Path]:
     """Stages each of ``roots`` into the emptied folder ``into`` and returns the copies to serve; refusals go to standard error."""
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     for old in into.iterdir():  # the folder itself may be a mount
@@ -65,7 +80,7 @@ def stage_all(roots: Sequence[str], into: Path, allow_code: Collection[str] = ()
     for number, root in enumerate(roots):
         target = into / str(number)
         try:
-            models = stage(root, target, allow_code, digest)
+            models = stage(root, target, allow_code)
         except MizzenError as error:
             sys.stderr.write(f"{root} is not served: {error.message} ({error.reason})\n")
         except OSError as error:
@@ -83,10 +98,9 @@ def main() -> int:
     parser.add_argument("into", type=Path, help="private folder for the copies, emptied first")
     parser.add_argument("roots", nargs="*", help="Triton repositories")
     parser.add_argument("--allow-code", default=os.environ.get(ALLOW_CODE, ""), help="models trusted with code")
-    parser.add_argument("--digest", default=os.environ.get(DIGEST, ""), help="digest that the package has to have")
     given = parser.parse_args()
     os.umask(0o077)
-    return 0 if stage_all(given.roots, given.into, allowed_models(given.allow_code), given.digest) else 1
+    return 0 if stage_all(given.roots, given.into, allowed_models(given.allow_code)) else 1
 
 
 if __name__ == "__main__":

@@ -39,6 +39,11 @@ def embedders(catalog: Catalog) -> list[Route]:
     return [Route(embedding.inference_service, embedding.model) for embedding in embeddings]
 
 
+def hosted(catalog: Catalog) -> list[Route]:
+    """The models that InferenceServices say they hold, beside one of their own name."""
+    return [Route(service.name, model) for service in catalog.inference_services.values() for model in service.models]
+
+
 def _plan(endpoint: Definition, catalog: Catalog) -> EndpointPlan:
     spec = endpoint.spec
     references = endpoint.references
@@ -144,4 +149,5 @@ async def follow(source: DefinitionSource, endpoints: Endpoints, log: Any) -> No
 
 def load(catalog: Catalog, endpoints: Endpoints) -> None:
     """Swaps the plans for those of `catalog`."""
-    endpoints.swap(plans(catalog), views(catalog), list(catalog.inference_services), embedders(catalog))
+    named = [*hosted(catalog), *embedders(catalog)]
+    endpoints.swap(plans(catalog), views(catalog), list(catalog.inference_services), named)

@@ -20,11 +20,11 @@ class Endpoints:
         plans: Mapping[str, EndpointPlan],
         views: Mapping[str, ViewPlan],
         services: Sequence[str],
-        embedders: Sequence[Route],
+        named: Sequence[Route],
     ) -> None:
-        """New definitions: plans, feature views by reference name, InferenceServices, and collections' embedders."""
+        """New definitions: plans, feature views by reference name, InferenceServices, and models named apart."""
         models = {name: name for name in services}
-        routes = [*embedders, *(route for plan in plans.values() for route in _routes(plan))]
+        routes = [*named, *(route for plan in plans.values() for route in _routes(plan))]
         models.update({route.model: route.service for route in routes})
         self._plans, self._views, self._models, self._fields = dict(plans), dict(views), models, {}
 

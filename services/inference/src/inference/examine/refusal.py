@@ -8,7 +8,7 @@ from chassis.errors import InvalidArgument
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 # Names that a model has in other Triton repositories; only an operator's `allowCode` lets them in.
-FOREIGN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+FOREIGN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def refusal(
