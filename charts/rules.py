@@ -92,6 +92,22 @@ def rules() -> dict[str, Any]:
                         "definitions-refused.md",
                         "5m",
                     ),
+                    alert(
+                        "MizzenApiKeyLineWrong",
+                        f"max by (namespace) ({telemetry.GATEWAY_API_KEY_FAULTS.name}) > 0",
+                        "ticket",
+                        "{{ $value }} lines of the API key file are wrong; keys on such lines are refused.",
+                        "api-keys.md",
+                        "1m",
+                    ),
+                    alert(
+                        "MizzenApiKeysUnreadable",
+                        f"max by (namespace) ({telemetry.GATEWAY_API_KEYS_AGE.name}) > 30",
+                        "page",
+                        "A gateway cannot read its API key file since {{ $value | humanizeDuration }}: no key can be revoked, "
+                        "and after five minutes all are refused.",
+                        "api-keys.md",
+                    ),
                 ],
             },
         ]

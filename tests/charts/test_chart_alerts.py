@@ -90,16 +90,20 @@ def promtool() -> str:
     return found
 
 
-@pytest.mark.parametrize("step_s", sorted({case.step_s for case in CASES}))
-def test_alerts_page_for_burn_and_not_for_blips(promtool: str, tmp_path: Path, step_s: int) -> None:
-    (tmp_path / "rules.yaml").write_text((CHART / "files/alerts/rules.yaml").read_text())
-    cases = [played(case) for case in CASES if case.step_s == step_s]
-    content = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{step_s}s", "tests": cases}
-    (tmp_path / "test.yaml").write_text(yaml.safe_dump(content, sort_keys=False, width=1000))
+def play(promtool: str, directory: Path, tests: list[dict[str, object]], interval: str) -> None:
+    """Fails where promtool sees an alert that it should not, or none."""
+    (directory / "rules.yaml").write_text((CHART / "files/alerts/rules.yaml").read_text())
+    content = {"rule_files": ["rules.yaml"], "evaluation_interval": interval, "tests": tests}
+    (directory / "test.yaml").write_text(yaml.safe_dump(content, sort_keys=False, width=1000))
     done = subprocess.run(
-        [promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [promtool, "test", "rules", "test.yaml"], cwd=directory, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("step_s", sorted({case.step_s for case in CASES}))
+def test_alerts_page_for_burn_and_not_for_blips(promtool: str, tmp_path: Path, step_s: int) -> None:
+    play(promtool, tmp_path, [played(case) for case in CASES if case.step_s == step_s], f"{step_s}s")
 
 
 def test_the_rules_are_right_by_promtool(promtool: str) -> None:
@@ -108,3 +112,40 @@ def test_the_rules_are_right_by_promtool(promtool: str) -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@dataclass(frozen=True)
+class KeyCase:
+    """A gauge's values, a minute each; then (minutes after the start, does the alert fire)."""
+
+    alert: str
+    series: str
+    values: str
+    expected: tuple[tuple[int, bool], ...]
+
+
+KEY_CASES = (
+    KeyCase("MizzenApiKeyLineWrong", "mizzen_gateway_api_key_faults", "0x4 1x5 0x5", ((4, False), (7, True), (12, False))),
+    KeyCase(
+        "MizzenApiKeysUnreadable", "mizzen_gateway_api_keys_age_seconds", "1x4 61+60x3 0x5",
+        ((4, False), (5, True), (10, False)),
+    ),
+)  # fmt: skip
+
+
+def played_keys(case: KeyCase) -> dict[str, object]:
+    """One of promtool's tests, beside an installation where all is well."""
+    checks = []
+    for minute, fires in case.expected:
+        expression = f"count by (namespace) (ALERTS{{alertname='{case.alert}',alertstate='firing'}})"
+        samples = [{"labels": '{namespace="ml"}', "value": 1}] if fires else []
+        checks.append({"expr": expression, "eval_time": f"{minute}m", "exp_samples": samples})
+    both = [
+        {"series": f'{case.series}{{namespace="ml",pod="gateway-1"}}', "values": case.values},
+        {"series": f'{case.series}{{namespace="quiet",pod="gateway-1"}}', "values": "0x20"},
+    ]
+    return {"name": case.alert, "interval": "1m", "input_series": both, "promql_expr_test": checks}
+
+
+def test_a_wrong_and_an_unreadable_key_file_are_told(promtool: str, tmp_path: Path) -> None:
+    play(promtool, tmp_path, [played_keys(case) for case in KEY_CASES], "1m")

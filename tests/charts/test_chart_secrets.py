@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from chassis import logs
 from chassis.clock import SystemClock
 from chassis.identity import Identity, Minter, Verifier
 from gateway.adapters.file_keys import FileKeys
+from gateway.domain.model import Caller
 from tests.charts.rendering import CHART, PRESETS, named, objects, of_kind, pods, render
 
 WANTED = {
@@ -85,6 +87,11 @@ def test_secrets_survive(script: ModuleType, api: Any) -> None:
     assert script.make(api, WANTED) == ["mizzen-valkey"]
 
 
+def asked_with(key: str, directory: Any) -> Caller:
+    files = ([directory / "api-keys"], directory / "service.secret")
+    return FileKeys(*files, SystemClock(), grace_s=300, log=logs.logger("test")).caller(key)
+
+
 def test_what_is_made_works_together(script: ModuleType, api: Any, tmp_path: Any) -> None:
     script.make(api, WANTED)
     content = {name: api.get(name) for name in WANTED.values()}
@@ -94,8 +101,7 @@ def test_what_is_made_works_together(script: ModuleType, api: Any, tmp_path: Any
     asked = Identity("default", "anyone", frozenset({"predict"}))
     token = Minter(tmp_path / "identity.key", clock).mint(asked)
     assert Verifier(tmp_path / "identity.pub", clock).verify(token) == asked
-    keys = FileKeys(tmp_path / "api-keys", tmp_path / "service.secret")
-    assert keys.caller(content["mizzen-api-key"]["api-key"].decode()).tenant == "default"
+    assert asked_with(content["mizzen-api-key"]["api-key"].decode(), tmp_path).tenant == "default"
     password = content["mizzen-valkey"]["password"].decode()
     assert password.isalnum(), "it stands in a URL"
     assert content["mizzen-valkey"]["valkey.conf"].decode() == f"requirepass {password}\n"
@@ -108,7 +114,7 @@ def test_an_interrupted_run_goes_on_with_the_same_key(script: ModuleType, api: A
     script.make(api, WANTED)
     for name, value in api.get("mizzen-identity").items():
         (tmp_path / name).write_bytes(value)
-    assert FileKeys(tmp_path / "api-keys", tmp_path / "service.secret").caller(key).subject == "first"
+    assert asked_with(key, tmp_path).subject == "first"
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -10,9 +10,9 @@ from grpc import aio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chassis.api_keys import key_hash
 from chassis.identity import write_keys
 from chassis.status import from_rpc_error
-from gateway.adapters.file_keys import key_hash
 from mizzen.chassis.v1 import values_pb2
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc

@@ -13,8 +13,8 @@ from grpc import aio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chassis.api_keys import key_hash
 from chassis.status import from_rpc_error
-from gateway.adapters.file_keys import key_hash
 from gateway.api.rest.app import paths
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from mizzen.gateway.v1 import gateway_pb2 as pb

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-SCOPES = "*"
+ALL = "*"  # scopes
 
 
 class Api:
@@ -86,14 +86,15 @@ def content(kind: str, api_key: Any) -> dict[str, bytes]:
 
 
 def _identity(api_key: bytes) -> dict[str, bytes]:
-    from chassis.identity import write_keys  # noqa: PLC0415 - only in the image
-    from gateway.adapters.file_keys import key_hash  # noqa: PLC0415
+    from chassis.api_keys import ApiKey, key_hash  # noqa: PLC0415 - only in the image
+    from chassis.identity import write_keys  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as scratch:
         write_keys(Path(scratch))
         files = {path.name: path.read_bytes() for path in Path(scratch).iterdir()}
     hashed = key_hash(bytes.fromhex(files["service.secret"].decode().strip()), api_key.decode())
-    return {**files, "api-keys": f"first:default:{SCOPES}:{hashed}\n".encode()}
+    first = ApiKey("first", "default", frozenset({ALL}), hashed)
+    return {**files, "api-keys": f"{first.line()}\n".encode()}
 
 
 def main() -> None:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chassis.clock import SystemClock
-from chassis.errors import MizzenError, ResourceExhausted, Unauthenticated, Unavailable
-from gateway.adapters.file_keys import FileKeys, key_hash
+from chassis.errors import MizzenError, ResourceExhausted, Unavailable
 from gateway.api.rest.app import paths
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.problem import BY_REASON, STATUS, TITLE, problem, status_of
@@ -193,31 +192,6 @@ def test_a_bulkhead_lets_go() -> None:
     with bulkhead:
         pass
     assert bulkhead.in_flight == 0
-
-
-def test_api_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("00" * 32)
-    path = tmp_path / "keys"
-    path.write_text(f"# ours\nci:acme:read,infer:{key_hash(bytes(32), 'k1')}\n")
-    keys = FileKeys(path, secret)
-    assert keys.caller("k1") == Caller("acme", "ci", frozenset({"read", "infer"}))
-    for wrong in (None, "", "k2", key_hash(bytes(32), "k1")):
-        with pytest.raises(Unauthenticated):
-            keys.caller(wrong)
-    assert "k1" not in path.read_text()
-    path.write_text(f"ci:acme:read:{key_hash(bytes(32), 'k2')}\n")
-    monkeypatch.setattr("gateway.adapters.file_keys._REREAD_S", 0.0)
-    assert keys.caller("k2").tenant == "acme"
-    with pytest.raises(Unauthenticated):
-        keys.caller("k1")
-    path.write_text("nonsense")
-    assert keys.caller("k2").tenant == "acme"
-    with pytest.raises(ValueError, match="line 1"):
-        FileKeys(path, secret)
-    path.write_text("")
-    with pytest.raises(ValueError, match="no API key"):
-        FileKeys(path, secret)
 
 
 def test_no_keys_no_other_host(tmp_path: Path) -> None:

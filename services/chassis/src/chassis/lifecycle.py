@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Any, Generic
 
 import uvloop
@@ -108,9 +109,8 @@ class Lifecycle(Generic[S]):
         self._background: list[asyncio.Task[None]] = []
         self._ready_gauge = runtime.metrics.gauge(telemetry.READY)
         self._beat_s = runtime.clock.monotonic_s()
-        self.ops = OpsServer(
-            self._settings.host, self._settings.ops_port, runtime.registry, lambda: self._state, self._stuck
-        )
+        where = (self._settings.host, self._settings.ops_port)
+        self.ops = OpsServer(*where, runtime.registry, lambda: self._state, self._stuck, self._details)
 
     @property
     def port(self) -> int:
@@ -159,6 +159,9 @@ class Lifecycle(Generic[S]):
             stops.append(self._public.stop())
         await asyncio.gather(*stops, return_exceptions=True)
         await self._close()
+
+    def _details(self) -> Sequence[str]:
+        return self._service.details()  # of the service once it is built
 
     async def _open_ports(self) -> None:
         settings, runtime, service = self._settings, self._runtime, self._service

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -30,17 +30,19 @@ class OpsServer:
         registry: CollectorRegistry,
         state: Callable[[], str],
         ill: Callable[[], str] = lambda: "",
+        details: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Both are called in another thread than the service's.
+        """All three are called in another thread than the service's.
 
         state: answers "ready" when work is taken, else a word that says why not, such as "starting"; ill: answers why this process
-        should be started anew, or nothing.
+        should be started anew, or nothing; details: what a person should know beside the state, a line each.
         """
         self._host = host
         self.port = port
         self._registry = registry
         self._state = state
         self._ill = ill
+        self._details = details
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed: asyncio.Event | None = None
@@ -111,7 +113,8 @@ class OpsServer:
             return (503, _TEXT, f"{ill}\n".encode()) if ill else (200, _TEXT, b"live\n")
         if path == "/readyz":
             state = self._state()
-            return (200 if state == "ready" else 503), _TEXT, f"{state}\n".encode()
+            lines = (state, *self._details())
+            return (200 if state == "ready" else 503), _TEXT, "".join(f"{line}\n" for line in lines).encode()
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
         return 404, _TEXT, b"see /healthz, /readyz and /metrics\n"

@@ -4,6 +4,7 @@ Common ones are read as ``MIZZEN_<NAME>``; a room's own, including its ports, as
 ``env_prefix``, and every shared field below carries its full name. A room mixes in only what it uses.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -233,6 +234,14 @@ class Inference(BaseSettings):
         validation_alias="MIZZEN_INFERENCE_ADDRESSES",
         description="Where InferenceServices are served; {name} stands for the InferenceService's name.",
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what is bound to `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def without_password(url: str) -> str:

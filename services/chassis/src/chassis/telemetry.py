@@ -159,6 +159,13 @@ GATEWAY_SHADOWS_DROPPED = CounterSpec(
 GATEWAY_UNPROTECTED_WRITES = CounterSpec(
     "mizzen_gateway_unprotected_writes_total", "Writes done without their Idempotency-Key because its store was down."
 )
+GATEWAY_API_KEYS = GaugeSpec("mizzen_gateway_api_keys", "API keys that are taken now.")
+GATEWAY_API_KEY_FAULTS = GaugeSpec(
+    "mizzen_gateway_api_key_faults", "Lines of the API key file that are wrong now; a key on such a line is refused."
+)
+GATEWAY_API_KEYS_AGE = GaugeSpec(
+    "mizzen_gateway_api_keys_age_seconds", "Time since the API key file was last read: it is read every second."
+)
 GATEWAY_DEFINITIONS_REFUSED = GaugeSpec(
     "mizzen_gateway_definitions_refused", "Definitions that are wrong now; what served before goes on serving."
 )

@@ -60,10 +60,11 @@ async def build(runtime: Runtime[Settings]) -> Service:
     return Service(
         registrations=registrations(verbs, edge),
         background=[
-            ("records", out.records.run),
+            *out.background,
             ("definitions", lambda: follow(source, endpoints, runtime.log)),
             ("lag", lambda: watch(admission.lagged)),
         ],
+        details=out.details,
         warm=out.warm,
         close=[source.close, out.records.flush, out.close],
         public_asgi=(app, settings.rest_port),

@@ -1,6 +1,5 @@
 """What the gateway reads from its environment."""
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -16,6 +15,7 @@ from chassis.settings import (
     RetrievalUpstream,
     ServiceSettings,
     Stream,
+    is_loopback,
 )
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
@@ -42,7 +42,15 @@ class Settings(
     )
     api_keys_file: Path | None = Field(
         None,
-        description="Lines of name:tenant:scopes:hash; without it everybody is anonymous, which only loopback allows.",
+        description="Lines of name:tenant:scopes:hash[:expires]; without it everybody is anonymous, which only loopback allows.",
+    )
+    own_keys_file: Path | None = Field(
+        None, description="A second file of such lines, for who runs the gateway: `mizzen up` keeps its own key there."
+    )
+    api_keys_grace_s: float = Field(
+        300.0,
+        ge=5,
+        description="Seconds that known keys go on when their file cannot be read any more; then they get 503.",
     )
     max_body_bytes: int = Field(
         16 * 1024 * 1024, ge=1024, description="Largest REST body, bytes; a larger one gets 413 while it arrives."
@@ -97,15 +105,9 @@ class Settings(
 
     @model_validator(mode="after")
     def _a_public_port_has_keys(self) -> Self:
-        if self.api_keys_file is None and not _loopback(self.host):
+        if self.api_keys_file is None and not is_loopback(self.host):
             raise ValueError(
-                f"MIZZEN_HOST={self.host} is not loopback: set MIZZEN_GATEWAY_API_KEYS_FILE to a file with API keys"
+                f"MIZZEN_HOST={self.host} is not loopback, so API keys are needed: make one with `mizzen key create NAME`, and set "
+                "MIZZEN_GATEWAY_API_KEYS_FILE to its file"
             )
         return self
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

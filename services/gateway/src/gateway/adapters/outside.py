@@ -66,7 +66,10 @@ class Outside:
             appended=seen.appended,
         )
         self.idempotency = ValkeyIdempotency(self._keys)
-        self.authenticator = _authenticator(settings)
+        self.keys = _file_keys(runtime)
+        self.authenticator: Authenticator = self.keys or Anonymous()
+        if self.keys is not None:
+            seen.api_keys(self.keys.count, self.keys.faults, self.keys.age_s)
 
     @property
     def warm(self) -> list[Step]:
@@ -75,6 +78,16 @@ class Outside:
         if "{name}" not in self._runtime.settings.inference_addresses:
             steps.append(lambda: self._predictor("").ready(_WARM_S))
         return steps
+
+    @property
+    def background(self) -> list[tuple[str, Step]]:
+        """Work of the adapters that runs for ever."""
+        keys = [] if self.keys is None else [("api keys", self.keys.run)]
+        return [("records", self.records.run), *keys]
+
+    def details(self) -> list[str]:
+        """What a person who looks at readiness should know, though the gateway goes on."""
+        return [] if self.keys is None else self.keys.details()
 
     async def close(self) -> None:
         """Closes what chassis did not open."""
@@ -94,7 +107,10 @@ class Outside:
         return channel
 
 
-def _authenticator(settings: Settings) -> Authenticator:
+def _file_keys(runtime: Runtime[Settings]) -> FileKeys | None:
+    settings = runtime.settings
     if settings.api_keys_file is None:
-        return Anonymous()
-    return FileKeys(settings.api_keys_file, settings.service_secret_file)
+        return None
+    paths = [path for path in (settings.own_keys_file, settings.api_keys_file) if path is not None]
+    grace_s = settings.api_keys_grace_s
+    return FileKeys(paths, settings.service_secret_file, runtime.clock, grace_s=grace_s, log=runtime.log)

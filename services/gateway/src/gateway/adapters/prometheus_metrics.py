@@ -1,5 +1,6 @@
 """What the gateway measures of itself."""
 
+from collections.abc import Callable
 from typing import Any
 
 from chassis import telemetry
@@ -36,7 +37,7 @@ class GatewayMetrics:
     """Callables that the domain and the adapters count with."""
 
     def __init__(self, metrics: Metrics, tenants: TenantLabels) -> None:
-        self._tenants = tenants
+        self._tenants, self._metrics = tenants, metrics
         self.admission = AdmissionMetrics(metrics)
         self._seconds = metrics.histogram(telemetry.GATEWAY_REQUEST_SECONDS)
         self._requests = metrics.counter(telemetry.GATEWAY_REQUESTS)
@@ -52,6 +53,12 @@ class GatewayMetrics:
         self.coalesced_infers = coalesced.labels("inference").observe
         self._children: dict[tuple[str, str, int], Any] = {}
         self._by_tenant: dict[str, Any] = {}
+
+    def api_keys(self, count: Callable[[], int], faults: Callable[[], int], age_s: Callable[[], float]) -> None:
+        """Where the numbers of API keys come from."""
+        self._metrics.gauge(telemetry.GATEWAY_API_KEYS).set_function(count)
+        self._metrics.gauge(telemetry.GATEWAY_API_KEY_FAULTS).set_function(faults)
+        self._metrics.gauge(telemetry.GATEWAY_API_KEYS_AGE).set_function(age_s)
 
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """A REST request was answered."""
