@@ -5,6 +5,9 @@ remembered is forgotten with the first one. Deadlines differ from call to call, 
 ours do, is looked up without it.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import hpack
 from hpack.table import HeaderTable
 
@@ -12,7 +15,9 @@ Fields = tuple[tuple[bytes, bytes], ...]
 TIMEOUT = b"grpc-timeout"
 _LITERAL = b"\x00" + bytes((len(TIMEOUT),)) + TIMEOUT
 _REMEMBERED = 256
-_LONGEST = 64 * 1024
+_LONGEST = 96 * 1024
+_FIELD_SIZE = 32
+_TIMEOUT_SIZE = len(TIMEOUT) + _FIELD_SIZE
 
 
 class _CountedTable(HeaderTable):
@@ -43,15 +48,28 @@ def _set_size(table: HeaderTable, size: int) -> None:
     setter(table, size)
 
 
+class Block(NamedTuple):
+    """A header block that was read: its fields, what is wrong with them (or None), and their size as RFC 9113 counts it."""
+
+    fields: Fields
+    flaw: str | None
+    size: int
+
+
+Judge = Callable[[Fields], str | None]
+
+
 class HeaderBlocks:
     """Decodes blocks in the order of their arrival. Raises hpack.HPACKError; the connection cannot go on after one."""
 
-    def __init__(self) -> None:
+    def __init__(self, judge: Judge) -> None:
+        """judge: what is wrong with the fields of a block, asked once for what is remembered."""
         self._decoder = hpack.Decoder(max_header_list_size=_LONGEST)
         self._table = self._decoder.header_table = _CountedTable()
-        self._known: dict[bytes, Fields] = {}
+        self._judge = judge
+        self._known: dict[bytes, Block] = {}
 
-    def decode(self, block: bytes) -> Fields:
+    def decode(self, block: bytes) -> Block:
         """All fields of a block."""
         known = self._known.get(block)
         if known is not None:
@@ -59,31 +77,32 @@ class HeaderBlocks:
         at = block.rfind(_LITERAL)
         if at > 0 and (known := self._known.get(block[:at])) is not None:
             start = at + len(_LITERAL) + 1
-            size = block[start - 1]
-            if size < 127 and start + size == len(block):
-                return (*known, (TIMEOUT, block[start:]))
+            size, timeout = block[start - 1], block[start:]
+            if size < 127 and size == len(timeout) and timeout.isalnum():
+                return Block((*known.fields, (TIMEOUT, timeout)), known.flaw, known.size + _TIMEOUT_SIZE + size)
         before = self._table.changes
-        fields, secret = self._decode(block)
+        found, secret = self._decode(block)
         if self._table.changes != before:
             self._known.clear()
         elif not secret:
-            self._remember(block, at, fields)
-        return fields
+            self._remember(block, at, found)
+        return found
 
-    def _remember(self, block: bytes, at: int, fields: Fields) -> None:
+    def _remember(self, block: bytes, at: int, found: Block) -> None:
         """Only blocks that leave the table as it is come here; one is kept whole, or up to where a deadline seems to begin."""
         if at > 0:
             block = block[:at]
             try:
-                fields, _ = self._decode(block)
+                found, _ = self._decode(block)
             except hpack.HPACKError:
                 return  # what looked like a field's beginning lay inside of another
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[block] = fields
+        self._known[block] = found
 
-    def _decode(self, block: bytes) -> tuple[Fields, bool]:
-        """(the fields, whether one of them is marked by the peer as never to be kept in a table)."""
+    def _decode(self, block: bytes) -> tuple[Block, bool]:
+        """(the block, whether one of its fields is marked by the peer as never to be kept in a table)."""
         found = self._decoder.decode(block, raw=True)
         fields = tuple((bytes(name), bytes(value)) for name, value in found)
-        return fields, not all(field.indexable for field in found)
+        size = sum(len(name) + len(value) + _FIELD_SIZE for name, value in fields)
+        return Block(fields, self._judge(fields), size), not all(field.indexable for field in found)

@@ -11,7 +11,8 @@ from collections import deque
 from typing import Any
 
 from chassis import keepalive
-from chassis.header_blocks import Fields
+from chassis.header_blocks import Block, Fields
+from chassis.http2_fields import response_flaw
 from chassis.http2_frames import (
     ACK,
     CANCEL,
@@ -80,7 +81,7 @@ class Http2(FrameReader):
     """
 
     def __init__(self, *, pings: bool = True) -> None:
-        super().__init__()
+        super().__init__(response_flaw)
         self._loop = asyncio.get_running_loop()
         self._open: dict[int, Exchange] = {}
         self._queued: deque[Exchange] = deque()
@@ -238,12 +239,12 @@ class Http2(FrameReader):
         elif kind == GOAWAY:
             self._take_goaway(payload)
 
-    def take_fields(self, number: int, flags: int, fields: Fields) -> None:
+    def take_block(self, number: int, flags: int, block: Block) -> None:
         """See FrameReader."""
         self._pulse.answered()
         exchange = self._open.get(number)
         if exchange is not None:
-            exchange.fields.append(fields)
+            exchange.fields.append(block.fields)
             if flags & END_STREAM:
                 self._finish(exchange)
 

@@ -1,67 +1,85 @@
 """HTTP/2 as a gRPC server needs it, on the loop's own transport: one connection and its streams, no threads.
 
-An answer leaves in one write. Bodies wait for the windows that the client grants and for its reading.
+Whatever RFC 9113 says must be refused is refused: what breaks the connection's state ends it, what breaks one request ends that.
 """
 
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from chassis.header_blocks import Fields
+from chassis.header_blocks import Block, Fields
+from chassis.http2_bounds import SETTINGS_COST, Budget, Calm
+from chassis.http2_fields import content_length, request_flaw, trailers_flaw
 from chassis.http2_frames import (
     ACK,
+    CANCEL,
     DATA,
     END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
     FAULTS,
+    FLOW_CONTROL_ERROR,
+    FRAME_SIZE_ERROR,
     GOAWAY,
     HEADERS,
     INITIAL_WINDOW,
+    LARGEST_WINDOW,
     MAX_FRAME,
     NO_ERROR,
+    OF_ITSELF,
     PING,
     PREFACE,
+    PRIORITY,
     PROTOCOL_ERROR,
     RECEIVE_FRAME,
     REFUSED_STREAM,
     RST_STREAM,
     SETTINGS,
+    STREAM_CLOSED,
     WINDOW_UPDATE,
+    ConnectionFaultError,
     FrameReader,
+    fault_code,
     frame,
-    frame_head,
     settings,
+    settings_of,
     unpadded,
 )
+from chassis.http2_outbox import Outbox, Outgoing
+from chassis.http2_streams import Numbers
 
-_STREAMS = 4096
+STREAMS = 4096
+MOST_FIELDS = 16 * 1024  # bytes of a request's fields, each counted with 32 more
 _STREAM_WINDOW = 4 * 1024 * 1024
 _STREAM_REFILL = _STREAM_WINDOW // 2
-_LARGEST_WINDOW = 2**31 - 1
-_MOST_RESETS = 1000
 _MOST_UNSENT = 1024 * 1024
-_MOST_HELD = 256 * 1024 * 1024
-_HELLO = settings(max_streams=_STREAMS, initial_window=_STREAM_WINDOW, max_header_list=16 * 1024)
+_MOST_UNFINISHED = 128 * 1024 * 1024  # two of the largest requests
+_MOST_UNSENT_ANSWERS = 256 * 1024 * 1024
+_GREETING_S = 15.0
+_FLUSH_S = 1.0
+_STALLED_S, _LOOK_S = 60.0, 5.0
+_LARGE_FIELDS_COST = 25
+_HELLO = settings(max_streams=STREAMS, initial_window=_STREAM_WINDOW, max_header_list=MOST_FIELDS)
 
 
 class Stream:
     """One request and its answer, as the connection sees it. What is done with it is its subclass's."""
 
-    __slots__ = ("connection", "drained", "ended", "held", "id", "last", "unread", "unreported", "unsent", "window")
+    __slots__ = ("connection", "credit", "drained", "ended", "held", "id", "left", "out", "unread", "unreported")
 
-    def __init__(self, connection: "ServerConnection", number: int) -> None:
+    def __init__(self, connection: "ServerConnection", number: int, fields: Fields) -> None:
         self.connection = connection
         self.id = number
-        self.window = connection.initial_window
-        self.unsent = b""  # of the body, waiting for a window
-        self.last: bytes | None = None  # the header block that ends the stream, once known
+        self.out = Outgoing(connection.out.initial_window)
         self.drained: asyncio.Future[None] | None = None
         self.ended = False  # the client sent all
         self.unread = False  # True: its data counts as read only when `read` says so
         self.unreported = 0
-        self.held = 0  # bytes of its body that wait for the rest
+        self.credit = _STREAM_WINDOW  # what the client may send yet
+        self.left = content_length(fields)  # what its body must still have, where it said so
+        self.held = 0  # bytes of its body that wait: for the rest, or for a reader
 
     def began(self) -> None:
         """Its request's fields are here."""
@@ -69,8 +87,27 @@ class Stream:
     def received(self, data: bytes, ended: bool) -> None:
         """A part of the body; `ended` with the last."""
 
+    def overrun(self) -> None:
+        """The process holds too much of unfinished requests, and this one is ended for it."""
+
     def gone(self) -> None:
         """The client gave it up, or the connection ended."""
+
+
+def _end_unfinished(stream: Stream) -> None:
+    stream.overrun()
+
+
+def _end_unsent(stream: Stream) -> None:
+    stream.connection.fail(stream, ENHANCE_YOUR_CALM)
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What all connections of a process may hold: bytes of unfinished requests, and of answers that nobody takes."""
+
+    requests: Budget = field(default_factory=lambda: Budget(_MOST_UNFINISHED, _end_unfinished))
+    answers: Budget = field(default_factory=lambda: Budget(_MOST_UNSENT_ANSWERS, _end_unsent))
 
 
 class ServerConnection(FrameReader):
@@ -78,58 +115,37 @@ class ServerConnection(FrameReader):
 
     def __init__(
         self,
-        accept: Callable[["ServerConnection", int, Fields], Stream],
+        accept: Callable[["ServerConnection", int, Block], Stream],
         made: Callable[["ServerConnection"], None],
         forget: Callable[["ServerConnection"], None],
+        budgets: Budgets,
     ) -> None:
-        super().__init__()
+        super().__init__(request_flaw)
         self._accept = accept
         self._made = made
         self._forget = forget
+        self._budgets = budgets
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._greeting = b""
-        self._greeted = False
+        self._greeting: bytes | None = b""  # what has come of the preface; None once it is whole
+        self._timer: asyncio.TimerHandle | None = None
         self.streams: dict[int, Stream] = {}
-        self._blocked: dict[int, Stream] = {}
-        self._newest = 0
-        self._resets = 0
-        self._held = 0
-        self._max_frame = 16384
-        self.initial_window = 65535
-        self._window = 65535
-        self._paused = False
+        self._numbers = Numbers()
+        self._calm = Calm()
+        self.out = Outbox(self.write, self._close, budgets.answers, self._calm)
         self._draining = False
 
     # -- what streams do
 
     def answer(self, stream: Stream, head: bytes, data: Sequence[bytes], last: bytes | None) -> None:
-        """Sends a header block (or none), a part of the body, and the block that ends the stream (or not yet).
-
-        data: the part in pieces, which are copied once.
-        """
-        size = sum(map(len, data))
-        out = [frame(HEADERS, END_HEADERS, stream.id, head)] if head else []
-        if stream.unsent or size > self._max_frame or size > min(self._window, stream.window) or self._paused:
-            if head:
-                self.write(out[0])
-            stream.unsent = b"".join((stream.unsent, *data))
-            stream.last = last
-            self._blocked[stream.id] = stream
-            self._pump(stream)
-            return
-        if size:
-            self._window -= size
-            stream.window -= size
-            out.append(frame_head(DATA, 0, stream.id, size))
-            out += data
-        if last is not None:
-            out.append(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, last))
-        self.write(b"".join(out))
-        if last is not None:
-            self._close(stream)
+        """Sends a header block (or none), a part of the body, and the block that ends the stream (or not yet)."""
+        self._calm.earn(4)
+        self.out.send(stream, head, data, last)
+        if self.out.blocked and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
     def refuse(self, stream: Stream, head: bytes) -> None:
         """Answers with a header block alone."""
+        self._calm.earn(4)
         self.write(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, head))
         self._close(stream)
 
@@ -138,13 +154,29 @@ class ServerConnection(FrameReader):
         stream.unreported += size
         if stream.unreported >= _STREAM_REFILL and not stream.ended:
             self.write(frame(WINDOW_UPDATE, 0, stream.id, stream.unreported.to_bytes(4, "big")))
+            stream.credit += stream.unreported
             stream.unreported = 0
+
+    def hold(self, stream: Stream, size: int) -> None:
+        """`size` bytes of its body wait now, for the rest or for a reader."""
+        if size != stream.held:
+            stream.held = size
+            if size:
+                self._budgets.requests.hold(stream, size)
+            else:
+                self._budgets.requests.release(stream)
+
+    def fail(self, stream: Stream, code: int) -> None:
+        """Ends a stream with an error."""
+        if self.streams.get(stream.id) is stream:
+            self._reset(stream.id, code, ended=stream.ended)
+            self._drop(stream)
 
     def drain(self) -> None:
         """Takes no new streams; those there may end."""
         if not self._draining:
             self._draining = True
-            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", self._newest, NO_ERROR)))
+            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", self._numbers.newest, NO_ERROR)))
             self._close_if_done()
 
     @property
@@ -166,220 +198,240 @@ class ServerConnection(FrameReader):
             self.transport.abort()
 
     def close(self) -> None:
-        """Ends the connection after what is on its way."""
+        """Ends the connection after what is on its way, or soon when nobody takes that."""
         if self.transport is not None:
             self.transport.close()
+            asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
 
     def _close(self, stream: Stream) -> None:
+        """An answer is out."""
+        self._numbers.closed(stream.id, ended=stream.ended)
         self.streams.pop(stream.id, None)
-        self._blocked.pop(stream.id, None)
-        self._let_go(stream)
+        self.hold(stream, 0)
+        self.out.forget(stream)
         if self._draining:
             self._close_if_done()
+
+    def _drop(self, stream: Stream) -> None:
+        """A stream has ended without its answer."""
+        self._close(stream)
+        stream.gone()
 
     def _close_if_done(self) -> None:
         if not self.streams and self.transport is not None:
             self.transport.close()
 
-    def _pump(self, stream: Stream) -> None:
-        """Sends of a waiting body what windows and the transport allow."""
-        while stream.unsent and not self._paused:
-            size = min(len(stream.unsent), self._max_frame, self._window, stream.window)
-            if size <= 0:
-                return
-            # taken before it is written: writing may resume the connection, which pumps again
-            part, stream.unsent = stream.unsent[:size], stream.unsent[size:]
-            self._window -= size
-            stream.window -= size
-            self.write(frame(DATA, 0, stream.id, part))
-        if stream.unsent:
+    def _look(self) -> None:
+        """Ends what nobody takes, and a connection that doesn't begin."""
+        self._timer = None
+        if self._greeting is not None:
+            self.abort()
             return
-        self._blocked.pop(stream.id, None)
-        if stream.drained is not None and not stream.drained.done():
-            stream.drained.set_result(None)
-        if stream.last is not None:
-            self.write(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, stream.last))
-            self._close(stream)
-
-    def _pump_all(self) -> None:
-        for stream in list(self._blocked.values()):
-            if self._window <= 0 or self._paused:
-                return
-            self._pump(stream)
+        for stream in self.out.stalled(_STALLED_S):
+            self.fail(stream, CANCEL)
+        if self.out.blocked:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
     def _acknowledge(self, data: bytes) -> None:
         """Answers that a client can provoke without end: one that does not read them is let go."""
-        if self._paused and self.transport is not None and self.transport.get_write_buffer_size() > _MOST_UNSENT:
+        if self.out.paused and self.transport is not None and self.transport.get_write_buffer_size() > _MOST_UNSENT:
             self.transport.abort()
             return
         self.write(data)
+
+    def _reset(self, number: int, code: int, *, ended: bool) -> None:
+        self._numbers.closed(number, ended=ended, told=True)
+        self._acknowledge(frame(RST_STREAM, 0, number, code.to_bytes(4, "big")))
 
     # -- what the loop tells
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol."""
         self.transport = transport
+        self._timer = asyncio.get_running_loop().call_later(_GREETING_S, self._look)
         self._made(self)
         self.write(_HELLO)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol; every stream ends."""
         self.transport = None
-        streams, self.streams, self._blocked = list(self.streams.values()), {}, {}
-        for stream in streams:
-            stream.gone()
+        if self._timer is not None:
+            self._timer.cancel()
+        for stream in list(self.streams.values()):
+            self._drop(stream)
         self._forget(self)
         self.lost.set_result(None)
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
-        self._paused = True
+        self.out.paused = True
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
-        self._paused = False
-        self._pump_all()
+        self.out.paused = False
+        self.out.pump()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        if not self._greeted:
+        if self._greeting is not None:
             data = self._greeting + data
             if len(data) < len(PREFACE) and PREFACE.startswith(data):
                 self._greeting = data
                 return
             if not data.startswith(PREFACE):
-                self.transport.abort()
+                self._break(PROTOCOL_ERROR)
                 return
-            self._greeted, data = True, data[len(PREFACE) :]
+            self._greeting, data = None, data[len(PREFACE) :]
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
         try:
             self.take_bytes(data)
-        except FAULTS:
-            self._break(PROTOCOL_ERROR)
+        except FAULTS as error:
+            self._break(fault_code(error))
 
     def _break(self, code: int) -> None:
-        if self.transport is not None:
-            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", self._newest, code)))
-            self.transport.close()
+        self.write(frame(GOAWAY, 0, 0, struct.pack(">II", self._numbers.newest, code)))
+        self.close()
 
     def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         """See FrameReader."""
         if kind == DATA:
             self._take_data(flags, number, payload)
-        elif kind == WINDOW_UPDATE:
-            self._take_window(number, payload)
-        elif kind == SETTINGS:
-            self._take_settings(flags, payload)
-        elif kind == PING:
-            if len(payload) != 8:
-                raise ValueError("a ping is of another size")
-            if not flags & ACK:
-                self._acknowledge(frame(PING, ACK, 0, payload))
+            return
+        self._calm.count(SETTINGS_COST if kind == SETTINGS else 1)
+        if kind == WINDOW_UPDATE:
+            self._take_window(number, int.from_bytes(payload, "big") & LARGEST_WINDOW)
+        elif kind == SETTINGS and not flags & ACK:
+            self._take_settings(payload)
+        elif kind == PING and not flags & ACK:
+            self._acknowledge(frame(PING, ACK, 0, payload))
         elif kind == RST_STREAM:
-            self._take_reset(number)
+            self._numbers.expect(number)
+            stream = self.streams.get(number)
+            if stream is not None:
+                stream.ended = True
+                self._drop(stream)
+        elif kind == PRIORITY:
+            self._take_priority(number, payload)
 
     def _take_data(self, flags: int, number: int, payload: bytes) -> None:
-        self.count_data(len(payload))
+        size, ended = len(payload), bool(flags & END_STREAM)
+        self.count_data(size)
         stream = self.streams.get(number)
+        data = unpadded(flags, payload)
+        if not data and not ended:
+            self._calm.count()
         if stream is None:
-            if number > self._newest or not number & 1:
-                raise ValueError("data of a stream that never began")
-            if (
-                not flags & END_STREAM
-            ):  # answered, and the client goes on; sooner, grpc's clients would take it for a failure
-                self._acknowledge(frame(RST_STREAM, 0, number, NO_ERROR.to_bytes(4, "big")))
+            self._take_late(number, ended=ended)
             return
         if stream.ended:
-            raise ValueError("data after the end of its stream")
-        stream.ended = bool(flags & END_STREAM)
+            self.fail(stream, STREAM_CLOSED)
+            return
+        stream.credit -= size
+        if stream.credit < 0:
+            self.fail(stream, FLOW_CONTROL_ERROR)
+            return
+        if stream.left is not None:
+            stream.left -= len(data)
+        stream.ended = ended
         if not stream.unread:
-            self.read(stream, len(payload))
-            self._hold(stream, len(payload))
-        stream.received(unpadded(flags, payload), stream.ended)
+            self.read(stream, size)
+        elif size > len(data):
+            self.read(stream, size - len(data))  # padding has no reader
+        self._pass_on(stream, data)
 
-    def _hold(self, stream: Stream, size: int) -> None:
-        """A body is kept until it is whole; a client that begins many and ends none is let go before memory is."""
-        if stream.ended:
-            self._let_go(stream)
-            return
-        stream.held += size
-        self._held += size
-        if self._held > _MOST_HELD:
-            self._break(ENHANCE_YOUR_CALM)
+    def _pass_on(self, stream: Stream, data: bytes) -> None:
+        """Hands a part of the body over, unless the body is of another length than its request said."""
+        if stream.left is not None and (stream.left < 0 or (stream.ended and stream.left)):
+            self.fail(stream, PROTOCOL_ERROR)
+        else:
+            stream.received(data, stream.ended)
 
-    def _let_go(self, stream: Stream) -> None:
-        self._held -= stream.held
-        stream.held = 0
+    def _take_late(self, number: int, *, ended: bool) -> None:
+        """Data or trailers of a stream that is no more: fine where it was answered early, and the client may not know yet."""
+        self._numbers.expect(number)
+        if not self._numbers.is_early(number):
+            raise ConnectionFaultError(STREAM_CLOSED, "a stream goes on that has ended")
+        self._calm.count()
+        if ended:
+            self._numbers.closed(number, ended=True)
+        elif self._numbers.tell(number):  # sooner, grpc's clients would take it for a failure
+            self._acknowledge(frame(RST_STREAM, 0, number, NO_ERROR.to_bytes(4, "big")))
 
-    def take_fields(self, number: int, flags: int, fields: Fields) -> None:
+    def take_block(self, number: int, flags: int, block: Block) -> None:
         """See FrameReader. Even those of a refused stream are read: their table is the connection's."""
-        if number <= self._newest:
-            self._take_trailers(number, flags)
+        ended = bool(flags & END_STREAM)
+        if block.size > MOST_FIELDS:
+            self._calm.count(_LARGE_FIELDS_COST)
+        if self._numbers.is_known(number):
+            self._take_trailers(number, ended=ended, block=block)
             return
-        if not number & 1:
-            raise ValueError("a client's stream has an odd number")
-        self._newest = number
-        if self._draining or len(self.streams) >= _STREAMS:
-            self._acknowledge(frame(RST_STREAM, 0, number, REFUSED_STREAM.to_bytes(4, "big")))
+        self._numbers.begin(number)
+        if self._draining or len(self.streams) >= STREAMS or block.flaw is not None or flags & OF_ITSELF:
+            self._calm.count()
+            code = PROTOCOL_ERROR if block.flaw is not None or flags & OF_ITSELF else REFUSED_STREAM
+            self._reset(number, code, ended=ended)
             return
-        stream = self._accept(self, number, fields)
-        stream.ended = bool(flags & END_STREAM)
+        stream = self._accept(self, number, block)
         self.streams[number] = stream
+        if ended and stream.left:
+            self.fail(stream, PROTOCOL_ERROR)
+            return
+        stream.ended = ended
         stream.began()
-        if stream.ended:
+        if ended:
             stream.received(b"", True)
 
-    def _take_trailers(self, number: int, flags: int) -> None:
+    def _take_trailers(self, number: int, *, ended: bool, block: Block) -> None:
+        stream = self.streams.get(number)
+        if stream is None:
+            self._take_late(number, ended=ended)
+        elif stream.ended:
+            self.fail(stream, STREAM_CLOSED)
+        elif not ended or trailers_flaw(block.fields) is not None:
+            self.fail(stream, PROTOCOL_ERROR)
+        else:
+            stream.ended = True
+            self._pass_on(stream, b"")
+
+    def _take_priority(self, number: int, payload: bytes) -> None:
+        stream = self.streams.get(number)
+        of_itself = len(payload) == 5 and int.from_bytes(payload[:4], "big") & LARGEST_WINDOW == number
+        if len(payload) == 5 and not of_itself:
+            return
+        code = PROTOCOL_ERROR if of_itself else FRAME_SIZE_ERROR
+        if stream is None:
+            raise ConnectionFaultError(code, "a priority of another size, or of a stream over itself")
+        self.fail(stream, code)
+
+    def _take_window(self, number: int, grown: int) -> None:
+        if number == 0:
+            self.out.window += grown
+            if not grown or self.out.window > LARGEST_WINDOW:
+                code = FLOW_CONTROL_ERROR if grown else PROTOCOL_ERROR
+                raise ConnectionFaultError(code, "the window is too large, or does not grow")
+            self.out.pump()
+            return
+        self._numbers.expect(number)
         stream = self.streams.get(number)
         if stream is None:
             return
-        if stream.ended or not flags & END_STREAM:
-            raise ValueError("a header block in the middle of a stream")
-        stream.ended = True
-        stream.received(b"", True)
+        stream.out.window += grown
+        if not grown or stream.out.window > LARGEST_WINDOW:
+            self.fail(stream, FLOW_CONTROL_ERROR if grown else PROTOCOL_ERROR)
+        elif stream.out.size:
+            self.out.pump()
 
-    def _take_reset(self, number: int) -> None:
-        if number > self._newest:
-            raise ValueError("a stream that never began was reset")
-        stream = self.streams.pop(number, None)
-        if stream is None:
-            return
-        self._blocked.pop(number, None)
-        self._let_go(stream)
-        stream.gone()
-        # A client that opens streams only to reset them makes work and sees none of it.
-        self._resets += 1
-        if self._resets > _MOST_RESETS and self._resets * 4 > self._newest // 2:
-            self._break(ENHANCE_YOUR_CALM)
-        if self._draining:
-            self._close_if_done()
-
-    def _take_window(self, number: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise ValueError("a window update is of another size")
-        grown = int.from_bytes(payload, "big") & 0x7FFFFFFF
-        if number == 0:
-            self._window += grown
-            if self._window > _LARGEST_WINDOW:
-                raise ValueError("the window is too large")
-            self._pump_all()
-        elif (stream := self.streams.get(number)) is not None:
-            stream.window += grown
-            if stream.id in self._blocked:
-                self._pump(stream)
-
-    def _take_settings(self, flags: int, payload: bytes) -> None:
-        if flags & ACK:
-            return
-        for name, value in struct.iter_unpack(">HI", payload):
+    def _take_settings(self, payload: bytes) -> None:
+        for name, value in settings_of(payload):
             if name == MAX_FRAME:
-                if not 16384 <= value < 2**24:
-                    raise ValueError("no such largest frame")
-                self._max_frame = min(value, RECEIVE_FRAME)  # larger ones would hold up other streams
+                self.out.max_frame = min(value, RECEIVE_FRAME)  # larger ones would hold up other streams
             elif name == INITIAL_WINDOW:
-                if value > _LARGEST_WINDOW:
-                    raise ValueError("the window is too large")
                 for stream in self.streams.values():
-                    stream.window += value - self.initial_window
-                self.initial_window = value
+                    stream.out.window += value - self.out.initial_window
+                    if stream.out.window > LARGEST_WINDOW:
+                        raise ConnectionFaultError(FLOW_CONTROL_ERROR, "a window is too large")
+                self.out.initial_window = value
         self._acknowledge(frame(SETTINGS, ACK, 0))
-        self._pump_all()
+        self.out.pump()

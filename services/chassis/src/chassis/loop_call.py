@@ -12,14 +12,15 @@ from grpc import aio
 from chassis.grpc_fields import Metadata, metadata_field, metadata_of, refusal, status_fields, timeout_s
 from chassis.handlers import Handler
 from chassis.header_blocks import Fields
-from chassis.http2_frames import literal
-from chassis.http2_server import ServerConnection, Stream
+from chassis.http2_frames import CANCEL, literal
+from chassis.http2_server import MOST_FIELDS, ServerConnection, Stream
 from chassis.logs import logger
 
 _log = logger("chassis.server")
 _HEAD = b"\x88" + literal(31, b"application/grpc")  # :status 200, content-type
 _OK = literal(b"grpc-status", b"0")
 _OVERTAKEN_S = 0.02
+_BODY_S = 60.0
 
 
 class Call(Stream):
@@ -27,7 +28,7 @@ class Call(Stream):
 
     __slots__ = (
         "_body", "_callbacks", "_calls", "_code", "_deadline", "_details", "_handler", "_head", "_heard", "_limit", "_messages",
-        "_need", "_over", "_size", "_started", "_task", "_timer", "_trailing", "_waiter", "fields",
+        "_need", "_over", "_queued", "_size", "_started", "_task", "_timer", "_too_large", "_trailing", "_waiter", "fields",
     )  # fmt: skip
 
     def __init__(
@@ -38,14 +39,18 @@ class Call(Stream):
         handler: Handler | None,
         limit: int,
         calls: "dict[Call, asyncio.Task[None]]",
+        *,
+        too_large: bool = False,
     ) -> None:
-        super().__init__(connection, number)
+        super().__init__(connection, number, fields)
         self.fields = fields
         self._limit = limit
+        self._too_large = too_large
         self._calls = calls
         self._handler: Handler = handler
         self._body: list[bytes] = []
         self._size = 0
+        self._queued = 0  # bytes of `_messages`
         self._need = 5  # bytes until the next message of a request that is a stream can be told
         # of a request that is a stream: with each, what the client may send on for it
         self._messages: deque[tuple[bytes, int]] = deque()
@@ -67,6 +72,9 @@ class Call(Stream):
     def began(self) -> None:
         """See Stream."""
         handler = self._handler
+        if self._too_large:
+            self._finish(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the metadata is larger than {MOST_FIELDS} bytes")
+            return
         if handler is None:
             refused = refusal(self.fields)
             if refused is None:
@@ -76,10 +84,11 @@ class Call(Stream):
                 self.connection.refuse(self, refused)
             return
         left_s = timeout_s(self.fields)
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
         if left_s is not None:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.time() + left_s
-            self._timer = loop.call_at(self._deadline, self._expire)
+            self._deadline = now_s + left_s
+        self._timer = loop.call_at(now_s + min(_BODY_S if left_s is None else left_s, _BODY_S), self._expire)
         if handler.request_streaming:
             self.unread = True
             self._start(self._requests())
@@ -100,11 +109,18 @@ class Call(Stream):
             message = self._whole()
             if message is not None:
                 self._start(message)
+        else:
+            self.connection.hold(self, self._size)
+
+    def overrun(self) -> None:
+        """See Stream."""
+        self.cancel(grpc.StatusCode.RESOURCE_EXHAUSTED, "the server holds too many bytes of unfinished requests")
 
     def _whole(self) -> bytes | None:
         """The one message of the body; None, the call ended, when it is not one."""
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
+        self.connection.hold(self, 0)
         if len(body) < 5 or len(body) != 5 + int.from_bytes(body[1:5], "big"):
             self._finish(grpc.StatusCode.INTERNAL, "the request is not one message")
             return None
@@ -133,11 +149,13 @@ class Call(Stream):
                 owed = max(0, self._need - credited)
                 credited = max(0, credited - self._need)
                 self._messages.append((body[at + 5 : at + self._need], owed))
+                self._queued += self._need
                 at += self._need
                 self._need = 5
             self._body, self._size = [body[at:]], len(body) - at
             arrived = max(0, self._size - credited)
         self.connection.read(self, arrived)
+        self.connection.hold(self, self._size + self._queued)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -153,6 +171,8 @@ class Call(Stream):
         while True:
             while self._messages:
                 message, owed = self._messages.popleft()
+                self._queued -= 5 + len(message)
+                self.connection.hold(self, self._size + self._queued)
                 self.connection.read(self, owed)
                 yield message if parse is None else parse(message)
             if self.ended:
@@ -164,6 +184,8 @@ class Call(Stream):
         """See Stream."""
         self._over = True
         self._settle()
+        self._body.clear()
+        self._messages.clear()
         if self._task is not None:
             self._task.cancel()
 
@@ -174,7 +196,18 @@ class Call(Stream):
             self._task.cancel()
 
     def _expire(self) -> None:
-        self.cancel(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        """The deadline passed, or the time that a request may take to arrive."""
+        loop = asyncio.get_running_loop()
+        if self._deadline is not None and loop.time() >= self._deadline:
+            self.cancel(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        elif self._task is None:
+            self.cancel(grpc.StatusCode.DEADLINE_EXCEEDED, f"the request did not arrive in {_BODY_S:g} s")
+        elif self._deadline is not None:
+            self._timer = loop.call_at(self._deadline, self._expire)
+
+    def _undelivered(self) -> None:
+        """The deadline passed, and the client did not take all of the answer."""
+        self.connection.fail(self, CANCEL)
 
     # -- the work
 
@@ -231,6 +264,8 @@ class Call(Stream):
             return
         self._over = True
         self._settle()
+        self._body.clear()
+        self._messages.clear()
         if self.unread and not self._heard:
             # grpc.aio's client takes a status that overtakes its first message for a failure of its own
             asyncio.get_running_loop().call_later(_OVERTAKEN_S, self._send_status, code, details, data)
@@ -244,13 +279,13 @@ class Call(Stream):
         for name, value in self._trailing:
             last += metadata_field(name, value)
         head = b"" if self._started else self._head
-        if data is None:
-            if self._started:
-                self.connection.answer(self, b"", (), last)
-            else:
-                self.connection.refuse(self, head + last)
+        if data is None and not self._started:
+            self.connection.refuse(self, head + last)
             return
-        self.connection.answer(self, head, (b"\0" + len(data).to_bytes(4, "big"), data), last)
+        pieces = () if data is None else (b"\0" + len(data).to_bytes(4, "big"), data)
+        self.connection.answer(self, head, pieces, last)
+        if self.out.size and self._deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(self._deadline, self._undelivered)
 
     def _settle(self) -> None:
         if self._timer is not None:
@@ -270,7 +305,7 @@ class Call(Stream):
         head = b"" if self._started else self._head
         self._started = True
         self.connection.answer(self, head, (b"\0" + len(data).to_bytes(4, "big"), data), None)
-        if self.unsent:
+        if self.out.size:
             self.drained = asyncio.get_running_loop().create_future()
             await self.drained
 

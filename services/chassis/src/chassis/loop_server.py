@@ -10,8 +10,8 @@ import socket
 import grpc
 
 from chassis.handlers import Handler
-from chassis.header_blocks import Fields
-from chassis.http2_server import ServerConnection
+from chassis.header_blocks import Block
+from chassis.http2_server import MOST_FIELDS, Budgets, ServerConnection
 from chassis.keepalive import watch_peer
 from chassis.loop_call import Call
 
@@ -30,6 +30,7 @@ class LoopServer:
         self._connections: set[ServerConnection] = set()
         self._calls: dict[Call, asyncio.Task[None]] = {}
         self._stopped: asyncio.Future[None] | None = None
+        self._budgets = Budgets()
 
     def add_methods(self, service: str, methods: dict[str, Handler]) -> None:
         """Serves `methods` of `service`, whatever kind they are."""
@@ -60,8 +61,8 @@ class LoopServer:
         loop = asyncio.get_running_loop()
         try:
             for listener in self._sockets:
-                listener.listen(_BACKLOG)
-                self._servers.append(await loop.create_server(self._connection, sock=listener))
+                # create_server listens anew, with 100 unless it is told
+                self._servers.append(await loop.create_server(self._connection, sock=listener, backlog=_BACKLOG))
         except OSError:
             self._close_sockets()
             raise
@@ -98,7 +99,7 @@ class LoopServer:
         self._sockets.clear()
 
     def _connection(self) -> ServerConnection:
-        return ServerConnection(self._accept, self._made, self._connections.discard)
+        return ServerConnection(self._accept, self._made, self._connections.discard, self._budgets)
 
     def _made(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
@@ -106,9 +107,10 @@ class LoopServer:
         if self._stopped is not None:
             connection.close()
 
-    def _accept(self, connection: ServerConnection, number: int, fields: Fields) -> Call:
-        found = dict(fields)
+    def _accept(self, connection: ServerConnection, number: int, block: Block) -> Call:
+        found = dict(block.fields)
         handler = None
         if found.get(b":method") == b"POST" and found.get(b"content-type", b"").startswith(b"application/grpc"):
             handler = self._methods.get(found.get(b":path", b""))
-        return Call(connection, number, fields, handler, self._max_message_bytes, self._calls)
+        large = block.size > MOST_FIELDS
+        return Call(connection, number, block.fields, handler, self._max_message_bytes, self._calls, too_large=large)
