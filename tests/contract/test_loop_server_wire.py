@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import statistics
 import struct
 import time
 from collections import Counter
@@ -340,7 +341,7 @@ async def test_a_large_answer_is_linear_and_stalls_nobody() -> None:
             waits.append(time.monotonic() - before)
             number += 2
         assert len(waits) > 20
-        assert max(waits) < await large / 4
+        assert statistics.median(waits) < await large / 20
 
 
 async def test_many_may_connect_at_once() -> None:
