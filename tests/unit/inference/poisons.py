@@ -331,6 +331,8 @@ POISONS: dict[str, tuple[Damage, tuple[str, ...]]] = {
     ),
     "name with a space": (file("1/a b.json"), ("doubling/1/a b.json", "not a name")),
     "hidden file": (file("1/.hidden.json"), ("doubling/1/.hidden.json", "not a name")),
+    "name of a device": (file("package/nul.json"), ("doubling/package/nul.json", "not a name")),
+    "name that ends with a dot": (file("package/card.md."), ("doubling/package/card.md.", "not a name")),
     "name that is not UTF-8": (bytes_name, ("udcff", "not a name")),
     "deep folders": (file("package/a/b/c/d/e/f/g.json"), ("nested deeper",)),
     "folder that is no version": (file("warmup/data.json"), ("doubling/warmup", "versions")),

@@ -11,6 +11,8 @@ from pathlib import Path
 from inference.examine.refusal import refusal
 
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+# What other systems take for a device, whatever follows the dot: a package is copied to any machine.
+DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 MAX_FILES = 10_000
 MAX_DEPTH = 6
 MAX_BYTES = 64 * 2**30
@@ -61,12 +63,12 @@ def check_kind(path: str, status: os.stat_result) -> None:
 
 def check_file_name(path: str, name: str) -> None:
     """Raises InvalidArgument unless ``name`` is a plain file name."""
-    if not FILE_NAME.fullmatch(name):
+    if not FILE_NAME.fullmatch(name) or DEVICES.fullmatch(name) or name.endswith("."):
         raise refusal(
             ascii(path),
             "it is not a name for a file of a package",
             reason="NAME_INVALID",
-            mend="Use letters, digits, dots, hyphens and underscores, not first a dot or a hyphen",
+            mend="Use letters, digits, hyphens, underscores and, but for the first and last one, dots; no device has the name",
         )
 
 
