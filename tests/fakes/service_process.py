@@ -15,6 +15,7 @@ from pydantic_settings import SettingsConfigDict
 
 from chassis.errors import Unavailable
 from chassis.lifecycle import Runtime, Service, run
+from chassis.public_grpc import PublicGrpc
 from chassis.server import Registration
 from chassis.settings import ServiceSettings
 from tests.fakes.echo import NAME, Echo, add_echo
@@ -60,7 +61,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         warm=[dependency],
         close=[said],
         public_asgi=(app, int(os.environ["ECHO_HTTP_PORT"])),
-        public=runtime.settings.server,
+        public=PublicGrpc(runtime.settings.server),
     )
 
 

@@ -19,6 +19,7 @@ from chassis import logs, telemetry
 from chassis.errors import MizzenError
 from chassis.memory import Reclaim
 from chassis.ops import OpsServer
+from chassis.public_grpc import make_public_server
 from chassis.runtime import Build, Runtime, S, Service, Step, make_runtime
 from chassis.server import Server, Surroundings, make_server
 
@@ -170,14 +171,13 @@ class Lifecycle(Generic[S]):
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
 
         async def open_grpc() -> None:
-            self._server = make_server(
-                service.public or settings.server,
-                f"{address}:{settings.port}",
-                service.registrations,
-                around,
-                settings.max_message_bytes,
-                settings.state / "run" / settings.room,
-            )
+            where, sockets = f"{address}:{settings.port}", settings.state / "run" / settings.room
+            if service.public is not None:
+                self._server = make_public_server(service.public, where, service.registrations, around, sockets)
+            else:
+                self._server = make_server(
+                    settings.server, where, service.registrations, around, settings.max_message_bytes, sockets
+                )
             await self._server.start()
 
         await _bound(open_grpc)

@@ -12,7 +12,8 @@ from chassis.addresses import parse_addresses
 from chassis.channel import Channel
 from chassis.clock import Clock, RequestIds, SystemClock, SystemIds
 from chassis.identity import CallerTokens, Verifier
-from chassis.server import Kind, Registration
+from chassis.public_grpc import PublicGrpc
+from chassis.server import Registration
 from chassis.settings import ServiceSettings
 from chassis.telemetry import Metrics, TenantLabels
 
@@ -31,8 +32,8 @@ class Service:
     details: what is wrong now though the service goes on, a line each; /readyz shows it.
     close: awaited in order after the last request, each for 5 s at most.
     public_asgi: an ASGI app and its port, served in the same loop.
-    public: which server the gRPC port runs on when it is for clients, who are not services: no caller check. None for a
-        port between services, which runs on the setting `server`.
+    public: how the gRPC port is served when it is for clients, who are not services: no caller check. None for a port
+        between services, which runs on the setting `server`.
     """
 
     registrations: Sequence[Registration] = ()
@@ -42,7 +43,7 @@ class Service:
     details: Callable[[], Sequence[str]] = tuple
     close: Sequence[Step] = ()
     public_asgi: tuple[Any, int] | None = None
-    public: Kind | None = None
+    public: PublicGrpc | None = None
 
 
 @dataclass

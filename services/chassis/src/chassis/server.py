@@ -23,7 +23,7 @@ from chassis.handlers import Handler, Registration, Surroundings, wrap
 from chassis.loop_server import LoopServer
 from chassis.native import NativeServer
 
-__all__ = ["Kind", "Registration", "Server", "Surroundings", "make_server"]
+__all__ = ["AioServer", "Kind", "Registration", "Server", "Surroundings", "make_server"]
 
 Kind = Literal["loop", "native", "grpcio"]
 
@@ -46,12 +46,13 @@ class Server(Protocol):
         ...
 
 
-class _AioServer:
+class AioServer:
     """What the implementations share: they have grpc.aio's interface."""
 
     def __init__(self, server: Any, address: str, served: Sequence[Registration], around: Surroundings) -> None:
         self._server = server
         self._address = address
+        self.served = served
         self._health = health.Health(registration.name for registration in served)
         self.port = 0
         self._add(Registration(health_pb2_grpc.add_HealthServicer_to_server, self._health, health.NAME), _open(around))
@@ -74,12 +75,15 @@ class _AioServer:
     def _register(self, name: str, methods: dict[str, Handler]) -> None:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
 
+    def _bind(self) -> int:
+        return int(self._server.add_insecure_port(self._address))
+
     def set_serving(self, serving: bool) -> None:
         self._health.set_serving(serving)
 
     async def start(self) -> None:
         try:
-            self.port = self._server.add_insecure_port(self._address)
+            self.port = self._bind()
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}: {error}") from error
         await self._server.start()
@@ -89,7 +93,7 @@ class _AioServer:
         await self._server.stop(grace_s)
 
 
-class _OwnServer(_AioServer):
+class _OwnServer(AioServer):
     """One that takes the methods of a service as they are."""
 
     def _register(self, name: str, methods: dict[str, Handler]) -> None:
@@ -130,4 +134,4 @@ def make_server(
         return _OwnServer(LoopServer(max_message_bytes), address, registrations, around)
     if kind == "native":
         return _OwnServer(NativeServer(options, sockets), address, registrations, around)
-    return _AioServer(aio.server(options=options), address, registrations, around)
+    return AioServer(aio.server(options=options), address, registrations, around)

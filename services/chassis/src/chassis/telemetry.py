@@ -62,6 +62,11 @@ CHANNEL_BREAKERS = GaugeSpec(
 COALESCED_ITEMS = HistogramSpec(
     "mizzen_chassis_coalesced_items", "Items that travelled in one message.", ("name",), COUNTS
 )
+PUBLIC_CUT = CounterSpec(
+    "mizzen_chassis_public_connections_cut_total",
+    "Connections of clients to the public gRPC port that were ended: flood, slow_body, unread_answer, held or connections.",
+    ("reason",),
+)
 BACKGROUND_RESTARTS = CounterSpec(
     "mizzen_chassis_background_restarts_total", "Background work that failed and was started again.", ("name",)
 )

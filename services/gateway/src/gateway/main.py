@@ -10,6 +10,7 @@ from gateway.adapters.loop_lag import watch
 from gateway.adapters.outside import Outside
 from gateway.adapters.prometheus_metrics import GatewayMetrics
 from gateway.api.edge import Edge
+from gateway.api.grpc.public import public_grpc
 from gateway.api.grpc.registrations import registrations
 from gateway.api.rest.app import rest_app
 from gateway.api.rest.browsers import Browsers
@@ -68,7 +69,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         warm=out.warm,
         close=[source.close, out.records.flush, out.close],
         public_asgi=(app, settings.rest_port),
-        public=settings.public_server,
+        public=public_grpc(settings, edge),
     )
 
 

@@ -30,9 +30,39 @@ class Settings(
     room: ClassVar[str] = "gateway"
 
     port: int = Field(8081, description="Public gRPC port; 0 takes a free one.")
-    public_server: Literal["native", "grpcio"] = Field(
-        "native",
-        description="Server of the public gRPC port: native (pygrpc-native, HTTP/2 by hyper in Rust) or grpcio.",
+    public_server: Literal["grpcio", "native"] = Field(
+        "grpcio",
+        description="Server of the public gRPC port: grpcio, or native (pygrpc-native, HTTP/2 by hyper in Rust), which takes a"
+        " third of the CPU and has no TLS, no deflate and no compressed answers.",
+    )
+    answer_timeout_s: float = Field(
+        15.0, gt=0, description="Seconds after which a client that does not read a gRPC answer is disconnected."
+    )
+    max_held_bytes: int = Field(
+        128 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Unfinished requests and unread answers of all public gRPC connections together, bytes; over it the connection"
+        " that holds most is ended.",
+    )
+    max_connections: int = Field(512, ge=1, description="Public gRPC connections at once; more are closed at once.")
+    max_connection_age_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds after which a public gRPC connection is asked to connect anew, to spread clients over new pods;"
+        " 0 never. Needs grpcio.",
+    )
+    answer_compression: Literal["off", "text", "all"] = Field(
+        "text",
+        description="gRPC answers of 1 KiB to 4 MiB that leave as gzip where the client takes it: off, text (documents, reports,"
+        " definitions) or all (tensors and features too, which costs CPU and saves little). grpcio only.",
+    )
+    tls_certificate_file: Path | None = Field(
+        None,
+        description="PEM with the certificate chain of the public gRPC port; unset serves without TLS. Needs grpcio.",
+    )
+    tls_key_file: Path | None = Field(None, description="PEM with the certificate's private key.")
+    tls_client_ca_file: Path | None = Field(
+        None, description="PEM with the authorities of client certificates; set, a gRPC client must present one."
     )
     rest_port: int = Field(8080, description="Public REST port; 0 takes a free one.")
     ops_port: int = Field(8180, description="HTTP port of healthz, readyz and metrics; 0 takes a free one.")
@@ -53,9 +83,14 @@ class Settings(
         description="Seconds that known keys go on when their file cannot be read any more; then they get 503.",
     )
     max_body_bytes: int = Field(
-        16 * 1024 * 1024, ge=1024, description="Largest REST body, bytes; a larger one gets 413 while it arrives."
+        16 * 1024 * 1024,
+        ge=1024,
+        description="Largest request, bytes: a larger REST body gets 413 while it arrives, a larger gRPC message"
+        " RESOURCE_EXHAUSTED.",
     )
-    body_timeout_s: float = Field(15.0, gt=0, description="Seconds in which a REST body has to arrive.")
+    body_timeout_s: float = Field(
+        15.0, gt=0, description="Seconds in which a request's body has to arrive, over REST and gRPC."
+    )
     cors_origins: str = Field(
         "",
         description="Comma-separated origins (https://app.example) whose pages may read REST answers; * is all; empty is none.",
@@ -101,6 +136,14 @@ class Settings(
                 )
         if "*" in self.cors() and self.api_keys_file is None:
             raise ValueError(f"{name}=* lets any page write where there are no API keys: name the origins instead")
+        return self
+
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> Self:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("set both MIZZEN_GATEWAY_TLS_CERTIFICATE_FILE and MIZZEN_GATEWAY_TLS_KEY_FILE, or neither")
+        if self.tls_client_ca_file is not None and self.tls_certificate_file is None:
+            raise ValueError("MIZZEN_GATEWAY_TLS_CLIENT_CA_FILE needs MIZZEN_GATEWAY_TLS_CERTIFICATE_FILE")
         return self
 
     @model_validator(mode="after")

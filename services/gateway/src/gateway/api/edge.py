@@ -40,6 +40,10 @@ class Edge:
         """A request id of ours; a client's own never becomes one."""
         return self._ids.new()
 
+    def known(self, credential: str | None) -> None:
+        """Unauthenticated unless somebody has this credential."""
+        self._authenticator.caller(credential)
+
     def open(
         self,
         request_id: str,

@@ -18,6 +18,15 @@ class Calls:
         """Gives the call when entered (see Edge.open); what is raised inside leaves with the request id among its ids."""
         return Opened(self._edge, context, scope, default_s, endpoint)
 
+    def admit(self, context: Any) -> None:
+        """Unauthenticated for a caller without a key that holds; told before the body is read."""
+        metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        try:
+            self._edge.known(_credential(metadata))
+        except MizzenError as error:
+            error.ids = {**error.ids, "request_id": self._edge.new_id()}
+            raise
+
 
 class Opened:
     """A call's surroundings, for `with`: a generator would cost as much as all that it does."""
@@ -40,7 +49,7 @@ class Opened:
         try:
             self._call = self._edge.open(
                 request_id,
-                bearer(_text(metadata, "authorization"), _text(metadata, "x-api-key")),
+                _credential(metadata),
                 self._scope,
                 _timeout_s(context, self._default_s),
                 client_request_id=_text(metadata, "x-request-id"),
@@ -62,6 +71,10 @@ class Opened:
 
     def _name(self, error: MizzenError) -> None:
         error.ids = {**error.ids, "request_id": self._request_id}
+
+
+def _credential(metadata: dict[str, Any]) -> str | None:
+    return bearer(_text(metadata, "authorization"), _text(metadata, "x-api-key"))
 
 
 def _text(metadata: dict[str, Any], key: str) -> str:

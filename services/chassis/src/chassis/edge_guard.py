@@ -1,0 +1,203 @@
+"""What clients of a public gRPC port may hold of this process, counted at their TCP connections and at the calls made of them.
+
+The library on the port keeps parts of messages that are not whole yet and answers that a client does not read, and shows
+neither. Both can be told from outside: what a connection has received and no message was made of is kept somewhere or is no
+message's, and what was answered and not acknowledged waits. From these two, without a look into HTTP/2:
+
+- a flood: more bytes that belong to no message than a client's frames can explain;
+- a body that does not go on, and an answer that is not read, past their deadlines;
+- too much held by all connections together: the one that holds most goes, so that the others are served.
+
+Such a connection is ended as a whole.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from chassis.errors import ResourceExhausted
+from chassis.tcp_sockets import Address, Traffic, address_of
+
+FLOOD, SLOW_BODY, UNREAD_ANSWER, HELD, CONNECTIONS = "flood", "slow_body", "unread_answer", "held", "connections"
+
+_TICK_S = 0.1
+_FREE = 32 * 1024  # greetings, a TLS handshake
+_OF_A_CALL = 256  # its frames' heads, beside its metadata
+_OF_AN_ABANDONED_CALL = 512
+_WINDOW_UPDATES = 256  # a byte of them for so many bytes of answers
+_FLOOD = 4 * 1024 * 1024
+_FLOOD_EBBS = 256 * 1024  # a second: pings, settings and resets of a client that means well
+_SMALL = 4096
+_LEAST_READ = 16 * 1024  # bytes a second that a client takes of an answer which it reads
+_LARGE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """message_bytes: the largest request; held_bytes: of all connections together, parts of requests and unread answers."""
+
+    message_bytes: int = 16 * 1024 * 1024
+    held_bytes: int = 128 * 1024 * 1024
+    body_timeout_s: float = 15.0
+    answer_timeout_s: float = 15.0
+    connections: int = 512
+
+
+class Sockets(Protocol):
+    """The port's connections: chassis.tcp_sockets."""
+
+    def look(self) -> Mapping[Address, Traffic]: ...
+    def cut(self, address: Address) -> None: ...
+
+
+class Connection:
+    """One client's connection: what its calls told, and what came of that at the last tick."""
+
+    __slots__ = (
+        "acknowledged", "answered", "delivered", "held", "peer", "quiet_s", "reading", "received", "seen", "stalled_s",
+        "unexplained", "unsent",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.peer = ""
+        self.seen = False
+        self.received = self.acknowledged = 0  # by the kernel
+        self.delivered = self.answered = 0  # by calls, since the last tick
+        self.reading = 0  # calls that wait for a message
+        self.held = 0.0  # received, and in no message yet
+        self.unsent = 0.0  # answered, and not acknowledged
+        self.unexplained = 0.0  # received for nothing
+        self.quiet_s = self.stalled_s = 0.0
+
+    def tick(self, now: Traffic, passed_s: float, *, knows_readers: bool) -> None:
+        """Takes what the kernel counted since the last tick together with what calls told."""
+        received, acknowledged = now.received - self.received, now.acknowledged - self.acknowledged
+        if not self.seen:
+            received -= _FREE
+        self.seen, self.received, self.acknowledged = True, now.received, now.acknowledged
+        delivered, answered, self.delivered, self.answered = self.delivered, self.answered, 0, 0
+        gained = received - delivered - acknowledged // _WINDOW_UPDATES
+        self.held = max(0.0, self.held + gained)
+        if knows_readers and not self.reading:
+            self.held = 0.0
+        self.unexplained = max(0.0, self.unexplained + gained - _FLOOD_EBBS * passed_s)
+        self.unsent = max(0.0, self.unsent + answered - acknowledged)
+        self.quiet_s = self.quiet_s + passed_s if self.held > _SMALL and not delivered else 0.0
+        reads = acknowledged >= _LEAST_READ * passed_s
+        self.stalled_s = self.stalled_s + passed_s if self.unsent > _SMALL and not reads else 0.0
+
+
+class EdgeGuard:
+    """Watches the connections of one port."""
+
+    def __init__(self, bounds: Bounds, count: Callable[[str], None], *, knows_readers: bool) -> None:
+        """count: told why a connection was ended.
+
+        knows_readers: calls tell that they wait for a message before it is there, so that what was received while none waits is
+        known to be gone.
+        """
+        self.bounds = bounds
+        self._count = count
+        self._knows_readers = knows_readers
+        self._by_address: dict[Address, Connection] = {}
+        self._by_peer: dict[str, Connection] = {}
+        self._nowhere = Connection()  # of clients that are not on the port themselves
+        self._held = 0.0
+
+    def connection(self, peer: str) -> Connection:
+        """That of gRPC's name for a client, such as ``ipv4:127.0.0.1:4711``."""
+        known = self._by_peer.get(peer)
+        if known is None:
+            address = address_of(peer)
+            if address is None:
+                return self._nowhere
+            known = self._by_address.get(address) or Connection()
+            known.peer = peer
+            self._by_peer[peer] = self._by_address[address] = known
+        return known
+
+    @staticmethod
+    def delivered(connection: Connection, size: int) -> None:
+        """A message of so many bytes, metadata included, arrived whole."""
+        connection.delivered += size + _OF_A_CALL
+
+    @staticmethod
+    def abandoned(connection: Connection) -> None:
+        """A call ended before its message arrived. It cost us more than its bytes."""
+        connection.unexplained += _OF_AN_ABANDONED_CALL
+
+    def answer(self, connection: Connection, size: int) -> None:
+        """An answer of so many bytes goes out. ResourceExhausted when a large one finds too much waiting already."""
+        if size > _LARGE and self._held > 0 and self._held + size > self.bounds.held_bytes:
+            raise ResourceExhausted(
+                "too many large answers wait for their readers; try again shortly", reason="OVERLOADED", retry_after_s=1
+            )
+        self._held += size
+        connection.answered += size
+
+    async def run(self, sockets: Sockets) -> None:
+        """Watches until cancelled."""
+        before = time.monotonic()
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = time.monotonic()
+            self.tick(sockets, now - before)
+            before = now
+
+    def tick(self, sockets: Sockets, passed_s: float) -> None:
+        """Looks once, `passed_s` seconds after the last time."""
+        there = sockets.look()
+        for address in [address for address in self._by_address if address not in there]:
+            self._by_peer.pop(self._by_address.pop(address).peer, None)
+        for address, traffic in there.items():
+            connection = self._by_address.get(address)
+            if connection is None:
+                connection = self._by_address[address] = Connection()
+            elif traffic.received < connection.received:  # another one with the same address
+                self._by_peer.pop(connection.peer, None)
+                connection = self._by_address[address] = Connection()
+            connection.tick(traffic, passed_s, knows_readers=self._knows_readers)
+        self._credit_elsewhere()
+        for address, reason in self._judged().items():
+            sockets.cut(address)
+            self._by_peer.pop(self._by_address.pop(address).peer, None)
+            self._count(reason)
+        self._held = sum(each.held + each.unsent for each in self._by_address.values())
+
+    def _credit_elsewhere(self) -> None:
+        """What was delivered over a socket of the library's own came in by one of the connections: most likely the largest."""
+        left, self._nowhere.delivered = self._nowhere.delivered, 0
+        for each in sorted(self._by_address.values(), key=lambda each: -each.held):
+            if left <= 0:
+                return
+            taken = min(each.held, left)
+            each.held -= taken
+            left -= int(taken)
+
+    def _judged(self) -> dict[Address, str]:
+        """Connections to end, and why."""
+        found: dict[Address, str] = {}
+        for address, each in self._by_address.items():
+            if self._knows_readers and each.unexplained > _FLOOD + min(
+                each.reading * self.bounds.message_bytes, self.bounds.held_bytes // 2
+            ):
+                found[address] = FLOOD
+            elif each.quiet_s > self.bounds.body_timeout_s:
+                found[address] = SLOW_BODY
+            elif each.stalled_s > self.bounds.answer_timeout_s:
+                found[address] = UNREAD_ANSWER
+        left = {address: each for address, each in self._by_address.items() if address not in found}
+        for address in list(left)[self.bounds.connections :]:
+            found[address] = CONNECTIONS
+            del left[address]
+        held = sum(each.held + each.unsent for each in left.values())
+        # the one that holds most without reading or sending on; answers that flow leave by themselves
+        for address, each in sorted(left.items(), key=lambda item: -(item[1].held + item[1].unsent)):
+            if held <= self.bounds.held_bytes:
+                break
+            if each.held >= each.unsent or each.stalled_s:
+                found[address] = HELD
+                held -= each.held + each.unsent
+        return found

@@ -1,0 +1,198 @@
+"""Calls of a public gRPC port: who calls is looked at before a body is read, and what a call holds is told to the edge's guard.
+
+A handler is remade once, at registration. On grpcio a method with one request is registered as one with a stream of them, so
+that its body is asked for by us, after the caller's key was looked at and under a deadline; the wire is the same.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import aio
+
+from chassis.edge_guard import Connection, EdgeGuard
+from chassis.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
+from chassis.handlers import Handler
+
+MAX_METADATA = 16 * 1024
+_LEAST_COMPRESSED = 1024
+_MOST_COMPRESSED = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """admit: raises MizzenError for a caller who may not come in; compress: whether answers leave as gzip where clients take it."""
+
+    guard: EdgeGuard
+    admit: Callable[[Any], None] = lambda _context: None
+    compress: bool = False
+
+
+def remade(handler: Handler, edge: Edge, *, reads: bool) -> Handler:
+    """`handler` for a public port, to be wrapped by chassis.handlers.wrap.
+
+    reads: the server gives single requests over as they are asked for (grpcio), not before the call is made (pygrpc-native).
+    """
+    behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    call = _PublicCall(edge, handler)
+    generates, answers = inspect.isasyncgenfunction(behaviour), inspect.iscoroutinefunction(behaviour)
+    if not generates and not answers:
+        made: Any = behaviour  # left to the generated class: refused without a look at its body
+    elif handler.response_streaming and not generates:
+        made = call.written(behaviour, reads=reads)
+    elif handler.request_streaming:
+        made = call.conversation(behaviour) if handler.response_streaming else call.collected(behaviour)
+    elif handler.response_streaming:
+        made = call.streamed(behaviour, reads=reads)
+    else:
+        made = call.answered(behaviour, reads=reads)
+    streams = handler.request_streaming or reads
+    factory: Any = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[(streams, handler.response_streaming)]
+    return factory(made)
+
+
+class _PublicCall:
+    """One method's way in and out, in bytes."""
+
+    def __init__(self, edge: Edge, handler: Handler) -> None:
+        self._guard = edge.guard
+        self._admit = edge.admit
+        self._compress = edge.compress
+        self._parse = handler.request_deserializer
+        self._serialize = handler.response_serializer
+
+    def answered(self, behaviour: Any, *, reads: bool) -> Any:
+        async def answer(request: Any, context: Any) -> bytes:
+            connection = self._open(context)
+            data = await self._read(connection, context) if reads else self._taken(connection, request)
+            return self._out(connection, context, await behaviour(data, context))
+
+        return answer
+
+    def streamed(self, behaviour: Any, *, reads: bool) -> Any:
+        async def answers(request: Any, context: Any) -> AsyncIterator[bytes]:
+            connection = self._open(context)
+            data = await self._read(connection, context) if reads else self._taken(connection, request)
+            responses = behaviour(data, context)
+            try:
+                async for response in responses:
+                    yield self._out(connection, context, response)
+            finally:
+                await responses.aclose()
+
+        return answers
+
+    def written(self, behaviour: Any, *, reads: bool) -> Any:
+        async def answers(request: Any, context: Any) -> None:
+            connection = self._open(context)
+            data = await self._read(connection, context) if reads else self._taken(connection, request)
+            await behaviour(data, _Writing(context, lambda response: self._out(connection, context, response)))
+
+        return answers
+
+    def collected(self, behaviour: Any) -> Any:
+        async def answer(requests: AsyncIterator[bytes], context: Any) -> bytes:
+            connection = self._open(context)
+            return self._out(connection, context, await behaviour(self._messages(requests, connection), context))
+
+        return answer
+
+    def conversation(self, behaviour: Any) -> Any:
+        async def answers(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+            connection = self._open(context)
+            responses = behaviour(self._messages(requests, connection), context)
+            try:
+                async for response in responses:
+                    yield self._out(connection, context, response)
+            finally:
+                await responses.aclose()
+
+        return answers
+
+    def _open(self, context: Any) -> Connection:
+        """Refuses who may not come in, before anything of the body is asked for."""
+        connection = self._guard.connection(context.peer())
+        size = sum([len(key) + len(value) for key, value in context.invocation_metadata() or ()])
+        if size > MAX_METADATA:
+            raise ResourceExhausted(f"metadata of {size} bytes is over {MAX_METADATA}", reason="METADATA_TOO_LARGE")
+        connection.delivered += size
+        self._admit(context)
+        return connection
+
+    async def _read(self, connection: Connection, context: Any) -> Any:
+        timeout_s = self._guard.bounds.body_timeout_s
+        connection.reading += 1
+        data: Any = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                data = await context.read()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the request did not arrive within {timeout_s:g} s", reason="BODY_TIMEOUT"
+            ) from None
+        finally:
+            connection.reading -= 1
+            if data is None:
+                self._guard.abandoned(connection)
+        if data is aio.EOF:
+            raise InvalidArgument("the call has no request", reason="REQUEST_MISSING")
+        return self._taken(connection, data)
+
+    def _taken(self, connection: Connection, data: bytes) -> Any:
+        self._guard.delivered(connection, len(data))
+        if self._parse is None:
+            return data
+        try:
+            return self._parse(data)
+        except DecodeError as error:
+            raise InvalidArgument("the request cannot be parsed", reason="REQUEST_MALFORMED") from error
+
+    async def _messages(self, requests: AsyncIterator[bytes], connection: Connection) -> AsyncIterator[Any]:
+        source = aiter(requests)
+        while True:
+            connection.reading += 1
+            try:
+                data = await anext(source, None)
+            finally:
+                connection.reading -= 1
+            if data is None:
+                return
+            yield self._taken(connection, data)
+
+    def _out(self, connection: Connection, context: Any, response: Any) -> bytes:
+        data: bytes = response if self._serialize is None else self._serialize(response)
+        self._guard.answer(connection, len(data))
+        if self._compress and _LEAST_COMPRESSED <= len(data) <= _MOST_COMPRESSED:
+            _compressed(context)
+        return data
+
+
+class _Writing:
+    """A call's context whose `write` goes through the call's way out."""
+
+    def __init__(self, context: Any, out: Callable[[Any], bytes]) -> None:
+        self._context = context
+        self._out = out
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, response: Any) -> None:
+        await self._context.write(self._out(response))
+
+
+def _compressed(context: Any) -> None:
+    """Lets grpcio compress the answer, unless the client said that it takes none or the answer began without."""
+    try:
+        context.set_compression(grpc.Compression.Gzip)
+    except RuntimeError:
+        return

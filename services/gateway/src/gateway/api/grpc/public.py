@@ -1,0 +1,33 @@
+"""How the gateway's settings serve its public gRPC port."""
+
+from chassis.edge_guard import Bounds
+from chassis.public_grpc import PublicGrpc, Tls
+from gateway.api.edge import Edge
+from gateway.api.grpc.calls import Calls
+from gateway.settings import Settings
+
+# Services whose answers are text. Tensors and features are numbers, which gzip hardly makes smaller.
+_TEXT = ("CollectionService", "LabelService", "EndpointService", "ServerReflection")
+
+
+def public_grpc(settings: Settings, edge: Edge) -> PublicGrpc:
+    """The port as `settings` ask for it; a call's key is looked at before its body is read."""
+    compression, certificate, key = settings.answer_compression, settings.tls_certificate_file, settings.tls_key_file
+
+    def compressed(service: str) -> bool:
+        return compression == "all" or (compression == "text" and service.rpartition(".")[2] in _TEXT)
+
+    return PublicGrpc(
+        kind=settings.public_server,
+        bounds=Bounds(
+            message_bytes=settings.max_body_bytes,
+            held_bytes=settings.max_held_bytes,
+            body_timeout_s=settings.body_timeout_s,
+            answer_timeout_s=settings.answer_timeout_s,
+            connections=settings.max_connections,
+        ),
+        admit=Calls(edge).admit,
+        compressed=compressed,
+        tls=None if certificate is None or key is None else Tls(certificate, key, settings.tls_client_ca_file),
+        max_connection_age_s=settings.max_connection_age_s,
+    )
