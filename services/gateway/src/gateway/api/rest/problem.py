@@ -1,10 +1,11 @@
 """Errors on HTTP: RFC 9457 problem JSON for our API, `{"error": …}` under /v2."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import orjson
 
-from chassis.errors import Code, MizzenError
+from chassis.errors import BY_CODE, Code, MizzenError
 
 STATUS: Mapping[Code, int] = {
     Code.OK: 200,
@@ -62,6 +63,20 @@ def status_of(error: MizzenError) -> int:
 
 def problem(error: MizzenError, request_id: str) -> bytes:
     """The problem document. An internal error shows no text."""
+    if error.reason == "OVERLOADED":
+        before, after = _around_request_id(error.code, error.message)
+        return before + request_id.encode() + after
+    return _rendered(error, request_id)
+
+
+@lru_cache(maxsize=256)
+def _around_request_id(code: Code, message: str) -> tuple[bytes, bytes]:
+    """What stands before and after the request id in the document of a refusal, of which there can be thousands a second."""
+    before, _, after = _rendered(BY_CODE[code](message, reason="OVERLOADED"), "REQUEST-ID").rpartition(b"REQUEST-ID")
+    return before, after
+
+
+def _rendered(error: MizzenError, request_id: str) -> bytes:
     detail = INTERNAL_TEXT if error.code is Code.INTERNAL else error.message
     body: dict[str, object] = {
         "type": f"https://mizzen.dev/errors#{error.code.value.lower()}",

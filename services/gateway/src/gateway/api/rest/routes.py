@@ -127,7 +127,8 @@ class App:
 
     async def _failed(self, http: Http, error: MizzenError) -> int:
         status = status_of(error)
-        if status >= 500:
+        # A refusal by admission has to cost next to nothing; it is counted, not logged.
+        if status >= 500 and error.reason != "OVERLOADED":
             _log.warning("request failed", request_id=http.request_id, code=error.code.value, reason=error.reason)
         if http.started:
             # The head is out: the stream just ends, without its last event.
