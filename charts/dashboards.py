@@ -7,7 +7,7 @@ from typing import Any
 from grafana_foundation_sdk.builders import dashboard, prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
-from rules import failures
+from rules import failures, shed
 
 from chassis import telemetry
 
@@ -66,6 +66,25 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Failures, share of requests", "percentunit", (("{{namespace}}", f"({failures('5m')}) or vector(0)"),)
+            ),
+            Panel(
+                "Refused as overloaded, share of requests",
+                "percentunit",
+                (("{{namespace}}", f"({shed('5m')}) or vector(0)"),),
+            ),
+            Panel(
+                "Under way, and how much may be",
+                "short",
+                (
+                    ("under way", gauge(telemetry.GATEWAY_IN_FLIGHT, "namespace")),
+                    ("{{endpoint}} may", gauge(telemetry.GATEWAY_LIMIT, "endpoint")),
+                ),
+                "A limit shows once admission has changed it.",
+            ),
+            Panel(
+                "Lag of the gateway's event loop, 99 of 100 are shorter",
+                "s",
+                (("{{pod}}", quantile(telemetry.GATEWAY_LAG_SECONDS, "pod")),),
             ),
             Panel(
                 "Calls to other services, 99 of 100 are faster",

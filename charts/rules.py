@@ -22,8 +22,18 @@ def failures(window: str) -> str:
     """Share of requests at the gateway that failed; no number where none came."""
     rest = f'rate({_REST}{{status=~"5.."}}[{window}])'
     grpc = f'rate({_GRPC}{{job="gateway",code=~"{FAILED_CODES}",method!~"/?grpc[.].*"}}[{window}])'
+    return f"sum by (namespace) ({rest} or {grpc}) / {requests(window)}"
+
+
+def requests(window: str) -> str:
+    """Requests a second at the gateway, over REST and gRPC."""
     every = f'rate({_REST}[{window}]) or rate({_GRPC}{{job="gateway",method!~"/?grpc[.].*"}}[{window}])'
-    return f"sum by (namespace) ({rest} or {grpc}) / sum by (namespace) ({every})"
+    return f"sum by (namespace) ({every})"
+
+
+def shed(window: str) -> str:
+    """Share of requests that admission refused."""
+    return f"sum by (namespace) (rate({telemetry.GATEWAY_SHED.name}[{window}])) / {requests(window)}"
 
 
 def record(window: str) -> str:
@@ -74,6 +84,14 @@ def rules() -> dict[str, Any]:
                         "ticket",
                         "{{ $labels.job }} ({{ $labels.pod }}) takes no work for ten minutes.",
                         "not-ready.md",
+                        "10m",
+                    ),
+                    alert(
+                        "MizzenShedsLoad",
+                        f"{shed('5m')} > 0.01",
+                        "ticket",
+                        "{{ $value | humanizePercentage }} of requests in {{ $labels.namespace }} are refused as OVERLOADED.",
+                        "overloaded.md",
                         "10m",
                     ),
                     alert(

@@ -149,3 +149,33 @@ def played_keys(case: KeyCase) -> dict[str, object]:
 
 def test_a_wrong_and_an_unreadable_key_file_are_told(promtool: str, tmp_path: Path) -> None:
     play(promtool, tmp_path, [played_keys(case) for case in KEY_CASES], "1m")
+
+
+def shedding(name: str, share: float, minutes: int, expected: tuple[tuple[int, bool], ...]) -> dict[str, object]:
+    """One of promtool's tests: `share` of requests are refused as overloaded for so long, after half an hour of calm."""
+    step, peace = RATE * 60, 30
+    labels = 'namespace="ml",job="gateway"'
+    asked = f'mizzen_gateway_request_seconds_count{{{labels},path="/p",status="200"}}'
+    refused = f'mizzen_gateway_shed_total{{{labels},reason="endpoint",endpoint="endpoint/late"}}'
+    grown = round(step * share)
+    checks = []
+    for minute, fires in expected:
+        expression = "count by (namespace) (ALERTS{alertname='MizzenShedsLoad',alertstate='firing'})"
+        samples = [{"labels": '{namespace="ml"}', "value": 1}] if fires else []
+        checks.append({"expr": expression, "eval_time": f"{peace + minute}m", "exp_samples": samples})
+    both = [
+        {"series": asked, "values": f"0+{step}x{peace + minutes + 60}"},
+        {"series": refused, "values": f"0+0x{peace} {grown}+{grown}x{minutes - 1} {grown * minutes}+0x60"},
+    ]
+    return {"name": name, "interval": "1m", "input_series": both, "promql_expr_test": checks}
+
+
+SHEDDING = (
+    shedding("a third is refused: a ticket within 13 minutes, silent 7 after", 0.33, 60, ((9, False), (13, True), (67, False))),
+    shedding("two minutes of overload are silent", 0.66, 2, ((2, False), (7, False), (15, False))),
+    shedding("five in a thousand are silent", 0.005, 120, ((60, False), (119, False))),
+)  # fmt: skip
+
+
+def test_load_that_is_shed_for_long_is_told(promtool: str, tmp_path: Path) -> None:
+    play(promtool, tmp_path, list(SHEDDING), "1m")
