@@ -184,6 +184,31 @@ async def test_a_stream_passes_through(channel: aio.Channel) -> None:
     ]  # fmt: skip
 
 
+async def test_what_is_wrong_with_one_message_of_a_stream_is_said_and_the_stream_goes_on(channel: aio.Channel) -> None:
+    stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+    def message(name: str, model: str = "echo") -> Any:
+        request = oip.ModelInferRequest(model_name=model, id=name)
+        request.inputs.add(name="x", datatype="FP32", shape=[1, 2])
+        request.raw_input_contents.append(np.array([1, 2], "<f4").tobytes())
+        return request
+
+    stream = stub.ModelStreamInfer(timeout=10)
+    short, strange, empty = message("short"), message("strange"), oip.ModelInferRequest(model_name="echo")
+    short.inputs[0].shape[0] = 9
+    strange.inputs[0].datatype = "FP33"
+    wrong = [message("none", "nobody"), empty, short, strange, message("other", "late")]
+    for number, bad in enumerate(wrong):
+        await stream.write(bad)
+        assert (await stream.read()).error_message
+        await stream.write(message(str(number)))
+        answer = await stream.read()
+        assert (answer.error_message, answer.infer_response.id) == ("", str(number))
+    await stream.done_writing()
+    assert await stream.read() is aio.EOF
+    assert await stream.code() is grpc.StatusCode.OK
+
+
 async def test_health_and_reflection(channel: aio.Channel) -> None:
     health: Any = health_pb2_grpc.HealthStub(channel)
     checked = await health.Check(health_pb2.HealthCheckRequest(service="mizzen.gateway.v1.EndpointService"), timeout=5)

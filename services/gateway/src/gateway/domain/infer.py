@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from chassis.errors import InvalidArgument, MizzenError, NotFound
 from gateway.domain.endpoints import Endpoints
@@ -14,6 +15,7 @@ from gateway.domain.record import Record, RecordKind
 from gateway.domain.tensors import SIZES, text_count
 
 MAX_ELEMENTS = 2**31
+_STREAM_AHEAD = 16
 
 
 def checked(tensor: Tensor, index: int) -> None:
@@ -86,25 +88,72 @@ class Inferrer:
         finally:
             self._recorder.offer(record)
 
-    async def stream(self, call: Call, requests: AsyncIterator[InferRequest]) -> AsyncIterator[StreamAnswer]:
-        """A stream goes to the model of its first request, and there to one replica; a record an answer."""
-        first = await anext(requests, None)
-        if first is None:
+    async def stream(
+        self, call: Call, requests: AsyncIterator[InferRequest | MizzenError]
+    ) -> AsyncGenerator[StreamAnswer]:
+        """A stream goes to the model of its first request that can be asked, and there to one replica; a record an answer.
+
+        A request that is refused, or that could not be read and comes as its error, is answered by a sentence; the stream goes on.
+        """
+        async for request in requests:
+            refused = self._refused(request, None)
+            if refused is None and isinstance(request, InferRequest):
+                break
+            yield StreamAnswer(None, refused or "")
+        else:
             return
-        first.service = self._endpoints.service_of(first.model)
-        with self._bulkhead(first.model):
-            async for message in self._inference.stream(_same_model(requests, first), first):
-                answer = message.answer
-                outputs = [] if answer is None else answer.outputs
-                self._recorder.offer(
-                    Record(
-                        call, RecordKind.INFER, first.model, call.received_at_us,
-                        outputs[0].shape[0] if outputs and outputs[0].shape else 1, routes=(first.service,),
-                        tensors_out=outputs, error_code="UNKNOWN" if message.error else "",
-                        model_versions=() if answer is None else (answer.model_version,),
-                    )
-                )  # fmt: skip
+        with self._bulkhead(request.model):
+            async with aclosing(self._conversation(requests, request)) as answers:
+                async for message in answers:
+                    self._recorder.offer(_stream_record(call, request, message))
+                    yield message
+
+    async def _conversation(
+        self, requests: AsyncIterator[InferRequest | MizzenError], first: InferRequest
+    ) -> AsyncGenerator[StreamAnswer]:
+        """The model's answers and ours, as they come; few wait for a client that does not read."""
+        answers: asyncio.Queue[StreamAnswer | None] = asyncio.Queue(_STREAM_AHEAD)
+
+        async def accepted() -> AsyncIterator[InferRequest]:
+            async for request in requests:
+                refused = self._refused(request, first)
+                if refused is None and isinstance(request, InferRequest):
+                    yield request
+                else:
+                    await answers.put(StreamAnswer(None, refused or ""))
+
+        async def ask() -> None:
+            try:
+                async for message in self._inference.stream(accepted(), first):
+                    await answers.put(message)
+            except MizzenError as error:
+                failed.append(error)
+            await answers.put(None)
+
+        failed: list[MizzenError] = []
+        asking = asyncio.create_task(ask())
+        try:
+            while (message := await answers.get()) is not None:
                 yield message
+            for error in failed:
+                raise error
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    def _refused(self, request: InferRequest | MizzenError, first: InferRequest | None) -> str | None:
+        """Why a request of a stream is not passed on; None when it is, and then it knows its InferenceService."""
+        if isinstance(request, MizzenError):
+            return request.message
+        try:
+            if first is not None and request.model != first.model:
+                return f"a stream keeps to one model: it began with {first.model} and asks {request.model}"
+            request.service = self._endpoints.service_of(request.model)
+            for index, tensor in enumerate(request.inputs):
+                checked(tensor, index)
+        except MizzenError as error:
+            return error.message
+        return None
 
     async def model(self, call: Call, name: str, version: str) -> ModelInfo:
         """What a model declares. NotFound for a name that no definition has."""
@@ -134,9 +183,11 @@ class Inferrer:
         return bulkhead
 
 
-async def _same_model(requests: AsyncIterator[InferRequest], first: InferRequest) -> AsyncIterator[InferRequest]:
-    async for request in requests:
-        if request.model != first.model:
-            message = f"a stream keeps to one model: it began with {first.model} and asks {request.model}"
-            raise InvalidArgument(message, reason="MODEL_CHANGED", field="model_name")
-        yield request
+def _stream_record(call: Call, first: InferRequest, message: StreamAnswer) -> Record:
+    outputs = [] if message.answer is None else message.answer.outputs
+    return Record(
+        call, RecordKind.INFER, first.model, call.received_at_us,
+        outputs[0].shape[0] if outputs and outputs[0].shape else 1, routes=(first.service,),
+        tensors_out=outputs, error_code="UNKNOWN" if message.error else "",
+        model_versions=() if message.answer is None else (message.answer.model_version,),
+    )  # fmt: skip

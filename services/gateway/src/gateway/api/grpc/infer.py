@@ -1,10 +1,12 @@
 """inference.GRPCInferenceService: the core of the Open Inference Protocol. Admin methods stay closed (UNIMPLEMENTED)."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from chassis.errors import MizzenError
 from gateway.api.edge import DEFAULT_S, INFER, INFER_S, READ
 from gateway.api.grpc.calls import Calls
 from gateway.api.grpc.oip import infer_request, infer_response
@@ -64,12 +66,16 @@ class InferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         with self._calls.open(context, INFER, _STREAM_S) as call:
             call.leave()  # an open stream is no work: its model's bulkhead counts it
 
-            async def requests() -> AsyncIterator[InferRequest]:
+            async def requests() -> AsyncIterator[InferRequest | MizzenError]:
                 async for message in request_iterator:
-                    yield infer_request(message)
+                    try:
+                        yield infer_request(message)
+                    except MizzenError as error:
+                        yield error
 
-            async for answer in self._inferrer.stream(call, requests()):
-                if answer.answer is None:
-                    yield oip.ModelStreamInferResponse(error_message=answer.error)
-                else:
-                    yield oip.ModelStreamInferResponse(infer_response=infer_response(answer.answer))
+            async with aclosing(self._inferrer.stream(call, requests())) as answers:
+                async for answer in answers:
+                    if answer.answer is None:
+                        yield oip.ModelStreamInferResponse(error_message=answer.error)
+                    else:
+                        yield oip.ModelStreamInferResponse(infer_response=infer_response(answer.answer))
