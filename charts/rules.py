@@ -68,6 +68,7 @@ def alert(name: str, expression: str, severity: str, summary: str, runbook: str,
 def rules() -> dict[str, Any]:
     """All groups, as Prometheus reads them."""
     dropped, refused = telemetry.GATEWAY_RECORDS_DROPPED.name, telemetry.GATEWAY_DEFINITIONS_REFUSED.name
+    rows_read = telemetry.FEATURES_ROWS_READ.name
     return {
         "groups": [
             {
@@ -101,6 +102,14 @@ def rules() -> dict[str, Any]:
                         "Prediction records are dropped ({{ $labels.reason }}): reports of this time will have gaps.",
                         "records-dropped.md",
                         "5m",
+                    ),
+                    alert(
+                        "MizzenFeatureRowsDamaged",
+                        f'sum by (namespace, view) (increase({rows_read}{{found="damaged"}}[1h])) > 0',
+                        "ticket",
+                        "Stored rows of feature view {{ $labels.view }} are damaged: predictions use defaults or fail.",
+                        "feature-rows-damaged.md",
+                        "0m",
                     ),
                     alert(
                         "MizzenDefinitionsRefused",

@@ -242,6 +242,41 @@ async def test_the_store_is_down(service: RunningFeatures, store: FakeOnlineStor
     ]
 
 
+async def test_a_row_with_a_changed_byte_is_never_taken_for_the_truth(
+    service: RunningFeatures, store: FakeOnlineStore
+) -> None:
+    refs = ["plane:age", "plane:seats", "plane:maker", "plane:age_per_seat", "plane:band"]
+    key = next(key for key in store.rows if b"N1" in key)
+    intact, others = store.rows[key], [value for name, value in store.rows.items() if name != key]
+    for at in range(len(intact)):
+        store.rows[key] = intact[:at] + bytes((intact[at] ^ 0x11,)) + intact[at + 1 :]
+        strict = service.item(refs, NOON, tailnum=["N2", "N1"], distance=[100.0, 100.0])
+        declared = service.item(refs, NOON, tailnum=["N2", "N1"], distance=[100.0, 100.0])
+        declared.default_when_down = True
+        good = service.item(["plane:age"], NOON, tailnum=["N2"])
+        failed, answered, other = await service.read(strict, declared, good)
+        error = failure(failed)
+        assert (error.code, error.reason, error.field) == ("DATA_LOSS", "FEATURE_ROW_DAMAGED", "entities[1]")
+        assert [column(answered, i, 2) for i in range(5)] == [
+            ([2.0, 12.5], [OLD, DOWN]),
+            ([20, None], [OLD, DOWN]),
+            (["maker 1", "unknown"], [OLD, DOWN]),
+            ([pytest.approx(0.1), None], [P, DOWN]),
+            (["short", "short"], [P, P]),
+        ]
+        assert column(other, 0, 1) == ([2.0], [OLD])
+    counted = service.metrics.registry.get_sample_value(
+        "mizzen_features_rows_read_total", {"view": "plane", "found": "damaged"}
+    )
+    assert counted == 2 * len(intact)
+    assert [value for name, value in store.rows.items() if name != key] == others
+    for at in range(len(intact)):  # whatever its timestamp says now, a damaged row gives way
+        store.rows[key] = intact[:at] + bytes((intact[at] ^ 0x7F,)) + intact[at + 1 :]
+        (outcome,) = await service.write(plane_rows(service, ["N1"], [NOON]))
+        assert (outcome.written, outcome.older) == (1, 0)
+    assert column((await service.read(service.item(["plane:age"], NOON, tailnum=["N1"])))[0], 0, 1) == ([1.0], [P])
+
+
 async def test_the_schema_hash_is_checked(service: RunningFeatures) -> None:
     item = service.item(["plane:age", "plane:seats"], NOON, tailnum=["N1"])
     item.schema_hash = catalog_of(DEFINITIONS).schema_hash("delay")

@@ -56,6 +56,22 @@ async def until_it_answers(store: Any) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_only_the_very_row_is_forgotten(store: Any) -> None:
+    keys, rows = keys_of("A", "B", "C"), rows_of((1, 1), (2, 2), (3, 3))
+    await store.write(keys[:2], rows[:2], 5.0)
+    await store.forget(keys, [rows[0], rows[2], rows[2]], 5.0)
+    assert await store.read(keys, 5.0) == [None, rows[1], None]
+
+
+async def test_a_row_without_a_checksum_counts_by_its_timestamp(store: Any) -> None:
+    keys, (late, early, later) = keys_of("A"), rows_of((20, 1), (10, 2), (30, 3))
+    before = bytes((late[0] - 2,)) + late[1:-4]
+    assert await store.write(keys, [before], 5.0) == 1
+    assert await store.write(keys, [early], 5.0) == 0
+    assert await store.write(keys, [later], 5.0) == 1
+    assert await store.read(keys, 5.0) == [later]
+
+
 async def test_rows_are_read_in_the_order_asked(store: Any) -> None:
     entities = [f"N{i}" for i in range(300)]
     keys = keys_of(*entities) + keys_of(*entities, view="weather")

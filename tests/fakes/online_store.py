@@ -40,6 +40,12 @@ class FakeOnlineStore:
                 written += 1
         return written
 
+    async def forget(self, keys: Sequence[bytes], rows: Sequence[bytes], timeout_s: float) -> None:
+        self._check()
+        for key, row in zip(keys, rows, strict=True):
+            if self.rows.get(key) == row:
+                del self.rows[key]
+
     async def read_note(self, key: bytes, timeout_s: float) -> bytes | None:
         self._check()
         return self.rows.get(key)

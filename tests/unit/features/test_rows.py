@@ -2,6 +2,7 @@
 
 import random
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -91,9 +92,44 @@ def test_foreign_bytes_count_as_not_there(
     for foreign in (junk, row[: min(cut, len(row) - 1)], row + b"x"):
         decoded = layout.decode([foreign])
         assert decoded.timestamps_us.tolist() == [NEVER_US]
-        assert decoded.mismatched == 1
+        assert decoded.mismatched + (decoded.damaged is not None) == 1
         decoded = layout.decode([row, foreign])
         assert decoded.timestamps_us.tolist() == [instants[0], NEVER_US]
+
+
+@given(tables(), st.integers(1, 255), st.randoms())
+@settings(max_examples=150, deadline=None)
+def test_a_changed_byte_is_damage_wherever_it_is(
+    table: tuple[list[str], list[int], list[list[Any]]], change: int, dice: random.Random
+) -> None:
+    dtypes, instants, columns = table
+    rows, layout = encode(dtypes, instants, columns), layout_of(dtypes)
+    one = dice.randrange(len(rows))
+    for at in range(len(rows[one])):
+        flipped = bytearray(rows[one])
+        flipped[at] ^= change
+        assert layout.whole(bytes(flipped)) is None
+        decoded = layout.decode([*rows[:one], bytes(flipped), *rows[one + 1 :]])
+        assert decoded.damaged is not None
+        assert decoded.damaged.tolist() == [i == one for i in range(len(rows))]
+        assert decoded.timestamps_us.tolist() == [NEVER_US if i == one else at_us for i, at_us in enumerate(instants)]
+        assert decoded.mismatched == 0
+
+
+@given(tables())
+@settings(max_examples=100, deadline=None)
+def test_rows_written_before_there_was_a_checksum_are_read(table: tuple[list[str], list[int], list[list[Any]]]) -> None:
+    dtypes, instants, columns = table
+    rows, layout = encode(dtypes, instants, columns), layout_of(dtypes)
+    old = [bytes((row[0] - 2,)) + row[1:-4] for row in rows]
+    new, mixed = layout.decode(rows), layout.decode([*old[:1], *rows[1:]])
+    for before in (layout.decode(old), mixed):
+        assert before.raws == new.raws
+        assert before.texts == new.texts
+        assert before.timestamps_us.tolist() == instants
+        assert before.damaged is None
+        assert (before.nulls is None) == (new.nulls is None)
+        assert before.nulls is None or (before.nulls == new.nulls).all()
 
 
 def test_another_schema_is_another_layout() -> None:
@@ -111,8 +147,10 @@ def test_the_format_is_written_down() -> None:
     one, other = layout.encode(instants, columns, [None, None, np.array([True, False])])
     schema = struct.pack("<I", layout.schema_hash & 0xFFFFFFFF)
     stamp, before = (int(instant).to_bytes(7, "little", signed=True) for instant in instants)
-    assert one == b"\x03" + stamp + schema + struct.pack("<qfI", 0, 0.25, 2) + b"\x01" + b"UA"
-    assert other == b"\x02" + before + schema + struct.pack("<qfI", 7, 0.5, 2) + b"B6"
+    expected_one = b"\x05" + stamp + schema + struct.pack("<qfI", 0, 0.25, 2) + b"\x01" + b"UA"
+    expected_other = b"\x04" + before + schema + struct.pack("<qfI", 7, 0.5, 2) + b"B6"
+    assert one == expected_one + struct.pack("<I", zlib.crc32(expected_one))
+    assert other == expected_other + struct.pack("<I", zlib.crc32(expected_other))
     assert [event_timestamp_us(row) for row in (one, other)] == instants.tolist()
     assert event_timestamp_us(b"\x01" + one[1:]) == NEVER_US
     assert f"{layout.schema_hash:016x}" == "637b1ee7dbf4a2c2"

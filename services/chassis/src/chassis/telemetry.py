@@ -80,7 +80,7 @@ FEATURES_STORE_SECONDS = HistogramSpec(
 FEATURES_STORE_KEYS = CounterSpec("mizzen_features_store_keys_total", "Row keys asked from the online store.")
 FEATURES_ROWS_READ = CounterSpec(
     "mizzen_features_rows_read_total",
-    "Rows read, by view and what was found: present, not_found, outside_max_age or other_layout.",
+    "Rows read, by view and what was found: present, not_found, outside_max_age, other_layout or damaged.",
     ("view", "found"),
 )
 FEATURES_ROWS_WRITTEN = CounterSpec(

@@ -5,7 +5,7 @@ from prometheus_client import Counter
 from chassis import telemetry
 from chassis.telemetry import Metrics
 
-FOUND = ("present", "not_found", "outside_max_age", "other_layout")
+FOUND = ("present", "not_found", "outside_max_age", "other_layout", "damaged")
 
 
 class FeatureMetrics:
@@ -25,13 +25,15 @@ class FeatureMetrics:
         self._seconds[failed].observe(seconds)
         self._keys.inc(keys)
 
-    def rows_read(self, view: str, rows: int, absent: int, stale: int, mismatched: int) -> None:
+    def rows_read(
+        self, view: str, rows: int, absent: int = 0, stale: int = 0, mismatched: int = 0, damaged: int = 0
+    ) -> None:
         """See domain.ports.Telemetry."""
         counters = self._by_view.get(view)
         if counters is None:
             counters = self._by_view[view] = [self._rows.labels(view, found) for found in FOUND]
         if absent or stale:
-            counts = (rows - absent - stale, absent - mismatched, stale, mismatched)
+            counts = (rows - absent - stale, absent - mismatched - damaged, stale, mismatched, damaged)
             for counter, count in zip(counters, counts, strict=True):
                 counter.inc(count)
         else:

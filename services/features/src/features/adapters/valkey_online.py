@@ -14,7 +14,7 @@ import hiredis
 from chassis.errors import MizzenError
 from features.adapters.valkey_node import Address, Node, NodeOptions, parse_url
 from features.adapters.valkey_wire import Command, unavailable
-from features.domain.rows import HASH_AT, WHOLE, WITH_NULLS
+from features.domain.rows import HASH_AT, UNSUMMED, WITH_NULLS
 
 _log = logging.getLogger(__name__)
 SLOTS = 16_384
@@ -41,7 +41,7 @@ local written = 0
 for i = 1, #KEYS do
   local stored = redis.call('GETRANGE', KEYS[i], 0, {HASH_AT - 1})
   local layout = string.byte(stored)
-  if #stored < {HASH_AT} or (layout ~= {WHOLE} and layout ~= {WITH_NULLS})
+  if #stored < {HASH_AT} or layout < {UNSUMMED} or layout > {WITH_NULLS}
       or struct.unpack('<i7', string.sub(stored, 2)) <= struct.unpack('<i7', string.sub(ARGV[i], 2, {HASH_AT})) then
     redis.call('SET', KEYS[i], ARGV[i])
     written = written + 1
@@ -49,6 +49,7 @@ for i = 1, #KEYS do
 end
 return written
 """
+FORGET_SCRIPT = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
 
 
 def slot_of(key: bytes) -> int:
@@ -136,6 +137,15 @@ class ValkeyOnlineStore:
         for at in range(0, len(commands), size):
             written += sum(await self._route(commands[at : at + size], timeout_s))
         return written
+
+    async def forget(self, keys: Sequence[bytes], rows: Sequence[bytes], timeout_s: float) -> None:
+        """See domain.ports.OnlineStore."""
+        if self._is_cluster is None:
+            await self._topology(timeout_s)
+        commands: list[tuple[int, Command]] = [
+            (slot_of(key), (b"EVAL", FORGET_SCRIPT, 1, key, row)) for key, row in zip(keys, rows, strict=True)
+        ]
+        await self._route(commands, timeout_s)
 
     async def read_note(self, key: bytes, timeout_s: float) -> bytes | None:
         """See domain.ports.OnlineStore."""

@@ -17,13 +17,14 @@ _NOTHING: Column3 = (b"", b"", b"")
 class Fetched:
     """One view's rows as of an instant; a row from after it is not there."""
 
-    __slots__ = ("absent", "decoded", "is_whole", "mismatched", "missing", "rows", "stale", "status", "view")
+    __slots__ = ("absent", "damaged", "decoded", "is_whole", "mismatched", "missing", "rows", "stale", "status", "view")
 
     def __init__(self, view: View, decoded: Decoded, rows: int) -> None:
         self.view = view
         self.decoded = decoded
         self.rows = rows
         self.mismatched = decoded.mismatched
+        self.damaged = 0
         self.absent = 0
         self.stale = 0
         self.is_whole = False
@@ -57,6 +58,9 @@ class Fetched:
         self.status = np.full(self.rows, Status.PRESENT, np.uint8)
         self.status[old] = Status.OUTSIDE_MAX_AGE
         self.status[self.missing] = Status.NOT_FOUND
+        if self.decoded.damaged is not None:
+            self.damaged = int(self.decoded.damaged.sum())
+            self.status[self.decoded.damaged] = Status.UNAVAILABLE
 
     def timestamps(self) -> bytes:
         """Event timestamps as sent: 0 where there is no row."""
@@ -128,6 +132,8 @@ def answer_fetched(plan: Plan, query: Query, parts: Sequence[Fetched]) -> Answer
         part = by_view.get(computation.view.name)
         needed = [part.column(place) for place in computation.needs] if part else []
         _compute(computation, query, needed, columns)
+        if part and part.damaged:
+            _mark(computation, part.decoded.damaged, columns)
     return _assembled(plan, query, columns, timestamps)
 
 
@@ -141,10 +147,21 @@ def answer_down(plan: Plan, query: Query) -> Answer:
     for computation in plan.computations:
         needed = [_default(computation.view.stored[place], query.rows, marks) for place in computation.needs]
         _compute(computation, query, needed, columns)
-        for i, computed in computation.outputs if computation.needs else ():
-            if columns_of(computed.expression) & {computation.view.stored[place].name for place in computation.needs}:
-                columns[i] = (columns[i][0], marks, columns[i][2])
+        _mark(computation, np.ones(query.rows, np.bool_), columns)
     return _assembled(plan, query, columns, [bytes(8 * query.rows)] * len(plan.views))
+
+
+def _mark(computation: Computation, down: Any, columns: list[Column3]) -> None:
+    """Marks what was computed from stored features UNAVAILABLE in the rows where these could not be read."""
+    stored = {computation.view.stored[place].name for place in computation.needs}
+    for i, computed in computation.outputs:
+        if columns_of(computed.expression) & stored:
+            values, statuses, nulls = columns[i]
+            marks = np.full(len(down), Status.PRESENT, np.uint8)
+            if statuses:
+                marks = np.frombuffer(statuses, np.uint8).copy()
+            marks[down] = Status.UNAVAILABLE
+            columns[i] = (values, marks.tobytes(), nulls)
 
 
 def _default(column: Column, rows: int, marks: bytes) -> Column3:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from features.domain.model import Rows, View
 from features.domain.ports import OnlineStore
-from features.domain.write import pack
+from features.domain.write import pack, store_rows
 
 ROWS_PER_CHUNK = 20_000
 _TIMEOUT_S = 30.0
@@ -114,4 +114,4 @@ class Materializer:
 
     async def _write(self, view: View, chunk: Rows) -> int:
         keys, packed = pack(view, chunk)
-        return await self._online.write(keys, packed, _TIMEOUT_S)
+        return await store_rows(self._online, keys, packed, _TIMEOUT_S)

@@ -27,6 +27,10 @@ class OnlineStore(Protocol):
         """Stores the rows whose event timestamp is not before the stored one's; returns how many. Atomic per row."""
         ...
 
+    async def forget(self, keys: Sequence[bytes], rows: Sequence[bytes], timeout_s: float) -> None:
+        """Removes the rows that still are exactly these. Atomic per row."""
+        ...
+
     async def read_note(self, key: bytes, timeout_s: float) -> bytes | None:
         """A job's note kept beside the rows, so that both are lost together."""
         ...
@@ -43,8 +47,10 @@ class Telemetry(Protocol):
         """One question to the online store."""
         ...
 
-    def rows_read(self, view: str, rows: int, absent: int, stale: int, mismatched: int) -> None:
-        """One view of one read: `mismatched` rows have the layout of another definition."""
+    def rows_read(
+        self, view: str, rows: int, absent: int = 0, stale: int = 0, mismatched: int = 0, damaged: int = 0
+    ) -> None:
+        """One view of one read. Of the absent rows `mismatched` have the layout of another definition, `damaged` wrong bytes."""
         ...
 
     def rows_written(self, view: str, written: int, older: int) -> None:

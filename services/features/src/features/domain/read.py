@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chassis.errors import DeadlineExceeded, InvalidArgument, MizzenError, Unavailable
+from chassis.errors import DataLoss, DeadlineExceeded, InvalidArgument, MizzenError, Unavailable
 from features.domain.answer import Fetched, answer_down, answer_fetched, answer_row
 from features.domain.given import check_column, tags_of
 from features.domain.keys import row_keys
@@ -117,7 +117,7 @@ class Reader:
                 answer = answer_row(plan, query, rows[asked.at : asked.at + asked.keys])
                 if answer is not None:
                     for view in plan.views:
-                        self._telemetry.rows_read(view.name, 1, 0, 0, 0)
+                        self._telemetry.rows_read(view.name, 1)
                     return answer
             parts: list[Fetched] = []
             if isinstance(rows, list):
@@ -125,8 +125,25 @@ class Reader:
                 for view in plan.views:
                     fetched = Fetched.of(view, rows[at : at + query.rows], query.as_of_us)
                     at += query.rows
-                    self._telemetry.rows_read(view.name, query.rows, fetched.absent, fetched.stale, fetched.mismatched)
+                    self._count(view.name, fetched)
                     parts.append(fetched)
+                if any(part.damaged for part in parts) and not query.default_when_down:
+                    raise _damaged(parts)
             return answer_fetched(plan, query, parts)
         except Exception as error:
             return error
+
+    def _count(self, view: str, fetched: Fetched) -> None:
+        absent, stale = fetched.absent, fetched.stale
+        self._telemetry.rows_read(view, fetched.rows, absent, stale, fetched.mismatched, fetched.damaged)
+
+
+def _damaged(parts: Sequence[Fetched]) -> DataLoss:
+    """Names the first damaged row."""
+    view, row = next((p.view.name, int(p.decoded.damaged.argmax())) for p in parts if p.decoded.damaged is not None)
+    return DataLoss(
+        f"the stored row of feature view {view} for row {row} of the read is damaged: write or materialize it again",
+        reason="FEATURE_ROW_DAMAGED",
+        field=f"entities[{row}]",
+        ids={"view": view},
+    )

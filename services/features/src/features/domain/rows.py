@@ -1,9 +1,12 @@
 """Packed rows: one binary value per (tenant, entity, view), little-endian.
 
-    header    u8 layout: 2, or 3 where a value is null · i56 event timestamp (µs UTC) · u32 low half of the schema hash
+    header    u8 layout: 4, or 5 where a value is null · i56 event timestamp (µs UTC) · u32 low half of the schema hash
     fixed     columns by descending width; a text column is its length in bytes (u32) here
-    nulls     in layout 3 only: one bit a column in packed order, 1 = null
+    nulls     in layout 5 only: one bit a column in packed order, 1 = null
     variable  the texts' UTF-8, in packed order
+    checksum  u32, the CRC-32 of all bytes before
+
+Rows of layouts 2 and 3, which are the same without a checksum, are read and no longer written.
 
 Columns of one width lie together, so that a batch of rows becomes columns by one transposition, without touching values. The header
 is small because it is paid for in every row: the layout and the timestamp are one int64, and most rows have no null.
@@ -14,11 +17,16 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-WHOLE, WITH_NULLS = 2, 3
+UNSUMMED, UNSUMMED_WITH_NULLS, WHOLE, WITH_NULLS = 2, 3, 4, 5
+_LAYOUTS = range(UNSUMMED, WITH_NULLS + 1)
+_SUMMED = (WHOLE, WITH_NULLS)
+_SUM_BYTES = 4
+_INTACT = 0x2144DF1C  # the CRC-32 of anything that is followed by its own CRC-32
 HEADER = struct.Struct("<qI")
 HASH_AT = 8
 # No event timestamp reaches it: 56 bits are the years 829 to 3111.
@@ -48,16 +56,30 @@ class Run:
 class Decoded:
     """A batch of rows by column, in declared order. A row that isn't there has the timestamp NEVER_US.
 
-    `fixed` holds the rows' fixed parts one after the other; columns are cut out of it when asked for.
+    `fixed` holds the rows' fixed parts, one every `pitch` bytes; columns are cut out of it when asked for. `damaged` marks rows
+    whose bytes are not those that were written; None where there is none.
     """
 
-    __slots__ = ("_raws", "fixed", "layout", "mismatched", "nulls", "rows", "texts", "timestamps_us")
+    __slots__ = (
+        "_raws",
+        "damaged",
+        "fixed",
+        "layout",
+        "mismatched",
+        "nulls",
+        "pitch",
+        "rows",
+        "texts",
+        "timestamps_us",
+    )
 
-    def __init__(self, layout: "Layout", fixed: bytes, rows: int, mismatched: int = 0) -> None:
+    def __init__(self, layout: "Layout", fixed: bytes, rows: int, pitch: int, mismatched: int = 0) -> None:
         self.layout = layout
         self.fixed = fixed
         self.rows = rows
-        self.timestamps_us: NDArray[np.int64] = np.ndarray((rows,), "<i8", fixed, 0, (layout.fixed,)) >> 8
+        self.pitch = pitch
+        self.timestamps_us: NDArray[np.int64] = np.ndarray((rows,), "<i8", fixed, 0, (pitch,)) >> 8
+        self.damaged: NDArray[np.bool_] | None = None
         self.texts: dict[int, list[str]] = {}
         self.nulls: NDArray[np.bool_] | None = None
         self.mismatched = mismatched
@@ -67,12 +89,12 @@ class Decoded:
     def raws(self) -> list[bytes]:
         """Each column, little-endian and dense."""
         if self._raws is None:
-            self._raws = self.layout.cut(self.fixed, self.rows)
+            self._raws = self.layout.cut(self.fixed, self.rows, self.pitch)
         return self._raws
 
     def block(self, run: Run) -> bytes:
         """The columns of a run, one after the other."""
-        shape, strides = (run.count, self.rows), (run.width, self.layout.fixed)
+        shape, strides = (run.count, self.rows), (run.width, self.pitch)
         return np.ndarray(shape, f"<u{run.width}", self.fixed, run.start, strides).tobytes()
 
 
@@ -84,7 +106,7 @@ def schema_hash(columns: Sequence[tuple[str, str]]) -> int:
 
 def event_timestamp_us(row: bytes) -> int:
     """A packed row's, microseconds UTC; NEVER_US for anything else."""
-    if len(row) < HEADER.size or row[0] not in (WHOLE, WITH_NULLS):
+    if len(row) < HEADER.size or row[0] not in _LAYOUTS:
         return NEVER_US
     return int.from_bytes(row[1:HASH_AT], "little", signed=True)
 
@@ -106,7 +128,11 @@ class Layout:
         self.fixed = HEADER.size + sum(kind.itemsize for kind in self._types)
         self._hash = (self.schema_hash & _HASH_MASK).to_bytes(4, "little")
         self._hash_number = self.schema_hash & _HASH_MASK
-        self._absent = HEADER.pack(NEVER_US << 8 | WHOLE, self._hash_number) + bytes(self.fixed - HEADER.size)
+        # Two objects with the same bytes: which of them stands for a row says why the row isn't there.
+        self._absent, self._damaged = (
+            HEADER.pack(NEVER_US << 8 | UNSUMMED, self._hash_number) + bytes(self.fixed - HEADER.size) for _ in range(2)
+        )
+        self._whole_size = self.fixed + _SUM_BYTES
         self._spans = self._single_spans()
 
     def _grouped(self) -> tuple[Group, ...]:
@@ -133,7 +159,9 @@ class Layout:
 
     def whole(self, row: bytes | None) -> int | None:
         """The event timestamp of a row of this layout without nulls and texts, microseconds UTC; None for any other."""
-        if row is None or len(row) != self.fixed or row[0] != WHOLE or row[HASH_AT : HEADER.size] != self._hash:
+        if row is None or len(row) != self._whole_size or row[0] != WHOLE or row[HASH_AT : HEADER.size] != self._hash:
+            return None
+        if crc32(row) != _INTACT:
             return None
         return int.from_bytes(row[1:HASH_AT], "little", signed=True)
 
@@ -168,7 +196,8 @@ class Layout:
             bits = zip(gone, has_null.tolist(), strict=True)
             parts.append([one.tobytes() if has else b"" for one, has in bits])
         parts += [texts for i in self._order if (texts := variable[i]) is not None]
-        return parts[0] if len(parts) == 1 else [b"".join(pieces) for pieces in zip(*parts, strict=True)]
+        packed = parts[0] if len(parts) == 1 else [b"".join(pieces) for pieces in zip(*parts, strict=True)]
+        return [row + crc32(row).to_bytes(_SUM_BYTES, "little") for row in packed]
 
     def _pack_nulls(self, nulls: Sequence[NDArray[np.bool_] | None], rows: int) -> NDArray[np.uint8]:
         matrix = np.zeros((rows, self.count), np.bool_)
@@ -179,50 +208,58 @@ class Layout:
         return np.packbits(matrix, axis=1, bitorder="little")
 
     def decode(self, rows: Sequence[bytes | None]) -> Decoded:
-        """Unpacks rows by column. None and rows of another layout count as not there; the latter in `mismatched`."""
+        """Unpacks rows by column. None, rows of another layout and damaged rows count as not there."""
         if not self.texts and (joined := self._joined(rows)) is not None:
-            return Decoded(self, joined, len(rows))
+            return Decoded(self, joined, len(rows), self._whole_size)
         known = [self._known(row) for row in rows]
         mismatched = sum(row is not None and own is self._absent for row, own in zip(rows, known, strict=True))
-        decoded = Decoded(self, b"".join([row[: self.fixed] for row in known]), len(rows), mismatched)
+        decoded = Decoded(self, b"".join([row[: self.fixed] for row in known]), len(rows), self.fixed, mismatched)
+        if any(own is self._damaged for own in known):
+            decoded.damaged = np.array([own is self._damaged for own in known])
         decoded.nulls = self._unpack_nulls(known)
         if self.texts:
             self._decode_texts(known, decoded)
         return decoded
 
     def _joined(self, rows: Sequence[bytes | None]) -> bytes | None:
-        """All rows one after the other when all are there, without nulls and of this layout."""
+        """All rows one after the other when all are there, intact, without nulls and of this layout."""
+        size = self._whole_size
         try:
-            if set(map(len, rows)) != {self.fixed}:  # type: ignore[arg-type]  # None has no length
+            if set(map(len, rows)) != {size} or set(map(crc32, rows)) != {_INTACT}:  # type: ignore[arg-type]  # None has no length
                 return None
         except TypeError:
             return None
         joined: bytes = b"".join(rows)  # type: ignore[arg-type]  # None left above
-        hashes = np.ndarray((len(rows),), "<u4", joined, HASH_AT, (self.fixed,))
-        is_whole = hashes.tobytes() == self._hash * len(rows) and joined[:: self.fixed] == bytes((WHOLE,)) * len(rows)
+        hashes = np.ndarray((len(rows),), "<u4", joined, HASH_AT, (size,))
+        is_whole = hashes.tobytes() == self._hash * len(rows) and joined[::size] == bytes((WHOLE,)) * len(rows)
         return joined if is_whole else None
 
     def _known(self, row: bytes | None) -> bytes:
-        """The row, or `_absent` when it isn't one of this layout."""
-        if row is None or len(row) < self.fixed or row[HASH_AT : HEADER.size] != self._hash:
+        """The row without its checksum, `_damaged`, or `_absent` when it isn't one of this layout."""
+        if row is None:
             return self._absent
-        if row[0] not in (WHOLE, WITH_NULLS):
+        if not is_intact(row):
+            return self._damaged
+        if row[HASH_AT : HEADER.size] != self._hash or row[0] not in _LAYOUTS:
             return self._absent
-        size = self._texts_at(row)
+        body = row[:-_SUM_BYTES] if row[0] in _SUMMED else row
+        if len(body) < self.fixed:
+            return self._absent
+        size = self._texts_at(body)
         if self.texts:
-            size += sum(int.from_bytes(row[self._spans[i]], "little") for i in self.texts)
-        return row if len(row) == size else self._absent
+            size += sum(int.from_bytes(body[self._spans[i]], "little") for i in self.texts)
+        return body if len(body) == size else self._absent
 
     def _texts_at(self, row: bytes) -> int:
-        return self.fixed + (self._bitmap if row[0] == WITH_NULLS else 0)
+        return self.fixed + (self._bitmap if _has_nulls(row) else 0)
 
-    def cut(self, fixed: bytes, rows: int) -> list[bytes]:
-        """Each column of rows whose fixed parts lie one after the other."""
+    def cut(self, fixed: bytes, rows: int, pitch: int) -> list[bytes]:
+        """Each column of rows whose fixed parts lie `pitch` bytes apart."""
         if rows == 1:
             return [fixed[span] for span in self._spans]
         raws: list[bytes] = [b""] * self.count
         for width, start, columns in ((group.width, group.start, group.columns) for group in self.groups):
-            block = np.ndarray((len(columns), rows), f"<u{width}", fixed, start, (width, self.fixed)).tobytes()
+            block = np.ndarray((len(columns), rows), f"<u{width}", fixed, start, (width, pitch)).tobytes()
             step = width * rows
             for place, column in enumerate(columns):
                 raws[column] = block[place * step : (place + 1) * step]
@@ -230,7 +267,7 @@ class Layout:
 
     def _unpack_nulls(self, rows: Sequence[bytes]) -> NDArray[np.bool_] | None:
         """One row of bools a row, in declared order; None where no value is null."""
-        places = [place for place, row in enumerate(rows) if row[0] == WITH_NULLS]
+        places = [place for place, row in enumerate(rows) if _has_nulls(row)]
         if not places:
             return None
         joined = b"".join([rows[place][self.fixed : self.fixed + self._bitmap] for place in places])
@@ -247,6 +284,20 @@ class Layout:
             ends = [start + length for start, length in zip(at, lengths, strict=True)]
             decoded.texts[column] = [row[start:end].decode() for row, start, end in zip(rows, at, ends, strict=True)]
             at = ends
+
+
+def is_intact(row: bytes) -> bool:
+    """Whether a stored row may be what was written. Rows without a checksum may, unless only their first byte says that they
+    are such rows: with the layout of a row with a checksum, the checksum would be right."""
+    if len(row) < HEADER.size:
+        return False
+    if row[0] in _SUMMED:
+        return crc32(row) == _INTACT
+    return all(crc32(row[1:], crc32(bytes((layout,)))) != _INTACT for layout in _SUMMED)
+
+
+def _has_nulls(row: bytes) -> bool:
+    return row[0] in (UNSUMMED_WITH_NULLS, WITH_NULLS)
 
 
 def _as_bytes(values: NDArray[np.generic], kind: np.dtype[np.generic]) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from features.domain.given import check_column, exactly, tags_of
 from features.domain.keys import row_keys
 from features.domain.model import NUMPY, Definitions, DType, Rows, View, Written
 from features.domain.ports import Clock, OnlineStore, Telemetry
-from features.domain.rows import NEVER_US
+from features.domain.rows import NEVER_US, is_intact
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,19 @@ def pack(view: View, rows: Rows) -> tuple[list[bytes], list[bytes]]:
     return row_keys(tags, view.name), view.layout.encode(rows.event_timestamps_us, values, nulls)
 
 
+async def store_rows(store: OnlineStore, keys: list[bytes], packed: list[bytes], timeout_s: float) -> int:
+    """Stores the rows that are not older than the stored ones; how many. Damaged rows give way: their timestamp says nothing."""
+    written = await store.write(keys, packed, timeout_s)
+    if written == len(keys):
+        return written
+    stored = await store.read(keys, timeout_s)
+    bad = [(i, row) for i, row in enumerate(stored) if row is not None and not is_intact(row)]
+    if not bad:
+        return written
+    await store.forget([keys[i] for i, _ in bad], [row for _, row in bad], timeout_s)
+    return written + await store.write([keys[i] for i, _ in bad], [packed[i] for i, _ in bad], timeout_s)
+
+
 class Writer:
     """Writes rows of the views that are loaded."""
 
@@ -84,7 +97,7 @@ class Writer:
             )
         self._check_timestamps(rows)
         keys, packed = pack(view, rows)
-        written = await self._store.write(keys, packed, timeout_s)
+        written = await store_rows(self._store, keys, packed, timeout_s)
         self._telemetry.rows_written(view.name, written, len(keys) - written)
         return Written(written, len(keys) - written)
 
