@@ -55,6 +55,11 @@ class Block(NamedTuple):
     flaw: str | None
     size: int
 
+    @property
+    def has_status(self) -> bool:
+        """Whether it begins an answer."""
+        return bool(self.fields) and self.fields[0][0] == b":status"
+
 
 Judge = Callable[[Fields], str | None]
 

@@ -1,8 +1,8 @@
 """HTTP/2 as a gRPC client needs it, on the loop's own transport: one connection, unary exchanges, no threads.
 
 grpc.aio hands every call to threads of its own and back, which costs more than a batch of reads itself. What is sent here is plain
-HTTP/2 (RFC 9113), so any gRPC server answers it. Header blocks are written without the dynamic table; what the server sends is
-decoded by `hpack`, and remembered while its table is empty, because then the same bytes mean the same headers.
+HTTP/2 (RFC 9113), so any gRPC server answers it. Header blocks are written without the dynamic table, and the server is asked to
+write its own without one. A server that breaks the rules, or floods, loses the connection.
 """
 
 import asyncio
@@ -12,35 +12,43 @@ from typing import Any
 
 from chassis import keepalive
 from chassis.header_blocks import Block, Fields
+from chassis.http2_bounds import SETTINGS_COST, Budget, Calm
 from chassis.http2_fields import response_flaw
 from chassis.http2_frames import (
     ACK,
     CANCEL,
     DATA,
-    END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
     FAULTS,
+    FLOW_CONTROL_ERROR,
     GOAWAY,
-    HEADERS,
     INITIAL_WINDOW,
+    LARGEST_WINDOW,
     MAX_FRAME,
     MAX_STREAMS,
     PING,
     PREFACE,
     PROTOCOL_ERROR,
+    RECEIVE_FRAME,
     RECEIVE_WINDOW,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
+    ConnectionFaultError,
     FrameReader,
+    fault_code,
     frame,
     settings,
+    settings_of,
     unpadded,
 )
+from chassis.http2_outbox import BODY_ENDS, Outbox, Outgoing
 
 _LAST_STREAM = 2**30
 _RESET_S = 0.05
+_FLUSH_S = 1.0
+_MOST_BLOCKS = 4  # of one answer: informational ones, its head, its trailers
 
 
 class StreamResetError(Exception):
@@ -62,16 +70,17 @@ class RefusedError(ConnectionLostError):
 class Exchange:
     """One request and its answer, here when `done` is; that raises StreamResetError or ConnectionLostError otherwise."""
 
-    __slots__ = ("body", "data", "done", "fields", "head", "id", "window")
+    __slots__ = ("body", "data", "done", "drained", "fields", "head", "id", "out")
 
     def __init__(self, head: bytes, body: bytes, done: "asyncio.Future[None]") -> None:
         self.id = 0
         self.head = head
-        self.body = body  # what is not sent yet
+        self.body = body
         self.done = done
+        self.drained: asyncio.Future[None] | None = None
+        self.out = Outgoing(0)
         self.fields: list[Fields] = []
         self.data: list[bytes] = []
-        self.window = 0
 
 
 class Http2(FrameReader):
@@ -85,12 +94,10 @@ class Http2(FrameReader):
         self._loop = asyncio.get_running_loop()
         self._open: dict[int, Exchange] = {}
         self._queued: deque[Exchange] = deque()
-        self._blocked: deque[Exchange] = deque()
         self._next = 1
         self._max_streams = 100
-        self._max_frame = 16384
-        self._initial_window = 65535
-        self._window = 65535
+        self._calm = Calm()
+        self._out = Outbox(self.write, _sent, Budget(), self._calm)
         self._pulse = keepalive.Pulse(pings=pings)
         self.pings = pings
         self._watch: asyncio.TimerHandle | None = None
@@ -115,14 +122,15 @@ class Http2(FrameReader):
         """Ends an exchange that nobody waits for."""
         if exchange.id in self._open:
             # Servers end a connection that resets streams faster than they take them up; many answers come sooner anyway.
-            self._loop.call_later(_RESET_S, self._reset, exchange)
+            self._loop.call_later(_RESET_S, self._reset, exchange, CANCEL)
         elif exchange in self._queued:
             self._queued.remove(exchange)
 
-    def _reset(self, exchange: Exchange) -> None:
+    def _reset(self, exchange: Exchange, code: int) -> None:
         if self._open.pop(exchange.id, None) is not None:
-            self.write(frame(RST_STREAM, 0, exchange.id, CANCEL.to_bytes(4, "big")))
-            exchange.body = b""
+            self.write(frame(RST_STREAM, 0, exchange.id, code.to_bytes(4, "big")))
+            self._out.forget(exchange)
+            _fail(exchange, StreamResetError(code))
             self._more()
 
     def close(self) -> None:
@@ -141,31 +149,9 @@ class Http2(FrameReader):
             if self._watch is None:
                 self._watch = self._loop.call_later(keepalive.ANSWER_S, self._look)
         self._open[exchange.id] = exchange
-        exchange.window = self._initial_window
-        size = len(exchange.body)
-        head = frame(HEADERS, END_HEADERS, exchange.id, exchange.head)
-        if size <= self._max_frame and size <= self._window and size <= exchange.window:
-            self._window -= size
-            body, exchange.body = exchange.body, b""
-            self.write(head + frame(DATA, END_STREAM, exchange.id, body))
-        else:
-            self.write(head)
-            self._blocked.append(exchange)
-            self._unblock()
-
-    def _unblock(self) -> None:
-        """Sends of waiting bodies what the windows allow."""
-        waiting, self._blocked = self._blocked, deque()
-        for exchange in waiting:
-            left = memoryview(exchange.body)  # slices of bytes would copy all of it for each frame
-            while left and (size := min(len(left), self._max_frame, self._window, exchange.window)) > 0:
-                part, left = left[:size], left[size:]
-                self._window -= size
-                exchange.window -= size
-                self.write(frame(DATA, 0 if left else END_STREAM, exchange.id, part))
-            exchange.body = bytes(left)
-            if exchange.body:
-                self._blocked.append(exchange)
+        exchange.out.window = self._out.initial_window
+        body, exchange.body = exchange.body, b""
+        self._out.send(exchange, exchange.head, (body,), BODY_ENDS)
 
     def _more(self) -> None:
         """Begins what waited for others to end; closes a connection that only had to finish."""
@@ -202,107 +188,153 @@ class Http2(FrameReader):
         if self._watch is not None:
             self._watch.cancel()
         for exchange in (*self._open.values(), *self._queued):
+            self._out.forget(exchange)
             _fail(exchange, ConnectionLostError())
         self._open.clear()
         self._queued.clear()
-        self._blocked.clear()
         for future in (self.ready, self.lost):
             if not future.done():
                 future.set_result(None)
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._out.paused = True
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._out.paused = False
+        self._out.pump()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         self._pulse.heard(self._loop.time())
         try:
             self.take_bytes(data)
-        except FAULTS:
-            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", 0, PROTOCOL_ERROR)))
+        except FAULTS as error:
+            self.accepting = False
+            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", 0, fault_code(error))))
             if self.transport is not None:
-                self.transport.abort()
+                self.transport.close()
+                self._loop.call_later(_FLUSH_S, self._abort)
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         """See FrameReader."""
         if kind == DATA:
             self._take_data(flags, number, payload)
-        elif kind == WINDOW_UPDATE:
-            self._take_window(number, int.from_bytes(payload, "big") & 0x7FFFFFFF)
-        elif kind == SETTINGS:
-            self._take_settings(flags, payload)
+            return
+        self._calm.count(SETTINGS_COST if kind == SETTINGS else 1)
+        if kind == WINDOW_UPDATE:
+            self._take_window(number, int.from_bytes(payload, "big") & LARGEST_WINDOW)
+        elif kind == SETTINGS and not flags & ACK:
+            self._take_settings(payload)
         elif kind == PING and not flags & ACK:
             self.write(frame(PING, ACK, 0, payload))
         elif kind == RST_STREAM:
+            self._expect(number)
             exchange = self._open.pop(number, None)
             if exchange is not None:
-                exchange.body = b""
+                self._out.forget(exchange)
                 _fail(exchange, StreamResetError(int.from_bytes(payload, "big")))
                 self._more()
         elif kind == GOAWAY:
             self._take_goaway(payload)
 
+    def _expect(self, number: int) -> None:
+        if number >= self._next or not number & 1:
+            raise ConnectionFaultError(PROTOCOL_ERROR, f"stream {number} never began")
+
     def take_block(self, number: int, flags: int, block: Block) -> None:
         """See FrameReader."""
+        self._expect(number)
         self._pulse.answered()
         exchange = self._open.get(number)
-        if exchange is not None:
-            exchange.fields.append(block.fields)
-            if flags & END_STREAM:
-                self._finish(exchange)
-
-    def _take_data(self, flags: int, stream: int, payload: bytes) -> None:
-        self.count_data(len(payload))
-        self._pulse.answered()
-        exchange = self._open.get(stream)
         if exchange is None:
             return
-        exchange.data.append(unpadded(flags, payload))
+        is_first = not exchange.fields
+        exchange.fields.append(block.fields)
+        if block.flaw is not None or len(exchange.fields) > _MOST_BLOCKS or (is_first and not block.has_status):
+            self._reset(exchange, PROTOCOL_ERROR)
+        elif flags & END_STREAM:
+            self._finish(exchange)
+
+    def _take_data(self, flags: int, number: int, payload: bytes) -> None:
+        self._expect(number)
+        self.count_data(len(payload))
+        self._pulse.answered()
+        data = unpadded(flags, payload)
+        if not data and not flags & END_STREAM:
+            self._calm.count()
+        exchange = self._open.get(number)
+        if exchange is None:
+            return
+        if not exchange.fields:
+            self._reset(exchange, PROTOCOL_ERROR)
+            return
+        exchange.data.append(data)
         if flags & END_STREAM:
             self._finish(exchange)
 
     def _finish(self, exchange: Exchange) -> None:
         del self._open[exchange.id]
-        exchange.body = b""
+        self._out.forget(exchange)
+        self._calm.earn(4)
         if not exchange.done.done():
             exchange.done.set_result(None)
         if self._queued or not self.accepting:
             self._more()
 
-    def _take_window(self, stream: int, grown: int) -> None:
-        if stream == 0:
-            self._window += grown
-        elif stream in self._open:
-            self._open[stream].window += grown
-        if self._blocked:
-            self._unblock()
-
-    def _take_settings(self, flags: int, payload: bytes) -> None:
-        if flags & ACK:
+    def _take_window(self, number: int, grown: int) -> None:
+        if number:
+            self._expect(number)
+        exchange = self._open.get(number)
+        if number and exchange is None:
             return
-        for name, value in struct.iter_unpack(">HI", payload):
+        code = FLOW_CONTROL_ERROR if grown else PROTOCOL_ERROR
+        if exchange is None:
+            self._out.window += grown
+            if not grown or self._out.window > LARGEST_WINDOW:
+                raise ConnectionFaultError(code, "the window is too large, or does not grow")
+        else:
+            exchange.out.window += grown
+            if not grown or exchange.out.window > LARGEST_WINDOW:
+                self._reset(exchange, code)
+        self._out.pump()
+
+    def _take_settings(self, payload: bytes) -> None:
+        for name, value in settings_of(payload):
             if name == MAX_STREAMS:
                 self._max_streams = value
             elif name == MAX_FRAME:
-                self._max_frame = value
+                self._out.max_frame = min(value, RECEIVE_FRAME)
             elif name == INITIAL_WINDOW:
                 for exchange in self._open.values():
-                    exchange.window += value - self._initial_window
-                self._initial_window = value
+                    exchange.out.window += value - self._out.initial_window
+                self._out.initial_window = value
         self.write(frame(SETTINGS, ACK, 0))
         if not self.ready.done():
             self.ready.set_result(None)
-        self._unblock()
+        self._out.pump()
         self._more()
 
     def _take_goaway(self, payload: bytes) -> None:
-        last, code = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big")
+        last, code = int.from_bytes(payload[:4], "big") & LARGEST_WINDOW, int.from_bytes(payload[4:8], "big")
         self.accepting = False
         if code == ENHANCE_YOUR_CALM and payload[8:] == b"too_many_pings":
             self.pings = False
         refused = [stream for stream in self._open if stream > last]
         for exchange in (*(self._open.pop(stream) for stream in refused), *self._queued):
-            exchange.body = b""
+            self._out.forget(exchange)
             _fail(exchange, RefusedError())
         self._queued.clear()
         self._more()
+
+
+def _sent(exchange: Exchange) -> None:
+    """A request is out; its answer is still to come."""
 
 
 def _fail(exchange: Exchange, error: Exception) -> None:

@@ -1,5 +1,6 @@
 """What one peer may cost: frames that make work and carry nothing, and bytes that wait."""
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,13 +42,17 @@ class Calm:
             self._level = max(0.0, self._level - frames)
 
 
+def _endless(stream: Any) -> None:
+    del stream
+
+
 class Budget:
     """Bytes of one kind that all connections of a process may hold together, by stream.
 
     Over it, the greatest stream of the connection that holds most is ended, until the rest fits.
     """
 
-    def __init__(self, most: int, end: Callable[[Any], None]) -> None:
+    def __init__(self, most: int = sys.maxsize, end: Callable[[Any], None] = _endless) -> None:
         """most: bytes; end: ends a stream, whose bytes count no more by then."""
         self.most = most
         self.held = 0

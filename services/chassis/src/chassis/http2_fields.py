@@ -6,6 +6,7 @@ from chassis.header_blocks import Fields
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
 _BAD_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
+_BAD_IN_ANSWER = re.compile(rb"[\x00\r\n]")  # a status' text may begin or end with a space: gRPC does not encode it
 _OF_REQUEST = frozenset((b":method", b":scheme", b":path", b":authority"))
 _OF_CONNECTION = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
 
@@ -30,14 +31,14 @@ def request_flaw(fields: Fields) -> str | None:
 def response_flaw(fields: Fields) -> str | None:
     """Of an answer's first block, or of its trailers."""
     if not fields or fields[0][0] != b":status":
-        return trailers_flaw(fields)
-    pseudo, flaw = _pseudo(fields, frozenset((b":status",)))
+        return _pseudo(fields, frozenset(), _BAD_IN_ANSWER)[1]
+    pseudo, flaw = _pseudo(fields, frozenset((b":status",)), _BAD_IN_ANSWER)
     status = pseudo.get(b":status", b"")
     return flaw or (None if len(status) == 3 and status.isdigit() else ":status is no code")
 
 
 def trailers_flaw(fields: Fields) -> str | None:
-    """Of a block that ends a stream."""
+    """Of a block that ends a request."""
     return _pseudo(fields, frozenset())[1]
 
 
@@ -49,7 +50,9 @@ def content_length(fields: Fields) -> int | None:
     return None
 
 
-def _pseudo(fields: Fields, allowed: frozenset[bytes]) -> tuple[dict[bytes, bytes], str | None]:
+def _pseudo(
+    fields: Fields, allowed: frozenset[bytes], bad_value: re.Pattern[bytes] = _BAD_VALUE
+) -> tuple[dict[bytes, bytes], str | None]:
     """(pseudo-header fields, what is wrong with any field)."""
     pseudo: dict[bytes, bytes] = {}
     regular = False
@@ -64,7 +67,7 @@ def _pseudo(fields: Fields, allowed: frozenset[bytes]) -> tuple[dict[bytes, byte
                 return pseudo, f"{name!r} is no name of a field"
             if name in _OF_CONNECTION or (name == b"te" and value != b"trailers"):
                 return pseudo, f"the field {name.decode()} belongs to HTTP/1.1"
-        if _BAD_VALUE.search(value) is not None:
+        if bad_value.search(value) is not None:
             return pseudo, f"the value of {name!r} has a forbidden character"
     return pseudo, None
 

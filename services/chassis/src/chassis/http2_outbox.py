@@ -1,4 +1,4 @@
-"""Answers of one connection on their way out: what fits the windows leaves in one write, the rest waits and takes turns."""
+"""Bodies of one connection on their way out, at either end: what fits the windows leaves in one write, the rest takes turns."""
 
 import time
 from collections import deque
@@ -9,6 +9,7 @@ from chassis.http2_bounds import Budget, Calm
 from chassis.http2_frames import DATA, END_HEADERS, END_STREAM, HEADERS, frame, frame_head
 
 _FAIR = 256
+BODY_ENDS = b""  # instead of a last header block: the body's last frame says that it is the last
 
 
 class Outgoing:
@@ -20,7 +21,7 @@ class Outgoing:
         self.window = window
         self.pieces: deque[memoryview] = deque()  # a large body is never copied whole, nor once for each frame
         self.size = 0
-        self.last: bytes | None = None  # the header block that ends the stream, once known
+        self.last: bytes | None = None  # the header block that ends the stream, once known; BODY_ENDS without one
         self.moved_s = 0.0  # when it last got on
 
 
@@ -30,7 +31,7 @@ class Outbox:
     def __init__(
         self, write: Callable[[bytes], None], ended: Callable[[Any], None], budget: Budget, calm: Calm
     ) -> None:
-        """ended: called with a stream whose last block was sent; budget: of the bytes that wait in the process.
+        """ended: called with a stream of which all was sent; budget: of the bytes that wait in the process.
 
         calm: of the peer, which may answer what is sent with windows.
         """
@@ -55,12 +56,12 @@ class Outbox:
                 self._write(parts[0])
             self._wait(stream, size, data, last)
             return
-        if size:
+        if size or last == BODY_ENDS:
             self.window -= size
             out.window -= size
-            parts.append(frame_head(DATA, 0, stream.id, size))
+            parts.append(frame_head(DATA, END_STREAM if last == BODY_ENDS else 0, stream.id, size))
             parts += data
-        if last is not None:
+        if last:
             parts.append(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, last))
         self._write(b"".join(parts))
         if last is not None:
@@ -101,7 +102,8 @@ class Outbox:
         left = size = min(out.size, self.max_frame, self.window, out.window)
         if size <= 0:
             return False
-        parts: list[bytes | memoryview] = [frame_head(DATA, 0, stream.id, size)]
+        flags = END_STREAM if size == out.size and out.last == BODY_ENDS else 0
+        parts: list[bytes | memoryview] = [frame_head(DATA, flags, stream.id, size)]
         while left:
             piece = out.pieces[0]
             if len(piece) <= left:
@@ -126,8 +128,9 @@ class Outbox:
         self.forget(stream)
         if stream.drained is not None and not stream.drained.done():
             stream.drained.set_result(None)
-        if last is not None:
+        if last:
             self._write(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, last))
+        if last is not None:
             self._ended(stream)
 
     def forget(self, stream: Any) -> None:
