@@ -28,6 +28,8 @@ from plots import Axis, Line, axis, plot
 from replay import OnlineFeatures, Truth, batches, instant_us, rfc3339
 from training_set import ENDPOINT, HERE, definitions
 
+from cli.keys import Installation
+from cli.layout import Layout
 from cli.settings import Settings
 
 LABELS_AT_ONCE = 5000
@@ -79,13 +81,15 @@ async def replay(options: Options, settings: Settings) -> dict[str, Any]:
     url = os.environ.get("MIZZEN_ONLINE_URL", f"redis://127.0.0.1:{settings.valkey_port}/0")
     online = OnlineFeatures(HERE, root, url)
     notes = Notes(settings.state / "run" / "drift.json", options)
-    base = f"http://127.0.0.1:{settings.gateway_rest_port}"
+    base = settings.gateway()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await online.start()
     try:
-        async with httpx2.AsyncClient(base_url=base, timeout=60.0, trust_env=False) as client:
+        key = Installation(settings, Layout(settings.state.absolute())).shown_key()
+        login = {"authorization": f"Bearer {key}"} if key else {}
+        async with httpx2.AsyncClient(base_url=base, headers=login, timeout=60.0, trust_env=False) as client:
             await _hours(client, online, notes, options, root, stop)
             return await _report(client, options)
     finally:

@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+K = TypeVar("K", bound=BaseSettings)
 
 
 def _file(*parts: str) -> Any:
@@ -234,6 +236,24 @@ class Inference(BaseSettings):
         validation_alias="MIZZEN_INFERENCE_ADDRESSES",
         description="Where InferenceServices are served; {name} stands for the InferenceService's name.",
     )
+
+
+def from_environment(kind: type[K]) -> K:
+    """The settings of this process. SystemExit with a sentence for each that is wrong: no value of theirs, no trace."""
+    try:
+        return kind()
+    except ValidationError as error:
+        raise SystemExit("\n".join(faults_of(error))) from None
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """A line for each setting that is wrong."""
+    lines = []
+    for found in error.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join(map(str, found["loc"]))
+        reason = str(found["msg"]).removeprefix("Value error, ")
+        lines.append(f"{name}: {reason}" if name else reason)
+    return lines
 
 
 def is_loopback(host: str) -> bool:

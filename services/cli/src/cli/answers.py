@@ -16,6 +16,7 @@ FEATURES_SHOWN = 3
 CASE_TIMEOUT_S = 60.0
 ANY_QUESTION = "What is this about?"
 QUOTE_CHARACTERS = 160
+KEY_HEADER = '-H "Authorization: Bearer $MIZZEN_API_KEY"'  # the shell puts the key in, so no screen shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,14 @@ def answer_lines(question: str, answer: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def try_lines(settings: Settings, case: Case | None, collection: str | None, question: str) -> list[str]:
-    """Commands that work as pasted."""
-    rest = f"http://127.0.0.1:{settings.gateway_rest_port}"
-    header = "-H 'content-type: application/json'"
-    lines = []
+def try_lines(
+    settings: Settings, case: Case | None, collection: str | None, question: str, login: Path | None = None
+) -> list[str]:
+    """Commands that work as pasted. `login` is a file with the API key to show, where one is asked for."""
+    rest, grpc = f"http://{settings.here()}:{settings.gateway_rest_port}", f"{settings.here()}:{settings.gateway_port}"
+    key = "" if login is None else f"{KEY_HEADER} "
+    header = f"{key}-H 'content-type: application/json'"
+    lines = [] if login is None else [f"export MIZZEN_API_KEY=$(cat {shlex.quote(str(login))})"]
     if case is not None:
         body = shlex.quote(json.dumps(case.body(explain=True), separators=(",", ":")))
         lines.append(f"curl -s {rest}/v1/endpoints/{case.endpoint}:predict {header} -d {body}")
@@ -98,25 +102,25 @@ def try_lines(settings: Settings, case: Case | None, collection: str | None, que
         asked = shlex.quote(json.dumps({"question": question or ANY_QUESTION}, ensure_ascii=False))
         lines.append(f"curl -s {rest}/v1/collections/{collection}:ask {header} -d {asked}")
     if case is not None:
-        lines.append(f"curl -s {rest}/v1/endpoints/{case.endpoint}/report")
+        lines.append(f"curl -s {key}{rest}/v1/endpoints/{case.endpoint}/report")
         name = shlex.quote(json.dumps({"name": case.endpoint}))
         method = "mizzen.gateway.v1.EndpointService/GetEndpoint"
-        lines.append(f"grpcurl -plaintext -d {name} 127.0.0.1:{settings.gateway_port} {method}")
+        lines.append(f"grpcurl -plaintext {key}-d {name} {grpc} {method}")
     else:
-        lines.append(f"grpcurl -plaintext 127.0.0.1:{settings.gateway_port} list")
+        lines.append(f"grpcurl -plaintext {key}{grpc} list")
     return lines
 
 
 def look_lines(settings: Settings, case: Case | None, state: Path) -> list[str]:
     """Where to look next."""
-    rest = f"http://127.0.0.1:{settings.gateway_rest_port}"
+    rest = f"http://{settings.here()}:{settings.gateway_rest_port}"
     ports = (
-        settings.gateway_ops_port,
         settings.features_ops_port,
         settings.retrieval_ops_port,
         settings.monitoring_ops_port,
     )
-    metrics = " ".join(f"http://127.0.0.1:{port}/metrics" for port in ports)
+    gateway = f"http://{settings.here()}:{settings.gateway_ops_port}/metrics"
+    metrics = " ".join([gateway, *(f"http://127.0.0.1:{port}/metrics" for port in ports)])
     report = [("report", f"{rest}/v1/endpoints/{case.endpoint}/report (HTML in a browser)")] if case else []
     told: Sequence[tuple[str, str]] = [
         ("API", f"{rest}/docs"),

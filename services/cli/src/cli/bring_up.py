@@ -8,6 +8,7 @@ from typing import Any
 
 from cli import answers, jobs
 from cli import up as steps
+from cli.keys import Installation
 from cli.layout import Layout
 from cli.public_api import PublicApi, patiently
 from cli.screen import Screen
@@ -29,7 +30,8 @@ class BringUp:
         """From definitions to answers on the screen; raises what `commands.EXPECTED` lists."""
         prepared = steps.prepare(self._project, self._settings, self._layout, self._screen)
         done = steps.Done.read(self._layout.run / "done.json")
-        api = PublicApi(f"http://127.0.0.1:{self._settings.gateway_rest_port}")
+        address = f"http://{self._settings.here()}:{self._settings.gateway_rest_port}"
+        api = PublicApi(address, api_key=Installation(self._settings, self._layout).shown_key())
         steps.launch(prepared, self._layout, in_front=in_front)
         with ThreadPoolExecutor(2) as pool:
             try:
@@ -66,10 +68,15 @@ class BringUp:
         if collection is not None and question:
             cited = patiently(lambda: api.ask(collection, question), steps.SETTLE_S)
             self._lines += ["", *answers.answer_lines(question, cited)]
-        self._lines += ["", "Try it:", *answers.try_lines(self._settings, case, collection, question)]
+        self._lines += ["", "Try it:", *answers.try_lines(self._settings, case, collection, question, self._login())]
         self._lines += ["", "Look at:", *answers.look_lines(self._settings, case, self._layout.state)]
         for line in self._lines:
             self._screen.line(line)
+
+    def _login(self) -> Path | None:
+        """Where the key is that the printed commands show; None where no key is asked for."""
+        keys = Installation(self._settings, self._layout)
+        return keys.own_key_file if keys.needed else None
 
     def _predict(self, case: answers.Case, api: PublicApi) -> None:
         body: dict[str, Any] = case.body(features=True, explain=True)

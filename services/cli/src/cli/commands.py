@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
+from pydantic import ValidationError
 from rich.live import Live
 
 from chassis.errors import MizzenError
+from chassis.settings import faults_of
 from cli import definitions, jobs
 from cli import doctor as examination
 from cli.bring_up import BringUp
 from cli.engines import postgres
+from cli.keys import Installation
 from cli.layout import Layout
 from cli.public_api import ApiError
 from cli.screen import Screen, status_table
@@ -51,6 +54,9 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
             command(*arguments, **options)
         except typer.Exit:  # a RuntimeError by birth, and no failure
             raise
+        except ValidationError as error:
+            print("\n".join(f"mizzen: {fault}" for fault in faults_of(error)), file=sys.stderr)
+            raise typer.Exit(FAILED) from error
         except EXPECTED as error:
             print(f"mizzen: {error}", file=sys.stderr)
             raise typer.Exit(FAILED) from error
@@ -72,6 +78,8 @@ def up(
     started_at = time.monotonic()
     settings, screen = Settings(), Screen()
     layout = Layout(settings.state.absolute())
+    for fault in Installation(settings, layout).check():
+        screen.line(f"! {fault}", style="yellow")
     control.clean_up(layout)
     _examine_or_exit(settings, screen)
     was_running = control.running(layout) is not None

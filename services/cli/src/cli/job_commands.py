@@ -16,6 +16,7 @@ import typer
 from catalog import Catalog, source_from, telling
 from cli import definitions, jobs, plan
 from cli.commands import FAILED, Project, plainly
+from cli.keys import Installation
 from cli.layout import Layout
 from cli.public_api import PublicApi, patiently
 from cli.screen import Screen
@@ -58,7 +59,7 @@ def ingest(
     found = asyncio.run(_definitions(settings)).collections.get(collection)
     if found is None:
         raise RuntimeError(f"there is no Collection {collection} in {settings.definitions}: apply its definition first")
-    api = PublicApi(settings.gateway(), api_key=settings.api_key())
+    api = PublicApi(settings.gateway(), api_key=Installation(settings, _made(settings)).shown_key())
     folder = (directory or definitions.project_directory(Path.cwd())).resolve()
     with (
         screen,

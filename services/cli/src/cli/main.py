@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import commands, job_commands
+from cli import commands, job_commands, key_commands
 
 app = typer.Typer(
     name="mizzen",
@@ -22,6 +22,7 @@ app.command()(job_commands.materialize)
 app.command()(job_commands.ingest)
 app.command()(job_commands.train)
 app.command()(job_commands.publish)
+app.add_typer(key_commands.app, name="key")
 
 
 def main() -> None:

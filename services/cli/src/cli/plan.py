@@ -7,15 +7,18 @@ import sys
 from pathlib import Path
 
 from cli.engines import postgres, triton, valkey
+from cli.keys import Installation
 from cli.layout import Layout
 from cli.packages import Served
 from cli.settings import Settings
 from cli.spec import ChildSpec, Ready
 
 HOST = "127.0.0.1"
-SERVICES = ("features", "retrieval", "monitoring", "gateway")
+GATEWAY = "gateway"
+SERVICES = ("features", "retrieval", "monitoring", GATEWAY)
 SHARED_CODE = ("chassis", "catalog", "mizzen")
 HANDED_ON = ("MIZZEN_", "OTEL_")
+KEPT = ("MIZZEN_API_KEY", "MIZZEN_HOST")  # the command's own key, and an address for the gateway alone
 KUBERNETES = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 SYSTEM = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", *KUBERNETES)
 SERVICE_STOP_S = 25.0
@@ -46,7 +49,17 @@ def engines(settings: Settings, layout: Layout, served: Served, home: postgres.P
 def services(settings: Settings, layout: Layout) -> list[ChildSpec]:
     """features, retrieval, monitoring and gateway, each `python -m NAME` with environment only."""
     environment = service_environment(settings, layout)
-    return [_service(name, settings, layout, environment) for name in SERVICES]
+    specs = [_service(name, settings, layout, environment) for name in SERVICES if name != GATEWAY]
+    public = {**environment, "MIZZEN_HOST": settings.host, **_key_files(settings, layout)}
+    return [*specs, _service(GATEWAY, settings, layout, public, settings.here().strip("[]"))]
+
+
+def _key_files(settings: Settings, layout: Layout) -> dict[str, str]:
+    installation = Installation(settings, layout)
+    if not installation.needed:
+        return {}
+    own = str(installation.own_file)
+    return {"MIZZEN_GATEWAY_API_KEYS_FILE": str(installation.file.absolute()), "MIZZEN_GATEWAY_OWN_KEYS_FILE": own}
 
 
 def service_environment(settings: Settings, layout: Layout) -> dict[str, str]:
@@ -71,7 +84,7 @@ def service_environment(settings: Settings, layout: Layout) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     told |= {f"MIZZEN_{name.upper()}_PORT": str(port) for name, port in settings.ports().items()}
-    told |= {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
+    told |= {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON) and name not in KEPT}
     return {**known, **told, "MIZZEN_STATE": str(layout.state)}
 
 
@@ -80,17 +93,17 @@ def job_environment(layout: Layout) -> dict[str, str]:
     return {name: value for name in SYSTEM if (value := os.environ.get(name))} | {"MIZZEN_STATE": str(layout.state)}
 
 
-def _service(name: str, settings: Settings, layout: Layout, environment: dict[str, str]) -> ChildSpec:
+def _service(name: str, settings: Settings, layout: Layout, environment: dict[str, str], host: str = HOST) -> ChildSpec:
     held = settings.ports()
     return ChildSpec(
         name=name,
         command=(sys.executable, "-m", name),
         env=environment,
         cwd=str(layout.state),
-        ready=Ready("http", held[f"{name}_ops"], path="/readyz"),
+        ready=Ready("http", held[f"{name}_ops"], path="/readyz", host=host),
         stop_timeout_s=SERVICE_STOP_S,
         ports=tuple(port for key, port in held.items() if key.split("_")[0] == name),
-        stage=2 if name == "gateway" else 1,
+        stage=2 if name == GATEWAY else 1,
         fingerprint=code_fingerprint(name, *SHARED_CODE),
     )
 

@@ -23,7 +23,7 @@ def _ask(ready: Ready, timeout_s: float) -> bool:
         return True
     if ready.kind == "http":
         return _http(ready, timeout_s)
-    with socket.create_connection(("127.0.0.1", ready.port), timeout=timeout_s) as connection:
+    with socket.create_connection((ready.host, ready.port), timeout=timeout_s) as connection:
         if ready.kind == "valkey":
             connection.sendall(b"PING\r\n")
             return connection.recv(64).startswith(b"+PONG")  # -LOADING while it reads its file
@@ -33,7 +33,7 @@ def _ask(ready: Ready, timeout_s: float) -> bool:
 
 
 def _http(ready: Ready, timeout_s: float) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", ready.port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(ready.host, ready.port, timeout=timeout_s)
     try:
         connection.request("GET", ready.path)
         return connection.getresponse().status == OK

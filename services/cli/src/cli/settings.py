@@ -7,6 +7,8 @@ from pydantic import Field
 
 from chassis.settings import Definitions
 
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # what is bound to all is reached on loopback
+
 
 def _port(name: str, default: int, what: str) -> int:
     field: int = Field(default, validation_alias=f"MIZZEN_{name}_PORT", ge=1, le=65535, description=f"{what}.")
@@ -36,6 +38,27 @@ class Settings(Definitions):
         validation_alias="MIZZEN_API_KEY_FILE",
         description="File with the API key that jobs show; unset shows none, which a laptop's gateway takes.",
     )
+    given_api_key: str = Field(
+        "",
+        validation_alias="MIZZEN_API_KEY",
+        repr=False,
+        description="API key that the command shows; empty: that of MIZZEN_API_KEY_FILE, else this machine's own key.",
+    )
+    api_keys_file: Path | None = Field(
+        None,
+        validation_alias="MIZZEN_GATEWAY_API_KEYS_FILE",
+        description="Key file of the gateway; unset: keys/api-keys in the state, where `mizzen key create` has made it.",
+    )
+    service_secret_file: Path | None = Field(
+        None,
+        validation_alias="MIZZEN_SERVICE_SECRET_FILE",
+        description="Hex secret that keys are hashed with; unset: keys/service.secret in the state.",
+    )
+    host: str = Field(
+        "127.0.0.1",
+        validation_alias="MIZZEN_HOST",
+        description="Address that the gateway is bound to; all else stays on loopback. Another than loopback needs API keys.",
+    )
     allow_code: str = Field(
         "",
         validation_alias="MIZZEN_INFERENCE_ALLOW_CODE",
@@ -58,14 +81,19 @@ class Settings(Definitions):
 
     def gateway(self) -> str:
         """Root of the public REST API."""
-        return self.gateway_url or f"http://127.0.0.1:{self.gateway_rest_port}"
+        return self.gateway_url or f"http://{self.here()}:{self.gateway_rest_port}"
+
+    def here(self) -> str:
+        """Where this machine reaches its gateway, as a URL has it."""
+        host = ANY_ADDRESS.get(self.host, self.host)
+        return f"[{host}]" if ":" in host else host
 
     def models_with_code(self) -> tuple[str, ...]:
         """The names in `allow_code`."""
         return tuple(name for each in self.allow_code.split(",") if (name := each.strip()))
 
-    def api_key(self) -> str:
-        """The API key, empty without one. OSError when the file cannot be read."""
+    def key_of_file(self) -> str:
+        """The API key of `api_key_file`, empty without one. OSError when the file cannot be read."""
         return self.api_key_file.read_text(encoding="utf-8").strip() if self.api_key_file else ""
 
     def ports(self) -> dict[str, int]:

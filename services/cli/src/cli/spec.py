@@ -14,13 +14,18 @@ ReadyKind = Literal["http", "valkey", "postgres", "tcp", "process"]
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """How a child shows that it can do its work: `path` is for http, `user` and `database` are for postgres."""
+    """How a child shows that it can do its work: `path` is for http, `user` and `database` are for postgres.
+
+    `password_file` is for valkey, which tells of its state only to who is logged in.
+    """
 
     kind: ReadyKind = "process"
     port: int = 0
     path: str = "/"
     user: str = ""
     database: str = ""
+    host: str = "127.0.0.1"
+    password_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

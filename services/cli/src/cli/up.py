@@ -13,6 +13,7 @@ from catalog import Catalog, Endpoint
 from chassis.identity import write_keys
 from cli import definitions, jobs, models, packages, plan
 from cli.engines import postgres
+from cli.keys import Installation
 from cli.layout import Layout
 from cli.public_api import PublicApi, patiently
 from cli.screen import Screen, Step
@@ -71,6 +72,9 @@ def prepare(project: Path, settings: Settings, layout: Layout, screen: Screen) -
         applied = definitions.apply(project, layout.definitions, exactly=True)
         step.detail = f"{_counted(applied.catalog)} ({applied})"
     write_keys(layout.keys)
+    keys = Installation(settings, layout)
+    if keys.needed:
+        keys.own_key()
     with screen.step("model packages") as step:
         served = packages.publish(
             project, applied.catalog, layout.volumes, settings.triton_venv, settings.models_with_code()

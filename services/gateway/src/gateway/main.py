@@ -5,6 +5,7 @@ import gc
 from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
+from chassis.settings import from_environment
 from gateway.adapters.catalog_definitions import broken, follow, load
 from gateway.adapters.loop_lag import watch
 from gateway.adapters.outside import Outside
@@ -85,4 +86,4 @@ async def build_process(runtime: Runtime[Settings]) -> Service:
 
 def main() -> int:
     """Runs until SIGTERM."""
-    return lifecycle.run(Settings(), build_process)
+    return lifecycle.run(from_environment(Settings), build_process)
