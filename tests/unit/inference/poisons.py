@@ -353,6 +353,10 @@ POISONS: dict[str, tuple[Damage, tuple[str, ...]]] = {
     ),
     "no picture": (file("package/plot.png", b"\x89PNG\r\n\x1a\nrest"), ("doubling/package/plot.png", "PNG")),
     "keys twice": (file("package/profile.json", b'{"a": 1, "a": 2}'), ("doubling/package/profile.json", "twice")),
+    "huge document": (
+        file("package/card.md", b" " * (16 * 2**20 + 1)),
+        ("doubling/package/card.md", "larger than 16777216"),
+    ),
     "nested JSON": (
         file("package/profile.json", b"[" * 100_000 + b"]" * 100_000),
         ("doubling/package/profile.json",),

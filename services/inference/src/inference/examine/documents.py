@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 from inference.examine.refusal import refusal
 
-MAX_DOCUMENT_BYTES = 64 * 2**20
+MAX_DOCUMENT_BYTES = 16 * 2**20
+MAX_TOKENIZER_BYTES = 64 * 2**20  # a vocabulary of 256,000 words and its merges takes half of it
 _MAX_DEPTH = 64
 _TOKENIZER = frozenset(
     {

@@ -113,18 +113,20 @@ class _Contents:
             tokenizer = f"{folder}/tokenizer.json"
             if tokenizer not in self.sizes:
                 raise refusal(tokenizer, "the tokenizer is missing", reason="PACKAGE_INVALID", mend="Put it there")
-            self._read(tokenizer, documents.check_tokenizer)
+            self._read(tokenizer, documents.check_tokenizer, documents.MAX_TOKENIZER_BYTES)
         for path in self.sizes:
             if path.startswith(f"{folder}/") and path.endswith(".safetensors"):
                 formats.check_safetensors(self.root, path)
                 self.known.add(path)
 
-    def _read(self, path: str, check: Callable[[Path, str], None] | None) -> None:
+    def _read(
+        self, path: str, check: Callable[[Path, str], None] | None, most: int = documents.MAX_DOCUMENT_BYTES
+    ) -> None:
         if check is None:
             kinds = ", ".join(sorted(_DESCRIBES))
             raise refusal(path, "it is of no format that a package holds", mend=f"Beside the model these are: {kinds}")
-        if self.sizes[path] > documents.MAX_DOCUMENT_BYTES:
-            raise refusal(path, f"it is larger than {documents.MAX_DOCUMENT_BYTES} bytes")
+        if self.sizes[path] > most:
+            raise refusal(path, f"it is larger than {most} bytes")
         check(self.root, path)
         self.known.add(path)
 
