@@ -68,7 +68,7 @@ def alert(name: str, expression: str, severity: str, summary: str, runbook: str,
 def rules() -> dict[str, Any]:
     """All groups, as Prometheus reads them."""
     dropped, refused = telemetry.GATEWAY_RECORDS_DROPPED.name, telemetry.GATEWAY_DEFINITIONS_REFUSED.name
-    rows_read = telemetry.FEATURES_ROWS_READ.name
+    rows_read, set_aside = telemetry.FEATURES_ROWS_READ.name, telemetry.MONITORING_SET_ASIDE.name
     return {
         "groups": [
             {
@@ -109,6 +109,14 @@ def rules() -> dict[str, Any]:
                         "ticket",
                         "Stored rows of feature view {{ $labels.view }} are damaged: predictions use defaults or fail.",
                         "feature-rows-damaged.md",
+                        "0m",
+                    ),
+                    alert(
+                        "MizzenRecordFilesSetAside",
+                        f"max by (namespace, kind) ({set_aside}) > 0",
+                        "ticket",
+                        "{{ $value }} files ({{ $labels.kind }}) can't be read: reports go on without them.",
+                        "record-files-set-aside.md",
                         "0m",
                     ),
                     alert(

@@ -165,6 +165,9 @@ class Profiles:
     async def find(self, endpoint: str) -> ReferenceProfile | None:
         return self.profile
 
+    def unreadable(self) -> int:
+        return 0
+
 
 class CountedMetrics:
     """Metrics as numbers to look at."""
@@ -173,6 +176,7 @@ class CountedMetrics:
         self.records = self.rejected = self.duplicates = self.gaps = self.purged_labels = 0
         self.lags: list[tuple[int, int]] = []
         self.failures: list[str] = []
+        self.damaged = (0, 0)
         self.reports: list[Report] = []
         self.joined = self.label_waiting = self.stored = self.refused = 0
 
@@ -200,6 +204,9 @@ class CountedMetrics:
 
     def failed(self, task: str) -> None:
         self.failures.append(task)
+
+    def set_aside(self, record_files: int, profiles: int) -> None:
+        self.damaged = (record_files, profiles)
 
     def report(self, report: Report) -> None:
         self.reports.append(report)

@@ -179,6 +179,25 @@ async def test_drift_is_flagged_by_window_and_training_days_get_no_verdict(bench
     assert report["reference"]["schema_hash"] == "0123456789abcdef"
 
 
+async def test_damaged_files_are_named_and_counted_while_the_report_goes_on(bench: Bench, tmp_path: Path) -> None:
+    await days(bench, [10, 10, 10, 10])
+    await eventually(lambda: complete(bench, 800))
+    (victim,) = (tmp_path / "volumes/records").glob("tenant=*/endpoint=*/date=2014-01-02/[!.]*.parquet")
+    victim.write_bytes(victim.read_bytes()[:1000])
+    profile = next((tmp_path / "volumes").rglob("profile.json"))
+    profile.write_text(profile.read_text()[:100])
+    await bench.write([predicted(request_ids(1, seed=77)[0], START_US + 6 * DAY_US, {"weather:temp": [1.0]}, [0.5])])
+    report = await eventually(lambda: complete(bench, 601))
+    assert any(victim.name in notice for notice in report["notices"])
+    assert any("profile" in notice and "is damaged" in notice for notice in report["notices"])
+
+    async def counted() -> bool:
+        text = await bench.metrics()
+        return all(f'mizzen_monitoring_set_aside_files{{kind="{kind}"}} 1.0' in text for kind in ("records", "profile"))
+
+    await eventually(counted)
+
+
 async def complete(bench: Bench, rows: int) -> dict[str, Any] | None:
     report = await bench.report()
     return report if report["volume"]["rows"] == rows else None

@@ -121,6 +121,11 @@ MONITORING_LABELS_WAITING = GaugeSpec("mizzen_monitoring_labels_waiting", "Label
 MONITORING_FAILURES = CounterSpec(
     "mizzen_monitoring_task_failures_total", "Background steps that failed and are tried again.", ("task",)
 )
+MONITORING_SET_ASIDE = GaugeSpec(
+    "mizzen_monitoring_set_aside_files",
+    "Damaged files: of the record log, set aside, and reference profiles.",
+    ("kind",),
+)
 MONITORING_DRIFT = GaugeSpec(
     "mizzen_monitoring_drift_score",
     "Distance of the newest judged window from the reference (test: psi or ks).",

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
+from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
@@ -34,6 +35,7 @@ class DuckDBLog:
         self._connection.execute("SET TimeZone='UTC'")
         # Files never change under a name: their footers, of some 200 columns each, are read once.
         self._connection.execute("SET parquet_metadata_cache=true")
+        self._asked: Sequence[RecordFile] = ()
         self._counted: dict[tuple[str, str, int], tuple[tuple[str, ...], list[WindowCounts]]] = {}
 
     async def names(self) -> list[tuple[str, str]]:
@@ -60,6 +62,10 @@ class DuckDBLog:
         """See RecordLog."""
         return await self._run(lambda: self._predictions(tenant, request_ids, outputs))
 
+    async def set_aside(self, tenant: str = "", endpoint: str = "") -> list[str]:
+        """See RecordLog."""
+        return await self._run(lambda: self._files.aside(tenant, endpoint))
+
     async def close(self) -> None:
         """Stops the query under way and closes the database."""
         self._connection.interrupt()
@@ -69,7 +75,7 @@ class DuckDBLog:
     async def _run(self, work: Callable[[], T]) -> T:
         def locked() -> T:
             with self._files.lock:
-                return work()
+                return self._patiently(work)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, locked)
@@ -77,6 +83,16 @@ class DuckDBLog:
             raise Unavailable(
                 f"the record log can't be read: {type(error).__name__}", reason="RECORD_LOG_UNREADABLE"
             ) from error
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Does `work` again without the files that turn out to be damaged."""
+        while True:
+            try:
+                return work()
+            except (OSError, pa.ArrowException, duckdb.Error):
+                if not self._files.set_aside_damaged([Path(asked.path) for asked in self._asked]):
+                    raise
+                self._counted.clear()
 
     def _windows(self, tenant: str, endpoint: str, size_us: int) -> list[WindowCounts]:
         files = self._files.files(tenant, endpoint)
@@ -95,7 +111,7 @@ class DuckDBLog:
                 count(*) FILTER ({_REQUEST} AND NOT shadow), count(*) FILTER ({_ANSWERED}),
                 count(*) FILTER ({_REQUEST} AND NOT shadow AND degraded), count(*) FILTER ({_REQUEST} AND shadow),
                 max(received_at_us), {asked}
-            FROM {_source(files)} GROUP BY w, error_code ORDER BY w"""
+            FROM {self._source(files)} GROUP BY w, error_code ORDER BY w"""
         )
         return [_counts(list(part), size_us) for _, part in groupby(rows, key=lambda row: row[0])]
 
@@ -112,12 +128,12 @@ class DuckDBLog:
             return {}
         by_index = {(window.from_us - ORIGIN_US) // size_us: window for window in windows}
         where = f"{_ANSWERED} AND {_window_index(size_us)} IN ({','.join(map(str, by_index))})"
-        total = self._fetch(f"SELECT count(*) FROM {_source(files)} WHERE {where}")[0][0]
+        total = self._fetch(f"SELECT count(*) FROM {self._source(files)} WHERE {where}")[0][0]
         every = -(-total // _SAMPLE_ROWS)
         if every > 1:
             where += f" AND hash(request_id, row) % {every} = 0"
         casts = ", ".join(f"{_cast(kinds[name], place)} AS c{n}" for n, (name, place) in enumerate(found.items()))
-        query = f"SELECT {_window_index(size_us)} AS w, {casts} FROM {_source(files)} WHERE {where}"
+        query = f"SELECT {_window_index(size_us)} AS w, {casts} FROM {self._source(files)} WHERE {where}"
         table = self._connection.sql(query).to_arrow_table()
         return _split(table, list(found), by_index)
 
@@ -129,7 +145,7 @@ class DuckDBLog:
         asked = ", ".join(f"quantile_cont({_quoted(s)}, [.5, .9, .99]), count({_quoted(s)})" for s in stages)
         inside = f"event_time_us >= {from_us} AND event_time_us < {to_us}"
         row = self._fetch(
-            f"SELECT {asked} FROM {_source(files)} WHERE {_REQUEST} AND NOT shadow AND error_code = '' AND {inside}"
+            f"SELECT {asked} FROM {self._source(files)} WHERE {_REQUEST} AND NOT shadow AND error_code = '' AND {inside}"
         )[0]
         return {
             stage.partition(".")[2]: Latency(row[2 * n][0], row[2 * n][1], row[2 * n][2], row[2 * n + 1])
@@ -155,12 +171,17 @@ class DuckDBLog:
                 if place in names:
                     rows = self._fetch(
                         f"""SELECT request_id, row, TRY_CAST({_quoted(place)} AS DOUBLE) AS p, event_time_us
-                        FROM {_source(files)} WHERE {_ANSWERED} AND p IS NOT NULL
+                        FROM {self._source(files)} WHERE {_ANSWERED} AND p IS NOT NULL
                         AND request_id IN (SELECT id FROM asked)"""
                     )
                     found.extend((i, r, output, endpoint, p, at) for i, r, p, at in rows)
         self._connection.unregister("asked")
         return found
+
+    def _source(self, files: Sequence[RecordFile]) -> str:
+        self._asked = files
+        paths = ", ".join("'" + file.path.replace("'", "''") + "'" for file in files)
+        return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
 
     def _fetch(self, query: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(query).fetchall()
@@ -237,11 +258,6 @@ def _cast(kind: str, place: str) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _source(files: Sequence[RecordFile]) -> str:
-    paths = ", ".join("'" + file.path.replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
 
 
 def _names(files: Sequence[RecordFile]) -> set[str]:

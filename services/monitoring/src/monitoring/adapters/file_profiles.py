@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chassis.errors import DataLoss
 from monitoring.domain.model import ColumnProfile, Floats, ReferenceProfile
 
 _log = logging.getLogger(__name__)
@@ -23,17 +24,25 @@ class FileProfiles:
 
     def __init__(self, package_of: Callable[[str], Path | None]) -> None:
         self._package_of = package_of
-        self._read: dict[Path, tuple[float, ReferenceProfile | None]] = {}
+        self._read: dict[Path, tuple[float, ReferenceProfile | str]] = {}
 
     async def find(self, endpoint: str) -> ReferenceProfile | None:
         """See Profiles."""
         package = self._package_of(endpoint)
-        return None if package is None else await asyncio.to_thread(self._find, package / "profile.json")
+        found = None if package is None else await asyncio.to_thread(self._find, package / "profile.json")
+        if isinstance(found, str):
+            raise DataLoss(f"the reference profile of the model package {found}", reason="PROFILE_UNREADABLE")
+        return found
 
-    def _find(self, path: Path) -> ReferenceProfile | None:
+    def unreadable(self) -> int:
+        """See Profiles."""
+        return sum(isinstance(found, str) for _, found in self._read.values())
+
+    def _find(self, path: Path) -> ReferenceProfile | str | None:
         try:
             changed = path.stat().st_mtime
         except OSError:
+            self._read.pop(path, None)
             return None
         known = self._read.get(path)
         if known is None or known[0] != changed:
@@ -41,12 +50,16 @@ class FileProfiles:
         return known[1]
 
 
-def _read(path: Path) -> ReferenceProfile | None:
+def _read(path: Path) -> ReferenceProfile | str:
+    """The profile, or what is wrong with it."""
     try:
         return parse_profile(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _log.warning("reference profile %s can't be read: %s", path.name, error)
-        return None
+    except OSError as error:
+        fault = f"can't be read ({type(error).__name__})"
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        fault = f"is damaged ({type(error).__name__})"
+    _log.error("reference profile %s %s", path, fault)
+    return fault
 
 
 def parse_profile(content: dict[str, Any]) -> ReferenceProfile:

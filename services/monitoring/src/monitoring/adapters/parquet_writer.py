@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from chassis.errors import Unavailable
 from mizzen.monitoring.v1 import record_pb2
-from monitoring.adapters.record_files import Ledger, RecordFiles, date_of, sync_directory
+from monitoring.adapters.record_files import UNREADABLE, Ledger, RecordFiles, date_of, sync_directory
 from monitoring.adapters.record_schema import BadRecordError, Prepared, RecordTable, prepare
 from monitoring.domain.model import Appended, Delivery, Span
 
@@ -143,11 +143,21 @@ class ParquetWriter:
         self._files.prune()
         gone = 0
         for directory in self._files.partitions():
-            _drop_replaced(directory, self._files)
-            small = [path for path in sorted(directory.glob("[!.]*.parquet")) if path.stat().st_size < _SMALL_BYTES]
-            for some in _mergeable(small):
-                self._merge(directory, some)
-                gone += len(some) - 1
+            try:
+                gone += self._compact_day(directory)
+            except UNREADABLE:
+                # One damaged file keeps no other day, and the next pass not this one, from being merged.
+                if not self._files.set_aside_damaged(directory.glob("[!.]*.parquet")):
+                    raise
+        return gone
+
+    def _compact_day(self, directory: Path) -> int:
+        gone = 0
+        _drop_replaced(directory, self._files)
+        small = [path for path in sorted(directory.glob("[!.]*.parquet")) if path.stat().st_size < _SMALL_BYTES]
+        for some in _mergeable(small):
+            self._merge(directory, some)
+            gone += len(some) - 1
         return gone
 
     def _merge(self, directory: Path, small: list[Path]) -> None:
@@ -157,7 +167,7 @@ class ParquetWriter:
         schema = pa.unify_schemas([pq.read_schema(path) for path in small], promote_options="permissive")
         replaced = "\n".join(path.name for path in small)
         metadata = {**(schema.metadata or {}), b"mizzen.replaces": replaced.encode()}
-        tables = [pq.read_table(path, partitioning=None) for path in small]
+        tables = [pq.read_table(path, partitioning=None, page_checksum_verification=True) for path in small]
         merged = pa.concat_tables(tables, promote_options="permissive").sort_by(
             [("request_id", "ascending"), ("row", "ascending")]
         )
@@ -205,7 +215,7 @@ def _sort_in(batch: Any, tables: dict[_Key, RecordTable]) -> int:
 
 def _write(path: Path, table: pa.Table) -> None:
     with path.open("wb") as file:
-        pq.write_table(table, file, compression="zstd", row_group_size=122_880)
+        pq.write_table(table, file, compression="zstd", row_group_size=122_880, write_page_checksum=True)
         file.flush()
         os.fsync(file.fileno())
 

@@ -24,6 +24,7 @@ class PrometheusMetrics:
         self._drifted = registry.gauge(telemetry.MONITORING_DRIFTED)
         self._quality = registry.gauge(telemetry.MONITORING_QUALITY)
         self._unanswerable = registry.gauge(telemetry.MONITORING_UNANSWERABLE)
+        self._set_aside = registry.gauge(telemetry.MONITORING_SET_ASIDE)
         for result in ("stored", "rejected", "duplicate"):
             self._records.labels(result)
 
@@ -60,6 +61,11 @@ class PrometheusMetrics:
     def failed(self, task: str) -> None:
         """See Metrics."""
         self._failures.labels(task).inc()
+
+    def set_aside(self, record_files: int, profiles: int) -> None:
+        """See Metrics."""
+        self._set_aside.labels("records").set(record_files)
+        self._set_aside.labels("profile").set(profiles)
 
     def report(self, report: Report) -> None:
         """See Metrics."""

@@ -6,6 +6,7 @@ ledger of the last hours names are not written twice.
 """
 
 import json
+import logging
 import os
 import threading
 import time
@@ -15,12 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitoring.domain.model import Span
 
+_log = logging.getLogger(__name__)
+UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError, IndexError, TypeError, MemoryError)
+"""What reading damaged bytes raises, by where the damage is."""
 _LEDGERS = "_commits"
 _REJECTED = "_rejected"
+_SET_ASIDE = "_set_aside"
 _KEEP_S = 6 * 3600.0
 _KEEP_REJECTED = 100
 
@@ -78,7 +84,7 @@ class RecordFiles:
         found: list[RecordFile] = []
         for day in _directories(self.partition(tenant, endpoint, "x").parent, "date="):
             if first <= _value(day) <= last:
-                found.extend(self._describe(day, name) for name in _parquet(day))
+                found.extend(file for name in _parquet(day) if (file := self._describe(day, name)) is not None)
         return sorted(found, key=lambda each: each.path)
 
     def partitions(self) -> Iterable[Path]:
@@ -87,16 +93,53 @@ class RecordFiles:
             for endpoint in _directories(tenant, "endpoint="):
                 yield from _directories(endpoint, "date=")
 
-    def _describe(self, directory: Path, name: str) -> RecordFile:
-        path = str(directory / name)
-        known = self._index.get(path)
+    def _describe(self, directory: Path, name: str) -> RecordFile | None:
+        """The file, or None where its footer says that it is damaged: it is set aside then."""
+        path = directory / name
+        known = self._index.get(str(path))
         if known is None:
-            footer = pq.read_metadata(path)
-            ids = [_statistics(footer, group) for group in range(footer.num_row_groups)]
-            first, last = min(low for low, _ in ids), max(high for _, high in ids)
-            names = tuple(footer.schema.to_arrow_schema().names)
-            known = self._index[path] = RecordFile(path, _value(directory), footer.num_rows, first, last, names)
+            try:
+                known = self._index[str(path)] = _described(path)
+            except FileNotFoundError:
+                return None
+            except UNREADABLE as error:
+                if _is_fault_of_disk(error):
+                    raise
+                self.set_aside(path, error)
         return known
+
+    def set_aside(self, path: Path, error: Exception) -> None:
+        """Moves a damaged file out of the reports' way, keeping its place by name, for a person to look at."""
+        target = self._root / _SET_ASIDE / path.relative_to(self._root)
+        with self.lock:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+            self.forget(path)
+        _log.error("record file %s can't be read (%s): set aside", self.relative(path), type(error).__name__)
+
+    def set_aside_damaged(self, paths: Iterable[Path]) -> int:
+        """Reads these files to their end and sets aside those that can't be; how many."""
+        damaged = 0
+        for path in paths:
+            try:
+                with pq.ParquetFile(path, page_checksum_verification=True) as opened:
+                    for group in range(opened.num_row_groups):
+                        opened.read_row_group(group)
+            except FileNotFoundError:
+                continue
+            except UNREADABLE as error:
+                if _is_fault_of_disk(error):
+                    raise
+                self.set_aside(path, error)
+                damaged += 1
+        return damaged
+
+    def aside(self, tenant: str = "", endpoint: str = "") -> list[str]:
+        """Names of the files that were set aside, all or those of one endpoint, sorted."""
+        below = self._root / _SET_ASIDE
+        if endpoint:
+            below = below / self.partition(tenant, endpoint, "x").parent.relative_to(self._root)
+        return sorted(str(path.relative_to(self._root / _SET_ASIDE)) for path in below.rglob("*.parquet"))
 
     def forget(self, path: Path) -> None:
         """A file went away."""
@@ -197,6 +240,19 @@ def _parquet(directory: Path) -> list[str]:
 
 def _value(path: Path) -> str:
     return unquote(path.name.partition("=")[2])
+
+
+def _described(path: Path) -> RecordFile:
+    footer = pq.read_metadata(path)
+    ids = [_statistics(footer, group) for group in range(footer.num_row_groups)]
+    first, last = min(low for low, _ in ids), max(high for _, high in ids)
+    names = tuple(footer.schema.to_arrow_schema().names)
+    return RecordFile(str(path), _value(path.parent), footer.num_rows, first, last, names)
+
+
+def _is_fault_of_disk(error: Exception) -> bool:
+    """Whether the disk refused, rather than the file being wrong: pyarrow raises OSError without a number for the latter."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def _statistics(footer: pq.FileMetaData, group: int) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chassis.errors import MizzenError, NotFound
+from chassis.errors import DataLoss, MizzenError, NotFound
 from monitoring.domain import summary
 from monitoring.domain.drift import judge, score_categorical, score_numeric
 from monitoring.domain.model import (
@@ -40,6 +40,7 @@ _VALUES_AT_ONCE, _FEWEST_COLUMNS = 2_000_000, 4
 _CALIBRATING_WINDOWS = 4
 # A report without quality now is better than a whole one too late.
 _LABELS_S, _LABELS_PAUSE_S = 5.0, 3.0
+_NAMED = 3
 _NO_LABELS = "the label store does not answer: quality is missing"
 
 
@@ -87,15 +88,15 @@ class Evaluate:
                     f"{len(counts) - MAX_WINDOWS} older windows are left out; the newest {MAX_WINDOWS} are shown"
                 )
                 counts = counts[-MAX_WINDOWS:]
-            profile = await self._profiles.find(endpoint) if watched else None
-            if watched and profile is None:
-                notices.append("no reference profile in the model package: no drift is computed")
+            profile = await self._profile(endpoint, notices) if watched else None
             scored = await self._score(tenant, endpoint, counts, profile) if profile else {}
             truths = await self._truths(tenant, endpoint, policy, notices, deadline_s)
             shown = [c for c in counts if (not to_us or c.window.from_us < to_us) and c.window.to_us > from_us]
             natural = _natural(scored, profile, policy) if profile else {}
             windows = tuple(_window(c, policy, profile, scored.get(c.window), natural, truths) for c in shown)
             start, end = _range(shown, from_us, to_us)
+            latency = await self._log.latency(tenant, endpoint, start, end) if shown else {}
+            await self._aside(tenant, endpoint, notices)
             return Report(
                 tenant=tenant,
                 endpoint=endpoint,
@@ -104,7 +105,7 @@ class Evaluate:
                 to_us=end,
                 window_us=policy.window_us,
                 volume=summary.volume([c.volume for c in shown]),
-                latency=await self._log.latency(tenant, endpoint, start, end) if shown else {},
+                latency=latency,
                 reference=profile,
                 windows=windows,
                 quality=_overall(windows, policy, truths),
@@ -112,6 +113,29 @@ class Evaluate:
                 retrieval=summary.retrieval([c.retrieval for c in shown if c.retrieval]),
                 notices=tuple(notices),
             )
+
+    async def _profile(self, endpoint: str, notices: list[str]) -> ReferenceProfile | None:
+        try:
+            profile = await self._profiles.find(endpoint)
+        except DataLoss as error:
+            notices.append(f"{error.message}: no drift is computed")
+            return None
+        if profile is None:
+            notices.append("no reference profile in the model package: no drift is computed")
+        return profile
+
+    async def _aside(self, tenant: str, endpoint: str, notices: list[str]) -> None:
+        damaged = await self._log.set_aside(tenant, endpoint)
+        if damaged:
+            more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+            notices.append(
+                f"{len(damaged)} damaged files of the record log are set aside, their rows are missing: "
+                f"{', '.join(damaged[:_NAMED])}{more}"
+            )
+
+    async def unreadable(self) -> tuple[int, int]:
+        """(files of the record log, profiles) that can't be read."""
+        return len(await self._log.set_aside()), self._profiles.unreadable()
 
     async def everything(self) -> list[Report]:
         """A report of all there is for every endpoint with records."""

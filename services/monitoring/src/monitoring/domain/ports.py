@@ -76,6 +76,9 @@ class RecordLog(Protocol):
     async def latency(self, tenant: str, endpoint: str, from_us: int, to_us: int) -> dict[str, Latency]:
         """Quantiles per stage over requests with event time in [from_us, to_us)."""
 
+    async def set_aside(self, tenant: str = "", endpoint: str = "") -> list[str]:
+        """Names of damaged files whose rows are in no answer: all, or those of one endpoint."""
+
     async def predictions(
         self, tenant: str, request_ids: Sequence[str], outputs: Sequence[str]
     ) -> list[tuple[str, int, str, str, float, int]]:
@@ -126,7 +129,10 @@ class Profiles(Protocol):
     """Reference profiles of the models behind endpoints."""
 
     async def find(self, endpoint: str) -> ReferenceProfile | None:
-        """The profile in the package of the endpoint's first route; None when there is none that can be read."""
+        """The profile in the package of the endpoint's first route; None when there is none. DataLoss: it can't be read."""
+
+    def unreadable(self) -> int:
+        """How many of the profiles that were looked for can't be read."""
 
 
 class Metrics(Protocol):
@@ -152,6 +158,9 @@ class Metrics(Protocol):
 
     def failed(self, task: str) -> None:
         """Counts a failed background step."""
+
+    def set_aside(self, record_files: int, profiles: int) -> None:
+        """Sets how many files can't be read."""
 
     def report(self, report: Report) -> None:
         """Sets drift and quality gauges from the newest windows of a report."""

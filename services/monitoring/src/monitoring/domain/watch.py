@@ -40,3 +40,4 @@ class Watch:
     async def _evaluate_all(self) -> None:
         for report in await self._evaluate.everything():
             self._metrics.report(report)
+        self._metrics.set_aside(*await self._evaluate.unreadable())
