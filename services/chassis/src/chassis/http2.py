@@ -291,7 +291,7 @@ class Http2(FrameReader):
         if number:
             self._expect(number)
         exchange = self._open.get(number)
-        if number and exchange is None:
+        if number and exchange is None and grown:
             return
         code = FLOW_CONTROL_ERROR if grown else PROTOCOL_ERROR
         if exchange is None:

@@ -39,7 +39,7 @@ def response_flaw(fields: Fields) -> str | None:
 
 def trailers_flaw(fields: Fields) -> str | None:
     """Of a block that ends a request."""
-    return _pseudo(fields, frozenset())[1]
+    return _pseudo(fields, frozenset())[1] or _length_flaw(fields)
 
 
 def content_length(fields: Fields) -> int | None:

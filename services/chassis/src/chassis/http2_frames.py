@@ -15,6 +15,7 @@ OF_ITSELF = 0x100  # no flag of the wire: the header block says that its stream 
 NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0x0, 0x1, 0x3, 0x5, 0x6
 REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 0x7, 0x8, 0x9, 0xB
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME, MAX_HEADER_LIST = range(1, 7)
+ENABLE_CONNECT = 8  # RFC 8441
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 LARGEST_WINDOW = 2**31 - 1
 RECEIVE_FRAME = 64 * 1024
@@ -72,7 +73,7 @@ def settings_of(payload: bytes) -> list[tuple[int, int]]:
     for name, value in found:
         if name == INITIAL_WINDOW and value > LARGEST_WINDOW:
             raise ConnectionFaultError(FLOW_CONTROL_ERROR, "the initial window is too large")
-        if (name == ENABLE_PUSH and value > 1) or (name == MAX_FRAME and not 16384 <= value < 2**24):
+        if (name in (ENABLE_PUSH, ENABLE_CONNECT) and value > 1) or (name == MAX_FRAME and not 16384 <= value < 2**24):
             raise ConnectionFaultError(PROTOCOL_ERROR, f"setting {name} cannot be {value}")
     return found
 

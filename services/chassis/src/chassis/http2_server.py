@@ -416,6 +416,8 @@ class ServerConnection(FrameReader):
         self._numbers.expect(number)
         stream = self.streams.get(number)
         if stream is None:
+            if not grown:
+                raise ConnectionFaultError(PROTOCOL_ERROR, "the window of a stream does not grow")
             return
         stream.out.window += grown
         if not grown or stream.out.window > LARGEST_WINDOW:
