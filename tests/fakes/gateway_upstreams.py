@@ -101,6 +101,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.delay_s = 0.0
         self.gate: asyncio.Event | None = None
         self.cancelled = 0
+        # Seconds more, by model.
+        self.slow: dict[str, float] = {}
         self.in_flight = 0
         self.most_in_flight = 0
         self.version = "abcdef012345"
@@ -158,8 +160,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         try:
             if self.gate is not None:
                 await self.gate.wait()
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
+            if delay_s := self.delay_s + self.slow.get(request.model_name, 0.0):
+                await asyncio.sleep(delay_s)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

@@ -15,12 +15,12 @@ class Process:
     def __init__(self) -> None:
         self.resident = 100 * MB
         self.in_use = 100 * MB
-        self.trims: list[str] = []
-        self.reclaim = Reclaim([lambda: self.trims.append("pool")], resident=lambda: self.resident, trim=self._trim)
+        self.trims = 0
+        self.reclaim = Reclaim(resident=lambda: self.resident, trim=self._trim)
 
     def _trim(self) -> None:
-        self.trims.append("heap")
-        self.resident = self.in_use
+        self.trims += 1
+        self.resident = min(self.resident, self.in_use)
 
     async def look(self, resident: int) -> None:
         self.resident = resident
@@ -33,16 +33,29 @@ async def test_it_is_given_back_when_the_burst_is_over() -> None:
         await process.look(size * MB)
         assert not process.trims, "a trim in the middle of a burst"
     await process.look(400 * MB)
-    assert process.trims == ["pool", "heap"]
-    assert process.resident == 100 * MB
+    assert (process.trims, process.resident) == (1, 100 * MB)
 
 
-async def test_what_is_in_use_is_not_trimmed_for_again_and_again() -> None:
+async def test_what_is_in_use_is_trimmed_for_now_and_then_only() -> None:
+    """Two minutes of looks, five seconds apart, at memory that is needed."""
     process = Process()
     process.in_use = 300 * MB
-    for _ in range(20):
-        await process.look(310 * MB)
-    assert process.trims == ["pool", "heap"]
+    for _ in range(24):
+        await process.look(300 * MB)
+    assert 1 <= process.trims <= 5
+
+
+async def test_what_was_in_use_at_a_trim_is_given_back_when_it_is_free() -> None:
+    """A trim in the middle of a long load finds everything in use; the next one comes although nothing has grown since."""
+    process = Process()
+    process.in_use = 300 * MB
+    for _ in range(3):
+        await process.look(300 * MB)
+    assert process.trims == 1
+    process.in_use = 100 * MB
+    for _ in range(8):
+        await process.look(process.resident)
+    assert process.resident == 100 * MB
 
 
 async def test_a_little_more_is_left_alone() -> None:

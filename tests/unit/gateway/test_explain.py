@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from dataclasses import replace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -11,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.clock import SystemClock
-from chassis.errors import DeadlineExceeded, FailedPrecondition, Unavailable
-from gateway.domain.explain import AT_ONCE, CHUNK_BYTES, CHUNK_ROWS, Explainer
+from chassis.errors import DeadlineExceeded, FailedPrecondition, ResourceExhausted, Unavailable
+from gateway.domain.admission import Admission
+from gateway.domain.explain import AT_ONCE, CHUNK_BYTES, CHUNK_ROWS, Explainer, weight_of
 from gateway.domain.inference import InferAnswer, InferRequest, Tensor
 from gateway.domain.limits import few_at_once
-from gateway.domain.model import Call, Caller, Column, DType, Scalar
+from gateway.domain.model import Call, Caller, Column, DType, PredictRequest, Scalar
 from gateway.domain.plans import OutputPlan, Route, TensorPlan
+from gateway.domain.predict import Predictor
 from gateway.domain.tensors import TENSOR_NUMPY, joined_texts, split_texts
 
 CLOCK = SystemClock()
@@ -215,3 +218,37 @@ async def test_few_at_once_keeps_the_order_and_ends_with_the_first_failure() -> 
     with pytest.raises(Unavailable):
         await few_at_once(2, range(1000), fails)
     assert begun == [0, 1]
+
+
+def test_an_explanation_takes_the_room_of_as_many_calls_as_it_amounts_to() -> None:
+    plan, *_ = wide(1)
+    assert (weight_of(plan, 1), weight_of(plan, 100)) == (1, 27)
+    admission = Admission(CLOCK, MagicMock())
+    slots = [admission.admit("endpoint/e") for _ in range(12)]
+    refused = 0
+    for slot in slots:
+        try:
+            slot.grow(weight_of(plan, 100))
+        except ResourceExhausted as error:
+            assert (error.reason, bool(error.retry_after_s)) == ("OVERLOADED", True)
+            refused += 1
+    assert 2 <= 12 - refused < 12, "some are explained, the others are refused at once"
+    admission.admit("endpoint/f").leave(ok=True)
+    for slot in slots:
+        slot.leave(ok=True)
+    assert admission.process.in_flight == 0, "what was taken is given back"
+
+
+async def test_a_refused_explanation_asks_nobody() -> None:
+    endpoints, features, inference, place = MagicMock(), MagicMock(), MagicMock(), MagicMock()
+    plan, *_ = wide(1)
+    plan.max_rows, plan.max_explain_rows = 1000, 1000
+    endpoints.runnable.return_value = plan
+    place.grow.side_effect = ResourceExhausted("full", reason="OVERLOADED")
+    predictor = Predictor(endpoints, features, inference, MagicMock(), CLOCK)
+    asked = replace(call(), place=place)
+    with pytest.raises(ResourceExhausted):
+        await predictor.predict(asked, PredictRequest("e", {}, {}, 1000, explain=True))
+    place.grow.assert_called_once_with(-(-1000 * 67 // CHUNK_ROWS))
+    assert not features.mock_calls
+    assert not inference.mock_calls

@@ -132,8 +132,7 @@ class Lifecycle(Generic[S]):
             return
         self._service = building.result()
         await self._open_ports()
-        reclaim = Reclaim(self._service.release)
-        for name, work in (*self._service.background, ("memory", reclaim.run)):
+        for name, work in (*self._service.background, ("memory", Reclaim().run)):
             self._background.append(asyncio.create_task(self._keep(name, work), name=name))
         warming = asyncio.gather(*(self._retry(step) for step in self._service.warm))
         if not await _unless(stop, warming):

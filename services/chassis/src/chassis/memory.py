@@ -4,12 +4,14 @@ import asyncio
 import ctypes
 import gc
 import resource
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 STEP_BYTES = 16 * 1024 * 1024
-CALM_BYTES = 1024 * 1024
+CALM_BYTES = 8 * 1024 * 1024
 EVERY_S = 5.0
+# After so many looks a trim is tried again, even if memory has not grown since the last.
+_LOOKS = 6
 
 
 def resident_bytes() -> int:
@@ -22,6 +24,7 @@ def resident_bytes() -> int:
 
 def trim() -> None:
     """Returns the free pages of the C library's heaps, where that library can (glibc)."""
+    gc.collect()
     found = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if found is not None:
         found(0)
@@ -35,17 +38,16 @@ class Reclaim:
 
     def __init__(
         self,
-        release: Sequence[Callable[[], object]] = (),
         *,
         resident: Callable[[], int] = resident_bytes,
         trim: Callable[[], None] = trim,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`release`: what empties pools above the C library, before it is trimmed."""
-        self._release = (gc.collect, *release, trim)
         self._resident = resident
+        self._trim = trim
         self._sleep = sleep
-        self._floor = self._last = resident()
+        self._first = self._floor = self._last = resident()
+        self._looks = 0
 
     async def run(self) -> None:
         """Looks until cancelled."""
@@ -57,13 +59,13 @@ class Reclaim:
         """One look."""
         now = self._resident()
         last, self._last = self._last, now
-        self._floor = min(self._floor, now)
+        self._looks += 1
+        if self._looks >= _LOOKS:
+            # What was in use at the last trim may be free by now.
+            self._floor = min(self._first, now)
         if now - self._floor < STEP_BYTES or now - last > CALM_BYTES:
             return
-        await asyncio.to_thread(self._give_back)
-        # What is still there is in use: it counts as the floor, or every look would trim again.
+        await asyncio.to_thread(self._trim)
+        # What is still there is in use: the next trim is for what comes on top, or after a while.
         self._floor = self._last = self._resident()
-
-    def _give_back(self) -> None:
-        for release in self._release:
-            release()
+        self._looks = 0

@@ -28,7 +28,6 @@ class Service:
     registrations: gRPC services of the data port.
     background: (name, coroutine function) that run for ever; one that fails is logged, counted and started again.
     warm: awaited again and again until each returns once; only then is the service ready.
-    release: what empties memory pools of the room's libraries, when memory is given back after a burst (chassis.memory).
     details: what is wrong now though the service goes on, a line each; /readyz shows it.
     close: awaited in order after the last request, each for 5 s at most.
     public_asgi: an ASGI app and its port, served in the same loop.
@@ -39,7 +38,6 @@ class Service:
     registrations: Sequence[Registration] = ()
     background: Sequence[tuple[str, Step]] = ()
     warm: Sequence[Step] = ()
-    release: Sequence[Callable[[], object]] = ()
     details: Callable[[], Sequence[str]] = tuple
     close: Sequence[Step] = ()
     public_asgi: tuple[Any, int] | None = None

@@ -29,6 +29,8 @@ from monitoring.settings import Settings
 async def build(runtime: Runtime[Settings]) -> Service:
     """Everything connected to nothing yet: connections are made when they are needed, or awaited by `warm`."""
     settings, clock = runtime.settings, runtime.clock
+    # The C library's heap, which is trimmed after a burst (chassis.memory); Arrow's own pool keeps what it once had.
+    pa.set_memory_pool(pa.system_memory_pool())
     metrics = PrometheusMetrics(runtime.metrics, runtime.tenants)
     definitions = CatalogDefinitions(source_from(settings.definitions), settings.volumes)
     files = RecordFiles(settings.records)
@@ -49,7 +51,6 @@ async def build(runtime: Runtime[Settings]) -> Service:
     return Service(
         registrations=[Registration(add, servicer, name)],
         background=[("definitions", definitions.watch), *watch.tasks(*every)],
-        release=[pa.default_memory_pool().release_unused],
         warm=[definitions.load, labels.migrate, stream.ensure_group],
         close=[definitions.close, stream.close, writer.close, log.close, labels.close],
     )

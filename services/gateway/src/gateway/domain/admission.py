@@ -181,6 +181,11 @@ class Slot:
         if limit is not None:
             self._admission.left(limit, self._own, self._weight, self._started_s, ok=ok)
 
+    def grow(self, weight: int) -> None:
+        """Counts the call as so many ordinary ones from now on. Raises what `Admission.admit` raises, and keeps its place then."""
+        if self._limit is not None:
+            self._own, self._weight = self._admission.grown(self._limit, self._own, self._weight, weight)
+
     def __enter__(self) -> "Slot":
         return self
 
@@ -237,6 +242,19 @@ class Admission:
         self._seen.lagged(seconds)
         if self.process.sample(self._clock.monotonic_s(), seconds):
             self._seen.learnt(self.process.name, int(self.process.limit))
+
+    def grown(self, limit: Limit, own: int, counted: int, weight: int) -> tuple[int, int]:
+        """What a call that weighs more than was known counts in both limits; for `Slot` alone."""
+        more, more_counted = limit.weight_of(weight) - own, self.process.weight_of(weight) - counted
+        if more <= 0:
+            return own, counted
+        if not limit.has_room(more):
+            raise self._refused(limit, "endpoint")
+        if not self.process.has_room(more_counted):
+            raise self._refused(limit, "process")
+        limit.enter(more)
+        self.process.enter(more_counted)
+        return own + more, counted + more_counted
 
     def left(self, limit: Limit, own: int, counted: int, started_s: float, *, ok: bool) -> None:
         """A call ended; for `Slot` alone."""

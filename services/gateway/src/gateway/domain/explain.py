@@ -25,6 +25,11 @@ CHUNK_BYTES = 1024 * 1024
 AT_ONCE = 4
 
 
+def weight_of(plan: EndpointPlan, rows: int) -> int:
+    """How many ordinary calls an explanation amounts to: rows × columns inferences, of which a chunk costs what a call costs."""
+    return -(-rows * sum(len(tensor.sources) for tensor in plan.tensors) // CHUNK_ROWS)
+
+
 class Occlusion:
     """The runs of one explanation. Run number n is row `n % rows` with the column of place `n // rows` at its baseline."""
 

@@ -45,6 +45,10 @@ class Caller:
 class Place(Protocol):
     """What a call holds while it is under way (domain.admission.Slot)."""
 
+    def grow(self, weight: int) -> None:
+        """Counts the call as so many ordinary ones; refuses it when there is no room for them."""
+        ...
+
     def leave(self, *, ok: bool) -> None:
         """Gives it back; ok: the call succeeded."""
         ...
@@ -61,6 +65,11 @@ class Call:
     client_request_id: str = ""
     traceparent: str = ""
     place: Place | None = None
+
+    def weigh(self, weight: int) -> None:
+        """Takes the room of so many ordinary calls. ResourceExhausted or Unavailable (OVERLOADED) when there is not as much."""
+        if self.place is not None and weight > 1:
+            self.place.grow(weight)
 
     def leave(self, *, ok: bool = False) -> None:
         """Gives the place back."""

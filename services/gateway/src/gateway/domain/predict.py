@@ -7,7 +7,7 @@ from typing import Protocol
 from chassis.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, MizzenError, Unavailable
 from gateway.domain.columns import scattered
 from gateway.domain.endpoints import Endpoints
-from gateway.domain.explain import Explainer
+from gateway.domain.explain import Explainer, weight_of
 from gateway.domain.inference import InferRequest, Tensor, WantedOutput
 from gateway.domain.limits import Bulkhead, remaining_s
 from gateway.domain.model import Call, Column, FeatureRows, PredictAnswer, PredictRequest, Status
@@ -67,6 +67,8 @@ class Predictor:
         """Raises MizzenError; leaves one record either way."""
         plan = self._endpoints.runnable(request.endpoint)
         as_of_us = self._as_of(plan, call, request)
+        if request.explain:
+            call.weigh(weight_of(plan, request.rows))
         record = Record(
             call, RecordKind.PREDICT, plan.name, as_of_us, request.rows, entities=request.entities,
             inputs=request.inputs, schema_hash=plan.schema_hash,
