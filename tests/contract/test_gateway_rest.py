@@ -477,3 +477,32 @@ async def test_a_new_package_is_seen_after_the_server_was_away(rig: Rig, http: h
     rig.triton.version = "fedcba987654"
     answer = await http.post("/v1/endpoints/late:predict", json=BODY)
     assert answer.json()["model_versions"] == ["fedcba987654"] * 2
+
+
+async def test_what_the_port_refuses_has_the_apis_form(rig: Rig) -> None:
+    """Before a request is one: a problem document, or the Open Inference Protocol's error under /v2, with a request id."""
+    for path, form in ((b"/v1/models", "application/problem+json"), (b"/v2/models", "application/json")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(rig.url.rpartition(":")[2]))
+        writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\nX-A: " + b"a" * 17_000)
+        head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+        writer.close()
+        assert head.startswith(b"HTTP/1.1 431 ")
+        assert f"content-type: {form}\r\n".encode() in head
+        assert b"x-request-id: " in head
+        told = json.loads(body)
+        assert set(told) == {"error"} if path.startswith(b"/v2") else told["reason"] == "HEADERS_TOO_LARGE"
+    async with httpx2.AsyncClient() as ops:
+        counted = [line for line in (await ops.get(f"{rig.ops}/metrics")).text.splitlines() if '"431"' in line]
+    assert [line.rpartition(" ")[2] for line in counted if "_count{" in line] == ["2.0"], counted
+
+
+async def test_a_body_of_the_gateway_has_its_time(tmp_path: Path) -> None:
+    async with gateway_rig(tmp_path, settings={"body_timeout_s": 0.5, "head_timeout_s": 0.5}) as rig:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(rig.url.rpartition(":")[2]))
+        writer.write(
+            b"POST /v1/labels HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        )
+        head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+        writer.close()
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert json.loads(body)["reason"] == "BODY_TIMEOUT"

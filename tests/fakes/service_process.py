@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from pydantic_settings import SettingsConfigDict
 
 from chassis.errors import Unavailable
+from chassis.http_bounds import PublicAsgi
 from chassis.lifecycle import Runtime, Service, run
 from chassis.public_grpc import PublicGrpc
 from chassis.server import Registration
@@ -60,7 +61,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         background=[("failing", fail)],
         warm=[dependency],
         close=[said],
-        public_asgi=(app, int(os.environ["ECHO_HTTP_PORT"])),
+        public_asgi=PublicAsgi(app, int(os.environ["ECHO_HTTP_PORT"])),
         public=PublicGrpc(runtime.settings.server),
     )
 

@@ -17,8 +17,8 @@ from pydantic_settings import SettingsConfigDict
 from chassis import logs, telemetry, tracing
 from chassis.addresses import parse_addresses
 from chassis.errors import FailedPrecondition
+from chassis.gathering import Gathering
 from chassis.otlp import OtlpTracing
-from chassis.public_http import _Gathering
 from chassis.settings import Definitions, OnlineStore, Postgres, ServiceSettings, Stream, without_password
 from chassis.telemetry import CounterSpec, GaugeSpec, HistogramSpec, Metrics, TenantLabels
 
@@ -188,7 +188,7 @@ class Pipe:
 
 async def test_an_answer_leaves_in_one_write() -> None:
     pipe = Pipe()
-    transport = _Gathering(pipe)
+    transport = Gathering(pipe)
     transport.write(b"head ")
     transport.write(b"body")
     assert pipe.written == [b"head body"]
@@ -205,7 +205,7 @@ async def test_an_answer_leaves_in_one_write() -> None:
 
 async def test_nothing_is_written_to_a_client_that_left() -> None:
     pipe = Pipe()
-    transport = _Gathering(pipe)
+    transport = Gathering(pipe)
     transport.write(b"head")
     pipe.closed = True
     await asyncio.sleep(0)

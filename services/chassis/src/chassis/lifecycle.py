@@ -183,8 +183,7 @@ class Lifecycle(Generic[S]):
         if service.public_asgi is not None:
             from chassis.public_http import PublicHttp  # noqa: PLC0415 - only the gateway installs uvicorn
 
-            app, port = service.public_asgi
-            self._public = PublicHttp(app, settings.host, port, settings.grace_s)
+            self._public = PublicHttp(service.public_asgi, settings.host, settings.grace_s)
             await _bound(self._public.start)
 
     async def _close(self) -> None:

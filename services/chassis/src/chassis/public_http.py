@@ -2,51 +2,19 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from chassis.http_bounds import PublicAsgi
+from chassis.public_connection import PublicConnection, Shared
 
-class _Gathering:
-    """A transport on which an answer's head waits for its body, so that both leave in one write; at most until the next turn."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._held = b""
-        self._flushing: asyncio.Handle | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if self._flushing is None:
-            self._held = data
-            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
-        else:
-            self._held += data
-            self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._flushing = None
-            held, self._held = self._held, b""
-            if not self._transport.is_closing():
-                self._transport.write(held)
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's, writing answers whole."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(_Gathering(transport))  # type: ignore[arg-type]  # all of a transport that uvicorn uses
+# What this process opens besides the connections of its public port.
+_OTHER_FILES = 512
 
 
 class _Uvicorn(uvicorn.Server):
@@ -68,22 +36,25 @@ class _Uvicorn(uvicorn.Server):
 class PublicHttp:
     """An ASGI app on a port, drained from outside."""
 
-    def __init__(self, app: Any, host: str, port: int, grace_s: float) -> None:
-        self._app = app
+    def __init__(self, public: PublicAsgi, host: str, grace_s: float) -> None:
+        self._app = public.app
         self._host = host
-        self.port = port
+        self.port = public.port
+        self._bounds = public.bounds
+        self._shared = Shared(public.bounds, public.refuse)
         self._draining = False
+        self._looking: asyncio.TimerHandle | None = None
         config = uvicorn.Config(
             self._with_close,
             interface="asgi3",
             lifespan="off",
             ws="none",
-            http=_Protocol,
+            http=partial(PublicConnection, shared=self._shared),  # type: ignore[arg-type]  # called as the class is
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=75,
+            timeout_keep_alive=public.bounds.idle_s,  # type: ignore[arg-type]  # a delay like any other
             timeout_graceful_shutdown=max(1, round(grace_s)),
             backlog=2048,
         )
@@ -92,6 +63,7 @@ class PublicHttp:
 
     async def start(self) -> None:
         """Binds and accepts. Raises OSError when the port is taken."""
+        _allow_files(self._bounds.connections + _OTHER_FILES)
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -107,6 +79,7 @@ class PublicHttp:
         if self._task.done():
             accepting.cancel()
             await self._task
+        self._look()
 
     def drain(self) -> None:
         """Goes on accepting, and asks every client to connect elsewhere next: ``Connection: close`` on each answer."""
@@ -117,6 +90,16 @@ class PublicHttp:
         if self._task is not None:
             self._server.should_exit = True
             await self._task
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _look(self) -> None:
+        """Ends what is late, and comes again."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self._shared.connections):
+            connection.look(now)
+        self._looking = loop.call_later(self._bounds.look_s, self._look)
 
     async def _with_close(self, scope: Any, receive: Any, send: Any) -> None:
         if not self._draining:
@@ -129,3 +112,11 @@ class PublicHttp:
             await send(message)
 
         await self._app(scope, receive, send_and_close)
+
+
+def _allow_files(wanted: int) -> None:
+    """Raises this process's soft bound on open files, where the hard one allows it: a connection is a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

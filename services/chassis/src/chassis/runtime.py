@@ -11,6 +11,7 @@ from chassis import logs, telemetry, tracing
 from chassis.addresses import parse_addresses
 from chassis.channel import Channel
 from chassis.clock import Clock, RequestIds, SystemClock, SystemIds
+from chassis.http_bounds import PublicAsgi
 from chassis.identity import CallerTokens, Verifier
 from chassis.public_grpc import PublicGrpc
 from chassis.server import Registration
@@ -30,7 +31,7 @@ class Service:
     warm: awaited again and again until each returns once; only then is the service ready.
     details: what is wrong now though the service goes on, a line each; /readyz shows it.
     close: awaited in order after the last request, each for 5 s at most.
-    public_asgi: an ASGI app and its port, served in the same loop.
+    public_asgi: an ASGI app on a port of its own, served in the same loop.
     public: how the gRPC port is served when it is for clients, who are not services: no caller check. None for a port
         between services, which runs on the setting `server`.
     """
@@ -40,7 +41,7 @@ class Service:
     warm: Sequence[Step] = ()
     details: Callable[[], Sequence[str]] = tuple
     close: Sequence[Step] = ()
-    public_asgi: tuple[Any, int] | None = None
+    public_asgi: PublicAsgi | None = None
     public: PublicGrpc | None = None
 
 

@@ -4,6 +4,7 @@ import gc
 
 from catalog import source_from
 from chassis import lifecycle
+from chassis.http_bounds import PublicAsgi
 from chassis.lifecycle import Runtime, Service
 from chassis.settings import from_environment
 from gateway.adapters.catalog_definitions import broken, follow, load
@@ -56,9 +57,8 @@ async def build(runtime: Runtime[Settings]) -> Service:
     )
     seen.admission.in_flight.set_function(lambda: admission.process.in_flight)
     edge = Edge(out.authenticator, clock, runtime.ids, seen.tenant, admission)
-    limits = Limits(settings.max_body_bytes, settings.body_timeout_s)
     browsers = Browsers(keyless=settings.api_keys_file is None, origins=settings.cors())
-    app = rest_app(verbs, edge, limits, browsers, seen.request)
+    app = rest_app(verbs, edge, Limits(settings.max_body_bytes), browsers, seen.request)
     return Service(
         registrations=registrations(verbs, edge),
         background=[
@@ -69,7 +69,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         details=out.details,
         warm=out.warm,
         close=[source.close, out.records.flush, out.close],
-        public_asgi=(app, settings.rest_port),
+        public_asgi=PublicAsgi(app, settings.rest_port, settings.http_bounds(), app.refuse),
         public=public_grpc(settings, edge),
     )
 

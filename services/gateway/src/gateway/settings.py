@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from chassis.http_bounds import HttpBounds
 from chassis.settings import (
     Definitions,
     FeaturesUpstream,
@@ -36,13 +37,16 @@ class Settings(
         " third of the CPU and has no TLS, no deflate and no compressed answers.",
     )
     answer_timeout_s: float = Field(
-        15.0, gt=0, description="Seconds after which a client that does not read a gRPC answer is disconnected."
+        15.0,
+        gt=0,
+        description="Seconds after which a client that does not read its answer is disconnected; over REST it has to take 64 KiB"
+        " in them, or all that is left.",
     )
     max_held_bytes: int = Field(
         128 * 1024 * 1024,
         ge=1024 * 1024,
-        description="Unfinished requests and unread answers of all public gRPC connections together, bytes; over it the connection"
-        " that holds most is ended.",
+        description="Unfinished requests and unread answers of all connections of a public port together, bytes, for the gRPC port"
+        " and as much again for REST; over it the connection that holds most is ended.",
     )
     max_connections: int = Field(512, ge=1, description="Public gRPC connections at once; more are closed at once.")
     max_connection_age_s: float = Field(
@@ -91,6 +95,12 @@ class Settings(
     body_timeout_s: float = Field(
         15.0, gt=0, description="Seconds in which a request's body has to arrive, over REST and gRPC."
     )
+    head_timeout_s: float = Field(15.0, gt=0, description="Seconds in which the head of a REST request has to arrive.")
+    max_rest_connections: int = Field(
+        2048,
+        ge=16,
+        description="REST connections at once; for one more, the one that has been idle the longest is closed.",
+    )
     cors_origins: str = Field(
         "",
         description="Comma-separated origins (https://app.example) whose pages may read REST answers; * is all; empty is none.",
@@ -121,6 +131,16 @@ class Settings(
         65_536, ge=0, description="Tensors of bare inferences larger than this are left out of records, bytes."
     )
     retry_ratio: float = Field(0.1, ge=0, le=1, description="Retries that each upstream call earns: the retry budget.")
+
+    def http_bounds(self) -> HttpBounds:
+        """Bounds of the public REST port."""
+        return HttpBounds(
+            head_s=self.head_timeout_s,
+            body_s=self.body_timeout_s,
+            answer_s=self.answer_timeout_s,
+            connections=self.max_rest_connections,
+            buffered_bytes=self.max_held_bytes,
+        )
 
     def cors(self) -> frozenset[str]:
         """The origins of `cors_origins`."""

@@ -20,7 +20,6 @@ Headers = list[tuple[bytes, bytes]]
 T = TypeVar("T")
 
 JSON = b"application/json"
-MAX_HEADER_BYTES = 16 * 1024
 MAX_DEPTH = 100
 
 
@@ -90,7 +89,7 @@ class Http:
         return found
 
     async def body(self) -> bytes:
-        """The whole body; refused while it arrives when it grows over the limit or takes too long."""
+        """The whole body; refused while it arrives when it grows over the limit. How long it may take is the port's to say."""
         limit = self.limits.max_body_bytes
         if self.headers.get(b"content-encoding", b"identity") != b"identity":
             message = "compressed bodies are not taken; send the body as it is"
@@ -114,16 +113,11 @@ class Http:
 
     async def _long_body(self, first: bytes, limit: int) -> bytes:
         parts, size = [first], len(first)
-        try:
-            async with asyncio.timeout(self.limits.body_timeout_s):
-                more = True
-                while more and size <= limit:
-                    part, more = await self._part()
-                    parts.append(part)
-                    size += len(part)
-        except TimeoutError:
-            text = f"the body did not arrive within {self.limits.body_timeout_s:g} s"
-            raise InvalidArgument(text, reason="BODY_TIMEOUT") from None
+        more = True
+        while more and size <= limit:
+            part, more = await self._part()
+            parts.append(part)
+            size += len(part)
         if size > limit:
             parts.clear()
             await self._discard()
@@ -211,13 +205,12 @@ class Http:
 
 
 class Limits:
-    """What one request may bring, and how long it is worked for."""
+    """What one request may bring, and who watches that its client is still there."""
 
-    __slots__ = ("body_timeout_s", "max_body_bytes", "presence")
+    __slots__ = ("max_body_bytes", "presence")
 
-    def __init__(self, max_body_bytes: int, body_timeout_s: float) -> None:
+    def __init__(self, max_body_bytes: int) -> None:
         self.max_body_bytes = max_body_bytes
-        self.body_timeout_s = body_timeout_s
         self.presence = Presence()
 
 
@@ -227,13 +220,6 @@ Handler = Callable[[Http], Awaitable[None]]
 def too_large(limit: int) -> ResourceExhausted:
     """The error of a body over the limit."""
     return ResourceExhausted(f"the body is larger than {limit} bytes", reason="BODY_TOO_LARGE")
-
-
-def check_headers(scope: Scope) -> None:
-    """ResourceExhausted when the headers are larger than 16 KiB."""
-    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-        message = f"the headers are larger than {MAX_HEADER_BYTES} bytes"
-        raise ResourceExhausted(message, reason="HEADERS_TOO_LARGE")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

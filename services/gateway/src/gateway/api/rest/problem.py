@@ -28,6 +28,7 @@ STATUS: Mapping[Code, int] = {
 # Faults of HTTP itself, which gRPC does not have.
 BY_REASON: Mapping[str, int] = {
     "METHOD_NOT_ALLOWED": 405,
+    "HEAD_TIMEOUT": 408,
     "BODY_TIMEOUT": 408,
     "BODY_TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,

@@ -15,7 +15,7 @@ from chassis.logs import logger
 from gateway.api.edge import Edge
 from gateway.api.rest.browsers import JSON_ONLY, Browsers, check_media_type
 from gateway.api.rest.dispatch import Node, PathTree
-from gateway.api.rest.http import Handler, Headers, Http, Limits, Receive, Scope, Send, check_headers
+from gateway.api.rest.http import Handler, Headers, Http, Limits, Receive, Scope, Send
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.presence import ClientGoneError
 from gateway.api.rest.problem import JSON, PROBLEM, oip_error, problem, retry_after, status_of
@@ -93,7 +93,6 @@ class App:
             self._observe(http.method, http.template, status, time.perf_counter() - started)
 
     async def _serve(self, http: Http) -> None:
-        check_headers(http.scope)
         http.common = self._browsers.admit(http.headers)
         found = self._tree.find(http.scope["raw_path"])
         if found is None:
@@ -124,6 +123,14 @@ class App:
         if self._documents is None:
             self._documents = await asyncio.to_thread(self._make_documents)
         await http.pass_on(self._documents)
+
+    def refuse(self, raw_path: bytes, error: MizzenError) -> tuple[int, Headers, bytes]:
+        """Status, headers and body for what the port itself refuses, before the request is one."""
+        status, request_id = status_of(error), self._edge.new_id()
+        self._observe("other", "other", status, 0.0)
+        form, body = (JSON, oip_error(error)) if raw_path.startswith(b"/v2") else (PROBLEM, problem(error, request_id))
+        told = [(b"content-type", form), (b"x-request-id", request_id.encode()), *self._browsers.common]
+        return status, [*told, *retry_after(error)], body
 
     async def _failed(self, http: Http, error: MizzenError) -> int:
         status = status_of(error)

@@ -1,0 +1,69 @@
+"""A transport that writes an answer's head and body at once, and knows how much of what it wrote the client has taken."""
+
+import asyncio
+import fcntl
+import struct
+import termios
+from typing import Any
+
+# From here on joining head and body costs more than another write.
+_LARGE = 65_536
+
+
+class Gathering:
+    """An answer's head waits for its body, so that both leave in one write; at most until the next turn of the loop."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._held = b""
+        self._flushing: asyncio.Handle | None = None
+        self.written = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Writes, soon."""
+        self.written += len(data)
+        if self._flushing is None:
+            self._held = data
+            self._flushing = asyncio.get_running_loop().call_soon(self.flush)
+        elif len(data) < _LARGE:
+            self._held += data
+            self.flush()
+        else:
+            self.flush()
+            if not self._transport.is_closing():
+                self._transport.write(data)
+
+    def close(self) -> None:
+        """Closes once all is taken."""
+        self.flush()
+        self._transport.close()
+
+    def end(self) -> None:
+        """Says that nothing more is written; what arrives is still read."""
+        self.flush()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def flush(self) -> None:
+        """Writes what waits."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+            held, self._held = self._held, b""
+            if not self._transport.is_closing():
+                self._transport.write(held)
+
+    def kept(self) -> int:
+        """Bytes that this process still keeps for the client."""
+        return 0 if self._transport.is_closing() else int(self._transport.get_write_buffer_size())
+
+    def taken(self) -> int:
+        """Bytes that have reached the client, of `written`: neither kept here nor unacknowledged in the kernel."""
+        if self._transport.is_closing():
+            return self.written
+        socket = self._transport.get_extra_info("socket")
+        unsent: int = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]
+        return self.written - len(self._held) - self.kept() - unsent

@@ -1,0 +1,57 @@
+"""What a stranger's connection to a public HTTP port may cost, and what a connection is told that costs more."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chassis.errors import MizzenError
+
+Headers = list[tuple[bytes, bytes]]
+# (the request's path, empty when it is not known; what is wrong) → status, headers, body.
+Refuse = Callable[[bytes, MizzenError], tuple[int, Headers, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpBounds:
+    """Bounds that hold while bytes arrive and leave.
+
+    head_bytes: largest request line with headers; also what chunk extensions and trailers of one body may have together.
+    head_fields: most header fields.
+    head_s, body_s: seconds in which a head, and after it a body, has to arrive.
+    answer_s: seconds in which a client has to take 64 KiB of its answer, or all that is left of it.
+    idle_s: seconds that a connection is kept between requests.
+    connections: most connections at once; for one more, the one that has been idle the longest is closed.
+    buffered_bytes: most bytes that all connections together hold, of requests that arrive and of answers that are not taken; over
+        it, the connection that holds the most is ended.
+    pipelined: most requests that wait behind one on their connection.
+    """
+
+    head_bytes: int = 16 * 1024
+    head_fields: int = 100
+    head_s: float = 15.0
+    body_s: float = 15.0
+    answer_s: float = 15.0
+    idle_s: float = 75.0
+    connections: int = 2048
+    buffered_bytes: int = 128 * 1024 * 1024
+    pipelined: int = 64
+
+    @property
+    def look_s(self) -> float:
+        """Seconds between two looks at all connections; deadlines are met by as much, never missed."""
+        return min(self.head_s, self.body_s, self.answer_s) / 15
+
+
+def plain_refusal(_path: bytes, error: MizzenError) -> tuple[int, Headers, bytes]:
+    """For an app that has no form of its own: 400 and the sentence."""
+    return 400, [(b"content-type", b"text/plain; charset=utf-8")], error.message.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class PublicAsgi:
+    """An ASGI app on a port of its own; `refuse` renders what its connections are told before the app knows of a request."""
+
+    app: Any
+    port: int
+    bounds: HttpBounds = field(default_factory=HttpBounds)
+    refuse: Refuse = plain_refusal

@@ -1,0 +1,373 @@
+"""One client's connection to the public HTTP port: uvicorn's protocol, which bounds nothing, with bounds (ADR 0017).
+
+Bytes are parsed in steps of at most a head's size and counted as they come, so no head, chunk or trailer can grow over its bound. A
+request that arrives whole in one step, which almost all do, costs a comparison or two. Nothing has a timer of its own: PublicHttp
+looks at all connections now and then.
+"""
+
+import re
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from chassis.errors import InvalidArgument, MizzenError, ResourceExhausted, Unavailable
+from chassis.gathering import Gathering
+from chassis.http_bounds import HttpBounds, Refuse
+
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
+_BODIES = frozenset({b"content-length", b"transfer-encoding"})
+_LINGER_S, _LINGER_BYTES = 1.0, 1 << 20
+_TAKES = 64 * 1024
+_RETRY_S = 1.0
+
+
+class Shared:
+    """What all connections of a port have in common: the bounds, and the bytes that they hold together."""
+
+    def __init__(self, bounds: HttpBounds, refuse: Refuse) -> None:
+        self.bounds = bounds
+        self.refuse = refuse
+        self.held = 0
+        self.connections: dict[PublicConnection, None] = {}
+
+    def hold(self, more: int) -> None:
+        """Counts bytes; over the bound, whoever holds the most is ended, as long as others hold something as well."""
+        self.held += more
+        while more > 0 and self.held > self.bounds.buffered_bytes:
+            most = max(self.connections, key=PublicConnection.endable, default=None)
+            if most is None or not 0 < most.endable() < self.held:
+                return
+            most.end_for_room()
+
+    def room(self) -> bool:
+        """Whether one more connection may come; if need be the one that has been idle the longest goes."""
+        if len(self.connections) < self.bounds.connections:
+            return True
+        idle = min(self.connections, key=PublicConnection.idle_since)
+        if idle.idle_since() == float("inf"):
+            return False
+        idle.drop()
+        return True
+
+
+class _RefusedError(Exception):
+    """Leaves the parser; the client has been told."""
+
+
+class PublicConnection(HttpToolsProtocol):
+    """uvicorn's, bounded."""
+
+    def __init__(self, *args: Any, shared: Shared, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._shared = shared
+        self._bounds = shared.bounds
+        self._gathering: Gathering = None  # type: ignore[assignment]  # from connection_made on
+        self._open = False  # a request has begun and is not whole
+        self._in_body = False
+        self._whole = 0  # requests that have arrived whole
+        self._since = 0.0  # since when the head or body, or a new connection's first byte, is waited for; 0 for idle
+        self._dropped = 0  # header fields with `_`
+        self._framing = 0  # bytes of the present head, or of the present body that are not data
+        self._plain = 0  # bytes of framing that its chunks need
+        self._data = self._chunk = 0  # bytes of body in this step and in this chunk
+        self._fresh = False  # head or body ended within this step
+        self._later = b""  # arrived behind requests that wait
+        self._held = self._unsent = 0  # of Shared.held: of requests, of answers
+        self._refused = False
+        self._linger = _LINGER_BYTES
+        self._goal: tuple[float, int] | None = None  # since when, and up to where the client has to take its answer
+        self._settled = 0  # bytes of answers that are known to have been taken
+
+    # What the transport says.
+
+    def connection_made(self, transport: Any) -> None:
+        self._gathering = Gathering(transport)
+        room = self._shared.room()
+        super().connection_made(self._gathering)  # type: ignore[arg-type]  # all of a transport that uvicorn uses
+        self._since = self.loop.time()
+        self._shared.connections[self] = None
+        if not room:
+            self.refuse(Unavailable("too many connections", reason="OVERLOADED", retry_after_s=_RETRY_S))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._shared.connections.pop(self, None)
+        self._shared.hold(-self._held - self._unsent)
+        self._held = self._unsent = 0
+        self._later = b""
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._count_unsent()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._count_unsent()
+
+    def _count_unsent(self) -> None:
+        before, self._unsent = self._unsent, self._gathering.kept()
+        self._shared.hold(self._unsent - before)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            self._linger -= len(data)
+            if self._linger < 0:
+                self.transport.abort()
+            return
+        self._unset_keepalive_if_required()
+        if self.pipeline or self._later:
+            self._keep_for_later(data)
+        else:
+            self._parse(data)
+
+    def _keep_for_later(self, data: bytes) -> None:
+        self._later += data
+        self.flow.pause_reading()
+        self._hold(len(data))
+
+    def _parse(self, data: bytes) -> None:
+        step = self._bounds.head_bytes
+        if len(data) <= step:
+            self._step(data)
+            return
+        for start in range(0, len(data), step):
+            if self.pipeline:
+                self._keep_for_later(data[start:])
+                return
+            self._step(data[start : start + step])
+            if self._refused or self.transport.is_closing():
+                return
+
+    def _step(self, data: bytes) -> None:
+        whole = self._whole
+        self._data = 0
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            if not self._refused:
+                message = "this is not HTTP/1.1 as RFC 9112 has it"
+                self.refuse(InvalidArgument(message, reason="INVALID_HTTP"))
+            return
+        if self._whole != whole and not self._open:
+            self._since = 0.0
+        else:
+            self._unfinished(len(data), self._whole != whole)
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                # No protocol but this one is spoken: what follows is the next request.
+                data = data[upgrade.args[0] :]
+
+    def _unfinished(self, size: int, another: bool) -> None:
+        """After a step of `size` bytes that ended within a request; `another`: one that began in this step, behind others."""
+        if another:
+            self._since = 0.0
+        if self._since == 0.0:
+            self._since = self.loop.time()
+        if self._fresh or another:
+            self._fresh = False
+            self._framing = 0
+        else:
+            self._framing += size - self._data
+        if self._framing - self._plain > self._bounds.head_bytes:
+            if self._in_body:
+                message = f"chunk extensions and trailers are larger than {self._bounds.head_bytes} bytes"
+                self.refuse(InvalidArgument(message, reason="CHUNKS_TOO_LARGE"))
+            else:
+                self.refuse(self._head_too_large())
+        elif not self._refused and not (self._in_body and self.cycle.response_complete):
+            self._hold(size)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._shared.hold(size)
+
+    # What the parser says.
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._open = True
+        self._fresh = False
+        self._dropped = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:  # a trailer: nobody has asked for one
+            return
+        if len(self.headers) + self._dropped >= self._bounds.head_fields:
+            self._stop(self._head_too_large())
+        if b"_" in name:  # what others take for the same name with `-`
+            self._dropped += 1
+            return
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._since:  # it came in several steps, which may have held more than this head
+            line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n\r\n")
+            size = line + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > self._bounds.head_bytes:
+                self._stop(self._head_too_large())
+        self._check_head()
+        super().on_headers_complete()
+        self._in_body = self._fresh = True
+        self._since = 0.0
+        self._framing = self._plain = self._chunk = 0
+        if len(self.pipeline) > self._bounds.pipelined:
+            # An error now would be taken for the answer to the first of those that wait.
+            self._refused = True
+            self.drop()
+            raise _RefusedError
+
+    def on_body(self, body: bytes) -> None:
+        self._data += len(body)
+        self._chunk += len(body)
+        super().on_body(body)
+
+    def on_chunk_complete(self) -> None:
+        """httptools calls this behind each chunk, whose size line and line ends are no more than they have to be."""
+        self._plain += len(f"{self._chunk:x}") + 4
+        self._chunk = 0
+
+    def on_message_complete(self) -> None:
+        self._open = self._in_body = False
+        self._whole += 1
+        self._framing = self._plain = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        later, self._later = self._later, b""
+        if self._held:
+            self._shared.hold(-self._held)
+            self._held = 0
+        super().on_response_complete()
+        if later and not self.transport.is_closing():
+            if self.pipeline:
+                self._keep_for_later(later)
+            else:
+                self._unset_keepalive_if_required()
+                self._parse(later)
+
+    def _check_head(self) -> None:
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) != 1:
+            text = "the request has more than one Host header" if hosts else "the request has no Host header"
+            self._stop(InvalidArgument(text, reason="HOST_INVALID", field="Host"))
+        if _HOST.fullmatch(hosts[0]) is None:
+            self._stop(InvalidArgument("the Host header is no host", reason="HOST_INVALID", field="Host"))
+        if not self.url.startswith(b"/") and not self._named_by(hosts[0]):
+            message = "the request's target names another host than its Host header, or none"
+            self._stop(InvalidArgument(message, reason="INVALID_HTTP"))
+        names = {name for name, _ in self.headers}
+        if b"transfer-encoding" in names and self.parser.get_http_version() != "1.1":
+            self._stop(InvalidArgument("only HTTP/1.1 has Transfer-Encoding", reason="INVALID_HTTP"))
+        if b"upgrade" in names and not names.isdisjoint(_BODIES):
+            # The parser would take the body for the new protocol's bytes, and so for the next request.
+            message = "no other protocol is spoken here; leave Upgrade out of a request with a body"
+            self._stop(InvalidArgument(message, reason="INVALID_HTTP", field="Upgrade"))
+
+    def _named_by(self, host: bytes) -> bool:
+        """Whether a target like http://host:80/path names this host."""
+        scheme, _, rest = self.url.partition(b"://")
+        return (
+            scheme.lower() in (b"http", b"https") and re.split(rb"[/?#]", rest, maxsplit=1)[0].lower() == host.lower()
+        )
+
+    def _head_too_large(self) -> MizzenError:
+        message = f"a head has at most {self._bounds.head_bytes} bytes and {self._bounds.head_fields} fields"
+        return ResourceExhausted(message, reason="HEADERS_TOO_LARGE")
+
+    # How it ends.
+
+    def _stop(self, error: MizzenError) -> None:
+        self.refuse(error)
+        raise _RefusedError
+
+    def refuse(self, error: MizzenError) -> None:
+        """Tells the client, where no answer is under way that this would be taken for, and closes."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        self._unset_keepalive_if_required()
+        cycle = self.cycle
+        answering = cycle is not None and not cycle.response_complete
+        if answering and (cycle.response_started or not self._in_body or self.pipeline):
+            self.transport.abort()
+            return
+        if answering:
+            cycle.body = bytearray()
+            cycle.disconnected = True
+            cycle.message_event.set()
+        status, headers, body = self._shared.refuse(getattr(self, "url", b""), error)
+        fields = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+        lines = b"".join(
+            name + b": " + value + b"\r\n" for name, value in (*self.server_state.default_headers, *fields)
+        )
+        self._gathering.write(STATUS_LINE[status] + lines + b"\r\n" + body)
+        # Closed at once, what the client still sends would be answered by a reset, and that may overtake the refusal.
+        self._gathering.end()
+        self.flow.resume_reading()
+        self.loop.call_later(_LINGER_S, self.drop)
+
+    def drop(self) -> None:
+        """Ends the connection now."""
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+    def endable(self) -> int:
+        """Bytes that ending this connection frees; none while a request that has arrived is worked on."""
+        arriving = self._held if self._open or self._later else 0
+        return 0 if self.transport.is_closing() else arriving + self._unsent
+
+    def end_for_room(self) -> None:
+        """Ends it as too many bytes are held."""
+        if self._unsent or self._refused or not self._open:
+            self.drop()
+        else:
+            message = "too many bytes of unfinished requests are held"
+            self.refuse(Unavailable(message, reason="OVERLOADED", retry_after_s=_RETRY_S))
+        self._shared.hold(-self._held - self._unsent)
+        self._held = self._unsent = 0
+
+    def idle_since(self) -> float:
+        """When it was last of use; infinity while it is."""
+        if self.transport.is_closing() or self._open or self._refused:
+            return float("inf")
+        if self.timeout_keep_alive_task is not None:
+            return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+        return self._since or float("inf")
+
+    def look(self, now: float) -> None:
+        """Ends it where a deadline passes before the next look."""
+        soon = now + self._bounds.look_s
+        if self._refused or self.transport.is_closing():
+            return
+        if self.flow.read_paused and self._since:
+            self._since = now  # it is the app that keeps the client waiting
+        if self._since and soon - self._since > (self._bounds.body_s if self._in_body else self._bounds.head_s):
+            self._late()
+        elif self._gathering.written != self._settled:
+            self._look_at_answer(now, soon)
+
+    def _late(self) -> None:
+        if self._in_body and not self.cycle.response_complete:
+            text = f"the body did not arrive within {self._bounds.body_s:g} s"
+            self.refuse(InvalidArgument(text, reason="BODY_TIMEOUT"))
+        elif self._in_body or not self._open:
+            self.drop()
+        else:
+            text = f"the head did not arrive within {self._bounds.head_s:g} s"
+            self.refuse(InvalidArgument(text, reason="HEAD_TIMEOUT"))
+
+    def _look_at_answer(self, now: float, soon: float) -> None:
+        written, taken = self._gathering.written, self._gathering.taken()
+        if taken >= written:
+            self._goal = None
+            self._settled = written
+        elif self._goal is None or taken >= self._goal[1]:
+            self._goal = (now, min(written, taken + _TAKES))
+        elif soon - self._goal[0] > self._bounds.answer_s:
+            self.drop()
