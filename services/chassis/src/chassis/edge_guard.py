@@ -12,6 +12,8 @@ Such a connection is ended as a whole.
 """
 
 import asyncio
+import gc
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +29,9 @@ _FREE = 32 * 1024  # greetings, a TLS handshake
 _OF_A_CALL = 256  # its frames' heads, beside its metadata
 _OF_AN_ABANDONED_CALL = 512
 _WINDOW_UPDATES = 256  # a byte of them for so many bytes of answers
-_FLOOD = 4 * 1024 * 1024
+_FLOOD = 1024 * 1024
+_PATIENCE_S = 10.0
+_FREE_AGAIN_S = 1.0
 _FLOOD_EBBS = 256 * 1024  # a second: pings, settings and resets of a client that means well
 _SMALL = 4096
 _LEAST_READ = 16 * 1024  # bytes a second that a client takes of an answer which it reads
@@ -56,8 +60,8 @@ class Connection:
     """One client's connection: what its calls told, and what came of that at the last tick."""
 
     __slots__ = (
-        "acknowledged", "answered", "delivered", "held", "peer", "quiet_s", "reading", "received", "seen", "stalled_s",
-        "unexplained", "unsent",
+        "abandoned", "acknowledged", "answered", "delivered", "held", "patience", "peer", "quiet_s", "reading", "received",
+        "seen", "stalled_s", "unexplained", "unsent",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -70,8 +74,10 @@ class Connection:
         self.unsent = 0.0  # answered, and not acknowledged
         self.unexplained = 0.0  # received for nothing
         self.quiet_s = self.stalled_s = 0.0
+        self.abandoned = False
+        self.patience = math.inf
 
-    def tick(self, now: Traffic, passed_s: float, *, knows_readers: bool) -> None:
+    def tick(self, now: Traffic, passed_s: float, message_bytes: int, *, knows_readers: bool) -> None:
         """Takes what the kernel counted since the last tick together with what calls told."""
         received, acknowledged = now.received - self.received, now.acknowledged - self.acknowledged
         if not self.seen:
@@ -83,10 +89,20 @@ class Connection:
         if knows_readers and not self.reading:
             self.held = 0.0
         self.unexplained = max(0.0, self.unexplained + gained - _FLOOD_EBBS * passed_s)
+        self._forgive(passed_s, message_bytes)
         self.unsent = max(0.0, self.unsent + answered - acknowledged)
         self.quiet_s = self.quiet_s + passed_s if self.held > _SMALL and not delivered else 0.0
         reads = acknowledged >= _LEAST_READ * passed_s
         self.stalled_s = self.stalled_s + passed_s if self.unsent > _SMALL and not reads else 0.0
+
+    def _forgive(self, passed_s: float, message_bytes: int) -> None:
+        """Half a body whose call was given up is no flood; a body's worth of them every ten seconds."""
+        self.patience = min(message_bytes, self.patience + message_bytes * passed_s / _PATIENCE_S)
+        if self.abandoned and self.unexplained < math.inf:
+            forgiven = min(self.patience, self.unexplained)
+            self.patience -= forgiven
+            self.unexplained -= forgiven
+        self.abandoned = False
 
 
 class EdgeGuard:
@@ -105,6 +121,7 @@ class EdgeGuard:
         self._by_peer: dict[str, Connection] = {}
         self._nowhere = Connection()  # of clients that are not on the port themselves
         self._held = 0.0
+        self._collecting = False
 
     def connection(self, peer: str) -> Connection:
         """That of gRPC's name for a client, such as ``ipv4:127.0.0.1:4711``."""
@@ -127,6 +144,12 @@ class EdgeGuard:
     def abandoned(connection: Connection) -> None:
         """A call ended before its message arrived. It cost us more than its bytes."""
         connection.unexplained += _OF_AN_ABANDONED_CALL
+        connection.abandoned = True
+
+    @staticmethod
+    def flooded(connection: Connection) -> None:
+        """A call that no client makes who means well: its connection ends at the next look."""
+        connection.unexplained = math.inf
 
     def answer(self, connection: Connection, size: int) -> None:
         """An answer of so many bytes goes out. ResourceExhausted when a large one finds too much waiting already."""
@@ -158,13 +181,21 @@ class EdgeGuard:
             elif traffic.received < connection.received:  # another one with the same address
                 self._by_peer.pop(connection.peer, None)
                 connection = self._by_address[address] = Connection()
-            connection.tick(traffic, passed_s, knows_readers=self._knows_readers)
+            connection.tick(traffic, passed_s, self.bounds.message_bytes, knows_readers=self._knows_readers)
         self._credit_elsewhere()
         for address, reason in self._judged().items():
             sockets.cut(address)
             self._by_peer.pop(self._by_address.pop(address).peer, None)
             self._count(reason)
+            if reason not in (FLOOD, CONNECTIONS) and not self._collecting:
+                # a call that was cut off leaves its answer in a cycle of objects
+                self._collecting = True
+                asyncio.get_running_loop().call_later(_FREE_AGAIN_S, self._collect)
         self._held = sum(each.held + each.unsent for each in self._by_address.values())
+
+    def _collect(self) -> None:
+        self._collecting = False
+        gc.collect()
 
     def _credit_elsewhere(self) -> None:
         """What was delivered over a socket of the library's own came in by one of the connections: most likely the largest."""
@@ -173,6 +204,7 @@ class EdgeGuard:
             if left <= 0:
                 return
             taken = min(each.held, left)
+            each.quiet_s = 0.0
             each.held -= taken
             left -= int(taken)
 

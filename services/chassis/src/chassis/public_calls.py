@@ -19,17 +19,21 @@ from chassis.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 from chassis.handlers import Handler
 
 MAX_METADATA = 16 * 1024
+_MOST_FIELDS = 1000
 _LEAST_COMPRESSED = 1024
 _MOST_COMPRESSED = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """admit: raises MizzenError for a caller who may not come in; compress: whether answers leave as gzip where clients take it."""
+    """admit: raises MizzenError for a caller who may not come in.
+
+    compress: whether answers leave compressed where clients take it; None where the server compresses none.
+    """
 
     guard: EdgeGuard
     admit: Callable[[Any], None] = lambda _context: None
-    compress: bool = False
+    compress: bool | None = None
 
 
 def remade(handler: Handler, edge: Edge, *, reads: bool) -> Handler:
@@ -121,7 +125,10 @@ class _PublicCall:
     def _open(self, context: Any) -> Connection:
         """Refuses who may not come in, before anything of the body is asked for."""
         connection = self._guard.connection(context.peer())
-        size = sum([len(key) + len(value) for key, value in context.invocation_metadata() or ()])
+        fields = context.invocation_metadata() or ()
+        if len(fields) > _MOST_FIELDS:
+            self._guard.flooded(connection)  # grpcio bounds a field and not their number, and each of them costs us
+        size = sum([len(key) + len(value) for key, value in fields])
         if size > MAX_METADATA:
             raise ResourceExhausted(f"metadata of {size} bytes is over {MAX_METADATA}", reason="METADATA_TOO_LARGE")
         connection.delivered += size
@@ -171,8 +178,8 @@ class _PublicCall:
     def _out(self, connection: Connection, context: Any, response: Any) -> bytes:
         data: bytes = response if self._serialize is None else self._serialize(response)
         self._guard.answer(connection, len(data))
-        if self._compress and _LEAST_COMPRESSED <= len(data) <= _MOST_COMPRESSED:
-            _compressed(context)
+        if self._compress is not None and not (self._compress and _LEAST_COMPRESSED <= len(data) <= _MOST_COMPRESSED):
+            context.disable_next_message_compression()
         return data
 
 
@@ -188,11 +195,3 @@ class _Writing:
 
     async def write(self, response: Any) -> None:
         await self._context.write(self._out(response))
-
-
-def _compressed(context: Any) -> None:
-    """Lets grpcio compress the answer, unless the client said that it takes none or the answer began without."""
-    try:
-        context.set_compression(grpc.Compression.Gzip)
-    except RuntimeError:
-        return

@@ -45,14 +45,14 @@ class PublicGrpc:
     """How a public gRPC port is served.
 
     admit: told of each call before its body is read; raises MizzenError for one who may not come in.
-    compressed: whether answers of a service, by its full name, leave compressed where the client takes that.
+    compressed: whether answers of a service, by its full name, leave compressed where the client takes that; None for none.
     max_connection_age_s: after so long a client is asked to connect anew; 0 never does.
     """
 
     kind: Kind = "grpcio"
     bounds: Bounds = field(default_factory=Bounds)
     admit: Callable[[Any], None] = lambda _context: None
-    compressed: Callable[[str], bool] = lambda _service: False
+    compressed: Callable[[str], bool] | None = None
     tls: Tls | None = None
     max_connection_age_s: float = 0.0
 
@@ -108,7 +108,8 @@ class _PublicServer(AioServer):
     def _add(self, registration: Registration, around: Surroundings) -> None:
         name, ours = registration.name, registration in self.served
         admit = self._public.admit if ours else _everybody
-        edge = Edge(self._guard, admit, self._reads and self._public.compressed(name))
+        compressed = self._public.compressed if self._reads else None
+        edge = Edge(self._guard, admit, None if compressed is None else compressed(name))
         methods: dict[str, Handler] = {}
         for method, handler in registration.handlers().items():
             made = remade(handler, edge, reads=self._reads or handler.request_streaming)
@@ -173,6 +174,8 @@ def _grpcio_options(public: PublicGrpc) -> list[tuple[str, int]]:
         ("grpc.http2.max_requests_per_read", 8),
         ("grpc.absolute_max_metadata_size", 2 * _NATIVE_METADATA),
         *(aging if age_ms else []),
+        # Of what a client takes, gzip first. Messages that are not worth it are left out one by one.
+        *([] if public.compressed is None else [("grpc.default_compression_level", 1)]),
     ]
 
 

@@ -27,7 +27,7 @@ def public_grpc(settings: Settings, edge: Edge) -> PublicGrpc:
             connections=settings.max_connections,
         ),
         admit=Calls(edge).admit,
-        compressed=compressed,
+        compressed=None if compression == "off" else compressed,
         tls=None if certificate is None or key is None else Tls(certificate, key, settings.tls_client_ca_file),
         max_connection_age_s=settings.max_connection_age_s,
     )

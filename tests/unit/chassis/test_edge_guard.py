@@ -1,0 +1,178 @@
+"""What ends a connection of the public gRPC port, and what does not."""
+
+from collections.abc import Callable
+
+import pytest
+
+from chassis.edge_guard import CONNECTIONS, FLOOD, HELD, SLOW_BODY, UNREAD_ANSWER, Bounds, EdgeGuard
+from chassis.errors import ResourceExhausted
+from chassis.tcp_sockets import Address, Traffic, address_of
+
+MB = 1024 * 1024
+BOUNDS = Bounds(message_bytes=4 * MB, held_bytes=16 * MB, body_timeout_s=2, answer_timeout_s=2, connections=3)
+
+
+class FakeSockets:
+    def __init__(self) -> None:
+        self.there: dict[Address, Traffic] = {}
+        self.cuts: list[int] = []
+
+    def look(self) -> dict[Address, Traffic]:
+        return dict(self.there)
+
+    def cut(self, address: Address) -> None:
+        self.cuts.append(address[1])
+        del self.there[address]
+
+    def add(self, port: int, received: int = 0, acknowledged: int = 0) -> None:
+        before = self.there.get(("h", port), Traffic(0, 0))
+        self.there["h", port] = Traffic(before.received + received, before.acknowledged + acknowledged)
+
+
+class Rig:
+    def __init__(self, *, knows_readers: bool = True) -> None:
+        self.reasons: list[str] = []
+        self.sockets = FakeSockets()
+        self.guard = EdgeGuard(BOUNDS, self.reasons.append, knows_readers=knows_readers)
+
+    def ticks(self, seconds: float, each: Callable[[], None] = lambda: None) -> None:
+        for _ in range(round(seconds * 10)):
+            each()
+            self.guard.tick(self.sockets, 0.1)
+
+
+async def test_a_client_that_means_well_stays_however_long_and_much_it_calls() -> None:
+    rig = Rig()
+    connection = rig.guard.connection("ipv4:h:1")
+
+    def calls() -> None:
+        for _ in range(100):  # a second: 1,000 calls, 50 MB up and down, in frames with their heads
+            rig.sockets.add(1, received=50_000 + 150, acknowledged=50_000 + 120)
+            rig.guard.delivered(connection, 50_000)
+            rig.guard.answer(connection, 50_000)
+        rig.sockets.add(1, received=34, acknowledged=34)
+
+    rig.ticks(60, calls)
+    rig.ticks(60)
+    assert rig.reasons == []
+    assert (connection.held, connection.unsent, connection.quiet_s, connection.stalled_s) == (0, 0, 0, 0)
+
+
+async def test_bytes_of_no_message_are_a_flood() -> None:
+    rig = Rig()
+    rig.sockets.add(1)
+    rig.sockets.add(2)
+    rig.ticks(0.2, lambda: rig.sockets.add(1, received=MB))
+    assert (rig.sockets.cuts, rig.reasons) == ([1], [FLOOD])
+
+
+async def test_a_body_on_its_way_is_none_and_one_that_stops_is_ended() -> None:
+    rig = Rig()
+    connection = rig.guard.connection("ipv4:h:1")
+    connection.reading = 1
+    rig.ticks(1, lambda: rig.sockets.add(1, received=MB * 3 // 10))
+    assert rig.reasons == []
+    rig.ticks(3)
+    assert (rig.sockets.cuts, rig.reasons) == ([1], [SLOW_BODY])
+
+
+async def test_what_was_received_while_no_call_reads_is_gone() -> None:
+    rig = Rig()
+    connection = rig.guard.connection("ipv4:h:1")
+    connection.reading = 1
+    rig.ticks(1, lambda: rig.sockets.add(1, received=MB * 2 // 10))
+    assert connection.held > MB
+    connection.reading = 0  # cancelled by its client, halfway
+    rig.guard.abandoned(connection)
+    rig.ticks(10)
+    assert (connection.held, rig.reasons) == (0, [])
+
+
+async def test_a_flood_is_not_forgiven_for_calls_that_are_given_up_again_and_again() -> None:
+    rig = Rig()
+    connection = rig.guard.connection("ipv4:h:1")
+
+    def flood() -> None:
+        rig.guard.abandoned(connection)
+        rig.sockets.add(1, received=MB)
+
+    rig.ticks(1, flood)
+    assert rig.reasons[0] == FLOOD
+
+
+async def test_an_answer_that_is_not_read_ends_its_connection_and_a_slow_reader_stays() -> None:
+    rig = Rig()
+    stuck, slow = rig.guard.connection("ipv4:h:1"), rig.guard.connection("ipv4:h:2")
+    rig.sockets.add(1)
+    rig.sockets.add(2)
+    for connection in (stuck, slow):
+        rig.guard.answer(connection, 2 * MB)
+    rig.ticks(8, lambda: rig.sockets.add(2, acknowledged=10_000))
+    assert (rig.sockets.cuts, rig.reasons) == ([1], [UNREAD_ANSWER])
+    assert slow.unsent > MB
+
+
+@pytest.mark.parametrize("knows_readers", [True, False])
+async def test_the_one_that_holds_most_goes_when_all_hold_too_much(*, knows_readers: bool) -> None:
+    rig = Rig(knows_readers=knows_readers)
+    for port in (1, 2, 3):
+        rig.guard.connection(f"ipv4:h:{port}").reading = 4
+        rig.sockets.add(port)
+
+    def bodies() -> None:
+        for port in (1, 2, 3):
+            rig.sockets.add(port, received=port * MB // 2)
+
+    rig.ticks(0.6, bodies)
+    assert (rig.sockets.cuts, rig.reasons) == ([3], [HELD])
+
+
+async def test_a_large_answer_is_refused_while_too_much_waits_and_a_small_one_is_not() -> None:
+    rig = Rig()
+    connection = rig.guard.connection("ipv4:h:1")
+    rig.sockets.add(1)
+    rig.guard.answer(connection, 15 * MB)
+    rig.guard.answer(connection, 1000)
+    with pytest.raises(ResourceExhausted, match="large answers"):
+        rig.guard.answer(connection, 2 * MB)
+    rig.ticks(1, lambda: rig.sockets.add(1, acknowledged=4 * MB))
+    rig.guard.answer(connection, 2 * MB)
+
+
+async def test_the_newest_go_when_there_are_too_many_connections() -> None:
+    rig = Rig()
+    for port in range(5):
+        rig.sockets.add(port)
+        rig.ticks(0.1)
+    assert (rig.sockets.cuts, rig.reasons) == ([3, 4], [CONNECTIONS, CONNECTIONS])
+
+
+async def test_an_address_that_comes_again_is_another_connection() -> None:
+    rig = Rig()
+    rig.sockets.add(1, received=900_000)
+    rig.ticks(0.1)
+    rig.sockets.there["h", 1] = Traffic(10, 10)
+    rig.ticks(1)
+    assert rig.guard.connection("ipv4:h:1").received == 10
+    rig.sockets.there.clear()
+    rig.ticks(0.1)
+    assert rig.guard.connection("ipv4:h:1").received == 0
+
+
+async def test_what_came_by_the_librarys_own_socket_is_credited_to_who_holds_most() -> None:
+    rig = Rig(knows_readers=False)
+    rig.sockets.add(1)
+
+    def talk() -> None:
+        rig.sockets.add(1, received=MB)
+        rig.guard.delivered(rig.guard.connection("unix:"), MB)
+
+    rig.ticks(30, talk)
+    assert rig.reasons == []
+
+
+def test_clients_are_known_by_grpcs_names_for_them() -> None:
+    assert address_of("ipv4:127.0.0.1:80") == ("127.0.0.1", 80)
+    assert address_of("ipv6:%5B::1%5D:80") == address_of("ipv6:[::1]:80") == ("::1", 80)
+    assert address_of("ipv6:[::ffff:10.0.0.1]:80") == ("10.0.0.1", 80)
+    assert address_of("unix:") is address_of("") is address_of("ipv4:x") is None
