@@ -144,7 +144,7 @@ class _PublicCall:
                 data = await context.read()
         except TimeoutError:
             raise DeadlineExceeded(
-                f"the request did not arrive within {timeout_s:g} s", reason="BODY_TIMEOUT"
+                f"the request did not arrive within {timeout_s:g} s", reason="REQUEST_TIMEOUT"
             ) from None
         finally:
             connection.reading -= 1

@@ -181,6 +181,12 @@ def _grpcio_options(public: PublicGrpc) -> list[tuple[str, int]]:
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:
     """Raises OSError for a file that cannot be read, ValueError for a certificate and key that do not fit."""
+
+    def read() -> tuple[bytes, bytes, bytes | None]:
+        ca = None if tls.client_ca is None else tls.client_ca.read_bytes()
+        return tls.key.read_bytes(), tls.certificate.read_bytes(), ca
+
+    served = read()
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls.certificate, tls.key)
@@ -189,15 +195,9 @@ def _credentials(tls: Tls) -> grpc.ServerCredentials:
     except ssl.SSLError as error:
         raise ValueError(f"{tls.certificate} and {tls.key} cannot be used for TLS: {error.reason}") from error
 
-    def read() -> tuple[bytes, bytes, bytes | None]:
-        ca = None if tls.client_ca is None else tls.client_ca.read_bytes()
-        return tls.key.read_bytes(), tls.certificate.read_bytes(), ca
-
     def configuration(files: tuple[bytes, bytes, bytes | None]) -> Any:
         key, certificate, ca = files
         return grpc.ssl_server_certificate_configuration([(key, certificate)], ca)
-
-    served = read()
 
     def renewed() -> Any:
         """Asked at each handshake. None keeps what is served: a file may just be written."""
