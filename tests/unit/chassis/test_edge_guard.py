@@ -176,3 +176,19 @@ def test_clients_are_known_by_grpcs_names_for_them() -> None:
     assert address_of("ipv6:%5B::1%5D:80") == address_of("ipv6:[::1]:80") == ("::1", 80)
     assert address_of("ipv6:[::ffff:10.0.0.1]:80") == ("10.0.0.1", 80)
     assert address_of("unix:") is address_of("") is address_of("ipv4:x") is None
+
+
+async def test_a_thousand_cancelled_calls_are_borne_and_a_flood_of_resets_is_not() -> None:
+    rig = Rig()
+    connection = rig.guard.connection("ipv4:h:1")
+
+    def cancelled(calls: int) -> None:
+        rig.sockets.add(1, received=calls * 60)
+        for _ in range(calls):
+            rig.guard.abandoned(connection)
+
+    rig.ticks(0.1, lambda: cancelled(1000))
+    rig.ticks(20)
+    assert rig.reasons == []
+    rig.ticks(0.3, lambda: cancelled(1000))
+    assert rig.reasons == [FLOOD]

@@ -27,7 +27,8 @@ FLOOD, SLOW_BODY, UNREAD_ANSWER, HELD, CONNECTIONS = "flood", "slow_body", "unre
 _TICK_S = 0.1
 _FREE = 32 * 1024  # greetings, a TLS handshake
 _OF_A_CALL = 256  # its frames' heads, beside its metadata
-_OF_AN_ABANDONED_CALL = 512
+_MOST_GIVEN_UP = 2000  # calls without a request; more are a flood of resets
+_GIVEN_UP_EBB = 100  # a second
 _WINDOW_UPDATES = 256  # a byte of them for so many bytes of answers
 _FLOOD = 1024 * 1024
 _PATIENCE_S = 10.0
@@ -60,8 +61,8 @@ class Connection:
     """One client's connection: what its calls told, and what came of that at the last tick."""
 
     __slots__ = (
-        "abandoned", "acknowledged", "answered", "delivered", "held", "patience", "peer", "quiet_s", "reading", "received",
-        "seen", "stalled_s", "unexplained", "unsent",
+        "abandoned", "acknowledged", "answered", "delivered", "given_up", "held", "patience", "peer", "quiet_s", "reading",
+        "received", "seen", "stalled_s", "unexplained", "unsent",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -75,6 +76,7 @@ class Connection:
         self.unexplained = 0.0  # received for nothing
         self.quiet_s = self.stalled_s = 0.0
         self.abandoned = False
+        self.given_up = 0.0
         self.patience = math.inf
 
     def tick(self, now: Traffic, passed_s: float, message_bytes: int, *, knows_readers: bool) -> None:
@@ -90,6 +92,7 @@ class Connection:
             self.held = 0.0
         self.unexplained = max(0.0, self.unexplained + gained - _FLOOD_EBBS * passed_s)
         self._forgive(passed_s, message_bytes)
+        self.given_up = max(0.0, self.given_up - _GIVEN_UP_EBB * passed_s)
         self.unsent = max(0.0, self.unsent + answered - acknowledged)
         self.quiet_s = self.quiet_s + passed_s if self.held > _SMALL and not delivered else 0.0
         reads = acknowledged >= _LEAST_READ * passed_s
@@ -143,8 +146,8 @@ class EdgeGuard:
     @staticmethod
     def abandoned(connection: Connection) -> None:
         """A call ended before its message arrived. It cost us more than its bytes."""
-        connection.unexplained += _OF_AN_ABANDONED_CALL
         connection.abandoned = True
+        connection.given_up += 1
 
     @staticmethod
     def flooded(connection: Connection) -> None:
@@ -212,9 +215,9 @@ class EdgeGuard:
         """Connections to end, and why."""
         found: dict[Address, str] = {}
         for address, each in self._by_address.items():
-            if self._knows_readers and each.unexplained > _FLOOD + min(
-                each.reading * self.bounds.message_bytes, self.bounds.held_bytes // 2
-            ):
+            of_bodies = min(each.reading * self.bounds.message_bytes, self.bounds.held_bytes // 2)
+            explained = each.unexplained <= _FLOOD + of_bodies and each.given_up <= _MOST_GIVEN_UP
+            if self._knows_readers and not explained:
                 found[address] = FLOOD
             elif each.quiet_s > self.bounds.body_timeout_s:
                 found[address] = SLOW_BODY

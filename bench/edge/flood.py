@@ -1,0 +1,61 @@
+"""python -m bench.edge.flood NAME HOST:PORT SECONDS: frames of one kind over one connection, as many as it takes."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from bench.edge.raw_grpc import RawGrpc, head
+from chassis.http2_frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    HEADERS,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+)
+
+PATH = "/grpc.health.v1.Health/Check"
+_HEAD = head(PATH)
+_AT_ONCE = 500
+
+# Name → what is sent again and again, given the next free stream, and what is sent once before.
+FLOODS: dict[str, tuple[Callable[[int], bytes], bytes]] = {
+    "PING": (lambda _: frame(PING, 0, 0, b"12345678") * _AT_ONCE, b""),
+    "SETTINGS": (lambda _: frame(SETTINGS, 0, 0, b"\0\4\0\0\xff\xff") * _AT_ONCE, b""),
+    "SETTINGS acknowledged": (lambda _: frame(SETTINGS, ACK, 0) * _AT_ONCE, b""),
+    "CONTINUATION": (lambda _: frame(CONTINUATION, 0, 1, b"\0\1a\1b" * 10) * 200, frame(HEADERS, 0, 1, _HEAD)),
+    "empty DATA": (lambda _: frame(DATA, 0, 1) * _AT_ONCE, frame(HEADERS, END_HEADERS, 1, _HEAD)),
+    "WINDOW_UPDATE": (lambda _: frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * _AT_ONCE, b""),
+    "rapid reset": (
+        lambda number: b"".join(
+            frame(HEADERS, END_HEADERS, number + at, _HEAD) + frame(RST_STREAM, 0, number + at, b"\0\0\0\x08")
+            for at in range(0, 2 * _AT_ONCE, 2)
+        ),
+        b"",
+    ),
+}
+
+
+def flood(name: str, address: str, seconds: float, *, again: bool = False) -> bool:
+    """True when the server ended the connection. again: connects anew then, until the time is over."""
+    frames, first = FLOODS[name]
+    ends, ended = time.monotonic() + seconds, False
+    while time.monotonic() < ends and (again or not ended):
+        with RawGrpc(address) as raw:
+            raw.listen(0.02)
+            raw.send(first)
+            number = 1
+            while time.monotonic() < ends and not raw.closed and raw.goaway is None:
+                raw.send(frames(number))
+                number += 2 * _AT_ONCE
+                raw.listen(0.0005)
+            ended = ended or raw.closed or raw.goaway is not None
+    return ended
+
+
+if __name__ == "__main__":
+    print("ended" if flood(sys.argv[1], sys.argv[2], float(sys.argv[3])) else "never ended")
