@@ -5,7 +5,6 @@ request that arrives whole in one step, which almost all do, costs a comparison 
 looks at all connections now and then.
 """
 
-import re
 from typing import Any
 
 import httptools
@@ -13,42 +12,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from chassis.errors import InvalidArgument, MizzenError, ResourceExhausted, Unavailable
 from chassis.gathering import Gathering
-from chassis.http_bounds import HttpBounds, Refuse
+from chassis.http_heads import head_fault
+from chassis.http_shared import RETRY_S, Shared
 
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
-_BODIES = frozenset({b"content-length", b"transfer-encoding"})
 _LINGER_S, _LINGER_BYTES = 1.0, 1 << 20
 _TAKES = 64 * 1024
-_RETRY_S = 1.0
-
-
-class Shared:
-    """What all connections of a port have in common: the bounds, and the bytes that they hold together."""
-
-    def __init__(self, bounds: HttpBounds, refuse: Refuse) -> None:
-        self.bounds = bounds
-        self.refuse = refuse
-        self.held = 0
-        self.connections: dict[PublicConnection, None] = {}
-
-    def hold(self, more: int) -> None:
-        """Counts bytes; over the bound, whoever holds the most is ended, as long as others hold something as well."""
-        self.held += more
-        while more > 0 and self.held > self.bounds.buffered_bytes:
-            most = max(self.connections, key=PublicConnection.endable, default=None)
-            if most is None or not 0 < most.endable() < self.held:
-                return
-            most.end_for_room()
-
-    def room(self) -> bool:
-        """Whether one more connection may come; if need be the one that has been idle the longest goes."""
-        if len(self.connections) < self.bounds.connections:
-            return True
-        idle = min(self.connections, key=PublicConnection.idle_since)
-        if idle.idle_since() == float("inf"):
-            return False
-        idle.drop()
-        return True
 
 
 class _RefusedError(Exception):
@@ -88,7 +56,7 @@ class PublicConnection(HttpToolsProtocol):
         self._since = self.loop.time()
         self._shared.connections[self] = None
         if not room:
-            self.refuse(Unavailable("too many connections", reason="OVERLOADED", retry_after_s=_RETRY_S))
+            self.refuse(Unavailable("too many connections", reason="OVERLOADED", retry_after_s=RETRY_S))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._shared.connections.pop(self, None)
@@ -211,7 +179,9 @@ class PublicConnection(HttpToolsProtocol):
             size = line + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._bounds.head_bytes:
                 self._stop(self._head_too_large())
-        self._check_head()
+        fault = head_fault(self.url, self.headers, self.parser.get_http_version())
+        if fault is not None:
+            self._stop(fault)
         super().on_headers_complete()
         self._in_body = self._fresh = True
         self._since = 0.0
@@ -250,31 +220,6 @@ class PublicConnection(HttpToolsProtocol):
             else:
                 self._unset_keepalive_if_required()
                 self._parse(later)
-
-    def _check_head(self) -> None:
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) != 1:
-            text = "the request has more than one Host header" if hosts else "the request has no Host header"
-            self._stop(InvalidArgument(text, reason="HOST_INVALID", field="Host"))
-        if _HOST.fullmatch(hosts[0]) is None:
-            self._stop(InvalidArgument("the Host header is no host", reason="HOST_INVALID", field="Host"))
-        if not self.url.startswith(b"/") and not self._named_by(hosts[0]):
-            message = "the request's target names another host than its Host header, or none"
-            self._stop(InvalidArgument(message, reason="INVALID_HTTP"))
-        names = {name for name, _ in self.headers}
-        if b"transfer-encoding" in names and self.parser.get_http_version() != "1.1":
-            self._stop(InvalidArgument("only HTTP/1.1 has Transfer-Encoding", reason="INVALID_HTTP"))
-        if b"upgrade" in names and not names.isdisjoint(_BODIES):
-            # The parser would take the body for the new protocol's bytes, and so for the next request.
-            message = "no other protocol is spoken here; leave Upgrade out of a request with a body"
-            self._stop(InvalidArgument(message, reason="INVALID_HTTP", field="Upgrade"))
-
-    def _named_by(self, host: bytes) -> bool:
-        """Whether a target like http://host:80/path names this host."""
-        scheme, _, rest = self.url.partition(b"://")
-        return (
-            scheme.lower() in (b"http", b"https") and re.split(rb"[/?#]", rest, maxsplit=1)[0].lower() == host.lower()
-        )
 
     def _head_too_large(self) -> MizzenError:
         message = f"a head has at most {self._bounds.head_bytes} bytes and {self._bounds.head_fields} fields"
@@ -328,7 +273,7 @@ class PublicConnection(HttpToolsProtocol):
             self.drop()
         else:
             message = "too many bytes of unfinished requests are held"
-            self.refuse(Unavailable(message, reason="OVERLOADED", retry_after_s=_RETRY_S))
+            self.refuse(Unavailable(message, reason="OVERLOADED", retry_after_s=RETRY_S))
         self._shared.hold(-self._held - self._unsent)
         self._held = self._unsent = 0
 

@@ -11,7 +11,8 @@ from typing import Any
 import uvicorn
 
 from chassis.http_bounds import PublicAsgi
-from chassis.public_connection import PublicConnection, Shared
+from chassis.http_shared import Shared
+from chassis.public_connection import PublicConnection
 
 # What this process opens besides the connections of its public port.
 _OTHER_FILES = 512

@@ -1,0 +1,55 @@
+"""What all connections of a public HTTP port have in common: their bounds, and who goes when one of these is met."""
+
+from typing import Protocol
+
+from chassis.http_bounds import HttpBounds, Refuse
+
+RETRY_S = 1.0
+
+
+class Holder(Protocol):
+    """A connection, as the others are concerned."""
+
+    def endable(self) -> int:
+        """Bytes that ending it frees; none while a request that has arrived is worked on."""
+
+    def end_for_room(self) -> None:
+        """Ends it as too many bytes are held."""
+
+    def idle_since(self) -> float:
+        """When it was last of use; infinity while it is."""
+
+    def drop(self) -> None:
+        """Ends it now."""
+
+    def look(self, now: float) -> None:
+        """Ends it where a deadline passes before the next look."""
+
+
+class Shared:
+    """What all connections of a port have in common: the bounds, and the bytes that they hold together."""
+
+    def __init__(self, bounds: HttpBounds, refuse: Refuse) -> None:
+        self.bounds = bounds
+        self.refuse = refuse
+        self.held = 0
+        self.connections: dict[Holder, None] = {}
+
+    def hold(self, more: int) -> None:
+        """Counts bytes; over the bound, whoever holds the most is ended, as long as others hold something as well."""
+        self.held += more
+        while more > 0 and self.held > self.bounds.buffered_bytes:
+            most = max(self.connections, key=lambda each: each.endable(), default=None)
+            if most is None or not 0 < most.endable() < self.held:
+                return
+            most.end_for_room()
+
+    def room(self) -> bool:
+        """Whether one more connection may come; if need be the one that has been idle the longest goes."""
+        if len(self.connections) < self.bounds.connections:
+            return True
+        idle = min(self.connections, key=lambda each: each.idle_since())
+        if idle.idle_since() == float("inf"):
+            return False
+        idle.drop()
+        return True
