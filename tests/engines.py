@@ -108,13 +108,13 @@ class RunningEngine:
 
 @dataclass
 class RunningPostgres(RunningEngine):
-    """`create_database()` gives the URL of a new one with pgvector, owned by the application's role."""
+    """`create_database()` gives the URL of a new one with pgvector, owned by the application's role or another one."""
 
     home: postgres_engine.PostgresHome = field(kw_only=True)
 
-    def create_database(self) -> str:
+    def create_database(self, owner: str = postgres_engine.ROLE) -> str:
         name = f"test_{next(_numbers)}"
-        postgres_engine.run_sql(self.home, self.port, f"CREATE DATABASE {name} OWNER {postgres_engine.ROLE}")
+        postgres_engine.run_sql(self.home, self.port, f"CREATE DATABASE {name} OWNER {owner}")
         return self.url(name)
 
     def drop_database(self, url: str) -> None:

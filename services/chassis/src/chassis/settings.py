@@ -197,6 +197,24 @@ class Postgres(BaseSettings):
             return None
         return self.postgres_password_file.read_text(encoding="utf-8").strip()
 
+    postgres_owner: str = Field(
+        "",
+        validation_alias="MIZZEN_POSTGRES_OWNER",
+        description="Role that owns the tables and runs migrations, so that the serving role can't switch row-level security "
+        "off; empty: the serving role owns its tables, and each start warns of that.",
+    )
+    postgres_owner_password_file: Path | None = Field(
+        None,
+        validation_alias="MIZZEN_POSTGRES_OWNER_PASSWORD_FILE",
+        description="File with the password of postgres_owner, read while migrating only.",
+    )
+
+    def postgres_owner_password(self) -> str | None:
+        """The owner's password, read now. OSError when unreadable."""
+        if self.postgres_owner_password_file is None:
+            return None
+        return self.postgres_owner_password_file.read_text(encoding="utf-8").strip()
+
 
 class FeaturesUpstream(BaseSettings):
     """For rooms that call features."""

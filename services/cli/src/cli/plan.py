@@ -77,6 +77,8 @@ def service_environment(settings: Settings, layout: Layout) -> dict[str, str]:
         "MIZZEN_STREAM_URL": online,
         "MIZZEN_POSTGRES_URL": f"postgresql://{postgres.ROLE}@{HOST}:{settings.postgres_port}/{postgres.DATABASE}",
         "MIZZEN_POSTGRES_PASSWORD_FILE": str(layout.keys / postgres.PASSWORD_FILE),
+        "MIZZEN_POSTGRES_OWNER": postgres.OWNER,
+        "MIZZEN_POSTGRES_OWNER_PASSWORD_FILE": str(layout.keys / postgres.OWNER_PASSWORD_FILE),
         "MIZZEN_FEATURES_ADDRESSES": f"static:{HOST}:{settings.features_port}",
         "MIZZEN_RETRIEVAL_ADDRESSES": f"static:{HOST}:{settings.retrieval_port}",
         "MIZZEN_MONITORING_ADDRESSES": f"static:{HOST}:{settings.monitoring_port}",

@@ -7,6 +7,7 @@ import pyarrow as pa
 from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
+from chassis.postgres import Owner
 from chassis.server import Registration
 from mizzen.monitoring.v1 import monitoring_pb2_grpc
 from monitoring.adapters.catalog_definitions import CatalogDefinitions
@@ -38,7 +39,8 @@ async def build(runtime: Runtime[Settings]) -> Service:
     stream = RedisStream(login.url, settings.consumer, collect_s=settings.flush_s, credentials=login.credentials)
     writer, log = ParquetWriter(files, settings.consumer), DuckDBLog(files, settings.query_memory)
     password = settings.postgres_password if settings.postgres_password_file else None
-    labels = PostgresLabels(settings.postgres_url, password)
+    owner = Owner(settings.postgres_owner, settings.postgres_owner_password) if settings.postgres_owner else None
+    labels = PostgresLabels(settings.postgres_url, password, owner)
     profiles = FileProfiles(definitions.package)
     evaluate = Evaluate(log, labels, profiles, definitions, clock)
     match = MatchLabels(labels, log, definitions, metrics, clock)

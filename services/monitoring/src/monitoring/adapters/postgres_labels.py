@@ -1,6 +1,7 @@
 """LabelStore on PostgreSQL: row-level security by tenant, nothing waits longer than it may."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -9,11 +10,12 @@ import asyncpg
 import numpy as np
 
 from chassis.errors import MizzenError, Unavailable
-from chassis.postgres import LOST
+from chassis.postgres import LOST, Owner, grant_serving, is_owned_by_server, not_the_owner, role_of
 from monitoring.adapters import postgres_schema as sql
 from monitoring.domain.model import Label, Labelled, Stored, Window
 from monitoring.domain.windows import ORIGIN_US
 
+_log = logging.getLogger(__name__)
 _FOREIGN = (asyncpg.PostgresError, TimeoutError, *LOST)
 _SLOW_S = 10.0
 
@@ -21,17 +23,21 @@ _SLOW_S = 10.0
 class PostgresLabels:
     """A small pool that connects when it is asked to, so that the database may be absent at start and lost later."""
 
-    def __init__(self, url: str, password: Callable[[], str | None] | None = None) -> None:
-        """`password` is asked for at each connection; without it the URL's counts."""
+    def __init__(self, url: str, password: Callable[[], str | None] | None = None, owner: Owner | None = None) -> None:
+        """`password` is asked for at each connection; without it the URL's counts. `owner` migrates, else the URL's role."""
         self._url = url
         self._password = password
+        self._owner = owner
         self._pool: asyncpg.Pool | None = None
         self._migrated = False
         self._opening = asyncio.Lock()
 
     async def migrate(self) -> None:
-        """Brings the tables up to date; one process at a time does it. Raises Unavailable."""
-        async with self._connection(_SLOW_S * 3) as connection:
+        """Brings the tables up to date; one process at a time does it.
+
+        Raises Unavailable, or FailedPrecondition where the tables are not the owner's.
+        """
+        async with self._connection(_SLOW_S * 3) if self._owner is None else self._as_owner(self._owner) as connection:
             await connection.execute("BEGIN")
             await connection.execute("SELECT pg_advisory_xact_lock($1)", sql.LOCK)
             await connection.execute(sql.PREPARE)
@@ -39,8 +45,28 @@ class PostgresLabels:
             for version, statements in enumerate(sql.MIGRATIONS[done:], done + 1):
                 await connection.execute(statements)
                 await connection.execute("INSERT INTO monitoring.migrations (version) VALUES ($1)", version)
+            if self._owner is not None:
+                await grant_serving(connection, sql.SCHEMA, role_of(self._url))
             await connection.execute("COMMIT")
         self._migrated = True
+        async with self._connection(_SLOW_S) as connection:
+            if await is_owned_by_server(connection, sql.SCHEMA):
+                _log.warning("the serving role owns the tables of schema %s: set MIZZEN_POSTGRES_OWNER", sql.SCHEMA)
+
+    @asynccontextmanager
+    async def _as_owner(self, owner: Owner) -> AsyncIterator[Any]:
+        """A connection of the tables' owner, closed afterwards."""
+        try:
+            async with asyncio.timeout(_SLOW_S * 3):
+                connection = await asyncpg.connect(self._url, user=owner.role, password=owner.password(), timeout=3)
+                try:
+                    yield connection
+                finally:
+                    connection.terminate()
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise not_the_owner(owner.role, sql.SCHEMA) from error
+        except _FOREIGN as error:
+            raise _down(error) from error
 
     async def put(self, tenant: str, labels: Sequence[Label], timeout_s: float) -> Stored:
         """See LabelStore."""
@@ -139,9 +165,7 @@ class PostgresLabels:
         except MizzenError:
             raise
         except _FOREIGN as error:
-            raise Unavailable(
-                f"the label store does not answer: {type(error).__name__}", reason="LABEL_STORE_DOWN", retry_after_s=1.0
-            ) from error
+            raise _down(error) from error
         finally:
             if connection is not None:
                 _give_back(pool, connection, whole=whole)
@@ -154,6 +178,12 @@ class PostgresLabels:
                     self._url, password=self._password, min_size=0, max_size=4, timeout=3, command_timeout=30
                 )
             return self._pool
+
+
+def _down(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"the label store does not answer: {type(error).__name__}", reason="LABEL_STORE_DOWN", retry_after_s=1.0
+    )
 
 
 _returning: set[asyncio.Task[None]] = set()

@@ -1,5 +1,6 @@
 """Tables of the label store, as migrations that are applied once, in order."""
 
+SCHEMA = "monitoring"
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE monitoring.tenants (tenant text PRIMARY KEY);

@@ -4,10 +4,15 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
+import asyncpg
+
 from chassis.errors import FailedPrecondition
-from retrieval.adapters.postgres_pool import SCHEMA, PostgresPool
+from chassis.postgres import Owner, grant_serving, is_owned_by_server, not_the_owner, role_of
+from retrieval.adapters.postgres_pool import SCHEMA, PoolLimits, PostgresPool
 
 LOCK = int.from_bytes(hashlib.blake2b(b"mizzen.retrieval.migrations", digest_size=8).digest(), signed=True)
+
+GRANT_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,29 @@ def shipped() -> list[Migration]:
     )
 
 
+async def migrate_as(owner: Owner | None, pool: PostgresPool) -> bool:
+    """Migrates as the owner of the tables, over a connection that is closed afterwards, or without one as the pool's own role.
+
+    Answers whether the pool's role could switch row-level security off. FailedPrecondition where the tables are not the owner's.
+    """
+    if owner is None:
+        await migrate(pool)
+    else:
+        owning = PostgresPool(pool.url, owner.password, PoolLimits(connections=1), user=owner.role)
+        try:
+            await owning.open()
+            await migrate(owning)
+            async with owning.transaction("", GRANT_LIMIT_S, limit_s=GRANT_LIMIT_S) as connection:
+                await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
+                await grant_serving(connection, SCHEMA, role_of(pool.url))
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise not_the_owner(owner.role, SCHEMA) from error
+        finally:
+            await owning.close()
+    async with pool.transaction("", GRANT_LIMIT_S, readonly=True) as connection:
+        return await is_owned_by_server(connection, SCHEMA)
+
+
 async def migrate(pool: PostgresPool, timeout_s: float = 60.0) -> list[str]:
     """Applies what is missing and returns its names. Replicas that start together wait for each other.
 
@@ -43,7 +71,8 @@ async def migrate(pool: PostgresPool, timeout_s: float = 60.0) -> list[str]:
     applied: list[str] = []
     async with pool.transaction("", timeout_s, limit_s=timeout_s) as connection:
         await connection.fetchval("select pg_advisory_xact_lock($1)", LOCK)
-        await connection.execute(f"create schema if not exists {SCHEMA}")
+        if await connection.fetchval("select to_regnamespace($1)", SCHEMA) is None:
+            await connection.execute(f"create schema {SCHEMA}")
         await connection.execute(
             "create table if not exists migrations (number integer primary key, name text not null, digest text not null)"
         )

@@ -30,11 +30,20 @@ class PostgresPool:
     """Hands out transactions. A connection that was late or cut is thrown away at once, never waited for."""
 
     def __init__(
-        self, url: str, password: Callable[[], str | None] | None = None, limits: PoolLimits | None = None
+        self,
+        url: str,
+        password: Callable[[], str | None] | None = None,
+        limits: PoolLimits | None = None,
+        *,
+        user: str = "",
     ) -> None:
-        """`password` is read at each connect, so that a rotated one needs no restart; without it the URL's counts."""
-        self._url = url
-        self._login = {} if password is None else {"password": password}
+        """`password` is read at each connect, so that a rotated one needs no restart; without it the URL's counts.
+
+        `user` stands in for the URL's.
+        """
+        self.url = url
+        self._login: dict[str, Any] = {} if password is None else {"password": password}
+        self._login |= {"user": user} if user else {}
         self._limits = limits or PoolLimits()
         self._pool: Any = None
         self._opening = asyncio.Lock()
@@ -46,7 +55,7 @@ class PostgresPool:
             if self._pool is None:
                 with _translated():
                     self._pool = await asyncpg.create_pool(
-                        self._url,
+                        self.url,
                         **self._login,
                         min_size=1,
                         max_size=self._limits.connections,
