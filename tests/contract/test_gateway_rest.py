@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 
 from chassis.errors import Unavailable
+from gateway.api.rest import infer, labels
 from tests.fakes.gateway_rig import Rig, gateway_rig
 
 AS_JSON = {"content-type": "application/json"}
@@ -114,6 +116,44 @@ async def test_an_explanation_goes_to_the_model_a_few_chunks_at_once(rig: Rig, h
     assert answers[0].json()["explanations"]["input:distance"] == pytest.approx([0.01] * 100, abs=1e-6)
     # 100 rows × 3 columns in batches of 8, three times: 114 inferences, of which the rows themselves are 3 × 8 at once.
     assert rig.triton.most_in_flight <= 24
+
+
+@pytest.mark.parametrize("rows", [10, 40_000])
+async def test_a_large_body_is_read_beside_the_loop(
+    rig: Rig, http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """16 MB of numbers took a second and a half in which nobody else was answered."""
+    threads: list[bool] = []
+
+    def noting(work: Any) -> Any:
+        def noted(*arguments: Any) -> Any:
+            threads.append(threading.current_thread() is threading.main_thread())
+            return work(*arguments)
+
+        return noted
+
+    for name in ("infer_request", "infer_body"):
+        monkeypatch.setattr(f"gateway.api.rest.infer.{name}", noting(getattr(infer, name)))
+    tensor = {"name": "x", "datatype": "FP32", "shape": [rows, 2], "data": [1.5, 2.5] * rows}
+    response = await http.post("/v2/models/echo/infer", json={"inputs": [tensor]})
+    assert response.status_code == 200, response.text
+    assert response.json()["outputs"][0]["data"] == [1.5, 2.5] * rows
+    monkeypatch.setattr("gateway.api.rest.labels.labels_of", noting(labels.labels_of))
+    label = {"request_id": "r" * 16, "output": "probability", "value": 1, "event_time": "2026-01-01T00:00:00Z"}
+    stored = await http.post("/v1/labels", json={"labels": [label] * (rows // 10)})
+    assert stored.json()["stored"] == rows // 10
+    assert threads == [rows == 10] * 3
+
+
+async def test_more_values_than_a_read_answers_are_refused(rig: Rig, http: httpx2.AsyncClient) -> None:
+    body = {"features": ["plane:seats"] * 101, "entities": {"tailnum": ["a"] * 10_000}}
+    refused = await http.post("/v1/features:read", json=body)
+    assert (refused.status_code, refused.json()["reason"], refused.json()["field"]) == (
+        400,
+        "TOO_MANY_ROWS",
+        "entities",
+    )
+    assert not rig.features.messages
 
 
 async def test_more_rows_than_are_explained_are_refused_by_name(rig: Rig, http: httpx2.AsyncClient) -> None:

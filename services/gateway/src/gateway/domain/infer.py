@@ -15,6 +15,7 @@ from gateway.domain.record import Record, RecordKind
 from gateway.domain.tensors import SIZES, text_count
 
 MAX_ELEMENTS = 2**31
+_LARGE_TEXTS = 128 * 1024
 _STREAM_AHEAD = 16
 
 
@@ -46,6 +47,11 @@ def checked(tensor: Tensor, index: int) -> None:
         raise InvalidArgument(message, reason="INVALID_SHAPE", field=f"{field}.data")
 
 
+def _check(tensors: list[Tensor]) -> None:
+    for index, tensor in enumerate(tensors):
+        checked(tensor, index)
+
+
 class Inferrer:
     """Finds the model's InferenceService, bounds what is in flight, leaves a record."""
 
@@ -63,8 +69,9 @@ class Inferrer:
     async def infer(self, call: Call, request: InferRequest) -> InferAnswer:
         """Raises MizzenError; leaves one record either way."""
         request.service = self._endpoints.service_of(request.model)
-        for index, tensor in enumerate(request.inputs):
-            checked(tensor, index)
+        large = any(tensor.datatype == "BYTES" and len(tensor.raw) > _LARGE_TEXTS for tensor in request.inputs)
+        # Texts are counted one by one: many of them in a thread, so that others get their turns meanwhile.
+        await asyncio.to_thread(_check, request.inputs) if large else _check(request.inputs)
         shape = request.inputs[0].shape if request.inputs else ()
         record = Record(
             call, RecordKind.INFER, request.model, call.received_at_us, shape[0] if shape else 1,

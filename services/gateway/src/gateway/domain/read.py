@@ -12,6 +12,8 @@ from gateway.domain.ports import Clock, Features
 REFERENCE = re.compile(r"[a-z_][a-z0-9_]*:[a-z_][a-z0-9_]*\Z")
 MAX_REFERENCES = 1000
 MAX_ROWS = 10_000
+# Rows × references: an answer in JSON has some 50 bytes for each.
+MAX_VALUES = 1_000_000
 
 
 class Reader:
@@ -32,6 +34,9 @@ class Reader:
         if len(rows) != 1 or not 1 <= min(rows) <= MAX_ROWS:
             message = f"every list in entities and inputs must have the same length, 1 to {MAX_ROWS}"
             raise InvalidArgument(message, reason="ROWS_DIFFER", field="entities")
+        if min(rows) * len(references) > MAX_VALUES:
+            message = f"{min(rows)} rows of {len(references)} features are more than {MAX_VALUES} values; ask in several reads"
+            raise InvalidArgument(message, reason="TOO_MANY_ROWS", field="entities")
         remaining_s(self._clock, call.deadline_s)
         answer = await self._features.read(call, references, entities, inputs, as_of_us=call.received_at_us)
         return FeaturesAnswer(call.request_id, answer)

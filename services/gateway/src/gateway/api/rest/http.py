@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 JSON = b"application/json"
 MAX_DEPTH = 100
+# Reading more than so many bytes may take longer than others should wait.
+LARGE_BODY = 128 * 1024
 
 
 class Http:
@@ -130,6 +132,11 @@ class Http:
             async with asyncio.timeout(1):
                 while (await self._part())[1]:
                     pass
+
+    async def read(self, work: Callable[[bytes], T]) -> T:
+        """What `work` makes of the body. A large one is read by a thread, so that others get their turns meanwhile."""
+        body = await self.body()
+        return work(body) if len(body) <= LARGE_BODY else await asyncio.to_thread(work, body)
 
     async def json(self) -> dict[str, Any]:
         """The body as a JSON object."""

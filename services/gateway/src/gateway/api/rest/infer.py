@@ -1,7 +1,9 @@
 """/v2: the Open Inference Protocol's core. Health answers KServe's JSON bodies, which Triton's clients take as well."""
 
+import asyncio
+
 from chassis.errors import InvalidArgument, Unavailable
-from gateway.api.rest.http import Http
+from gateway.api.rest.http import LARGE_BODY, Http
 from gateway.api.rest.oip import infer_body, infer_request
 from gateway.api.rest.problem import JSON
 from gateway.domain.infer import Inferrer
@@ -20,10 +22,11 @@ class InferPaths:
         """POST /v2/models/{model}[/versions/{version}]/infer."""
         call = http.call
         length = http.headers.get(b"inference-header-content-length")
-        request, binary = infer_request(
-            await http.body(), http.params["model"], http.params.get("version", ""), _length(length)
-        )
-        body, head = infer_body(await http.while_there(self._inferrer.infer(call, request)), binary)
+        names = http.params["model"], http.params.get("version", "")
+        request, binary = await http.read(lambda body: infer_request(body, *names, _length(length)))
+        answer = await http.while_there(self._inferrer.infer(call, request))
+        large = sum(len(tensor.raw) for tensor in answer.outputs) > LARGE_BODY
+        body, head = await asyncio.to_thread(infer_body, answer, binary) if large else infer_body(answer, binary)
         if head is None:
             await http.answer(body)
         else:

@@ -26,13 +26,7 @@ class LabelPaths:
     async def put(self, http: Http) -> None:
         """POST /v1/labels."""
         call = http.call
-        raw = await http.body()
-        body = parse_object(raw)
-        refuse_unknown(body, frozenset({"labels"}))
-        given = body.get("labels")
-        if type(given) is not list or len(given) > 10_000:
-            raise InvalidArgument("labels must be a list of at most 10000", reason="INVALID_VALUE", field="labels")
-        labels = [label_of(item, f"labels[{index}]") for index, item in enumerate(given)]
+        raw, labels = await http.read(lambda body: (body, labels_of(body)))
 
         async def write() -> bytes:
             return orjson.dumps(labels_json(await self._labels.put(call, labels)))
@@ -54,6 +48,16 @@ class LabelPaths:
         # Plots are inline; nothing in a report may fetch or run anything.
         policy = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:")
         await http.answer(report.body, 200, report.media_type.encode(), [policy])
+
+
+def labels_of(raw: bytes) -> list[Label]:
+    """The labels of a body."""
+    body = parse_object(raw)
+    refuse_unknown(body, frozenset({"labels"}))
+    given = body.get("labels")
+    if type(given) is not list or len(given) > 10_000:
+        raise InvalidArgument("labels must be a list of at most 10000", reason="INVALID_VALUE", field="labels")
+    return [label_of(item, f"labels[{index}]") for index, item in enumerate(given)]
 
 
 def label_of(value: object, where: str) -> Label:
