@@ -152,23 +152,36 @@ def test_a_slow_endpoint_takes_nothing_from_another() -> None:
 
 
 def test_a_late_loop_shuts_the_door_and_leaves_it_ajar_for_the_quiet() -> None:
-    bench = Bench(most=64)
+    bench = Bench(most=256)
     server = Server(0.0, least_s=1e9)
-    for _ in range(60):
-        bench.offer("endpoint/busy", server)
+    for number in range(200):
+        bench.offer(f"endpoint/busy-{number % 4}", server)
     for _ in range(50):
         bench.clock.monotonic += 0.01
         bench.admission.lagged(0.2)
-    assert bench.counted.limits["process"] < 32
+    assert bench.counted.limits["process"] < 128
     with pytest.raises(Unavailable) as refused:
-        bench.admission.admit("endpoint/busy")
+        bench.admission.admit("endpoint/busy-0")
     assert refused.value.reason == "OVERLOADED"
     bench.admission.admit("endpoint/quiet")
     bench.admission.admit(None)
     for _ in range(200):
         bench.clock.monotonic += 0.01
         bench.admission.lagged(0.0)
-    assert bench.counted.limits["process"] == 64
+    assert bench.counted.limits["process"] == 256
+
+
+def test_a_late_loop_is_no_queue_of_an_endpoint() -> None:
+    """While the process itself is short of CPU, answers come late from everywhere: the process's limit is the one to close."""
+    bench = Bench()
+    for _ in range(100):
+        slots = [bench.admission.admit("endpoint/a") for _ in range(20)]
+        for _ in range(3):
+            bench.clock.monotonic += 0.05
+            bench.admission.lagged(0.05)
+        for slot in slots:
+            slot.leave(ok=True)
+    assert bench.counted.limits.get("endpoint/a", 64) >= 60
 
 
 def test_whatever_is_learnt_the_process_has_a_bound() -> None:

@@ -16,7 +16,7 @@ OTHER = "other"
 _WINDOW_S, _REST_S = 0.1, 1.0
 _FEWEST, _MOST_SAMPLES = 8, 512
 _LEAST, _START, _MOST = 8, 64, 100_000
-_LEAST_OF_PROCESS = 16
+_LEAST_OF_PROCESS = 64
 _KEPT, _NAMED = 1024, 100
 _RETRY_AFTER_S = 1.0
 
@@ -108,10 +108,10 @@ class Limit:
         self.in_flight += weight
         self._peak = max(self._peak, self.in_flight)
 
-    def sample(self, now_s: float, seconds: float) -> bool:
-        """Learns from a call that took that long; says whether the limit changed."""
+    def sample(self, now_s: float, started_s: float, seconds: float) -> bool:
+        """Learns from a call that started then and took that long; says whether the limit changed."""
         samples, self._told_s = self._samples, now_s
-        if now_s - seconds < self._changed_s:
+        if started_s < self._changed_s:
             return False
         if not samples:
             self._began_s, self._ended = now_s, 0
@@ -166,20 +166,23 @@ class _Process(Limit):
 class Slot:
     """A call's place in both limits, given back by `leave`, once: at the end of a `with` or by hand."""
 
-    __slots__ = ("_admission", "_limit", "_own", "_started_s", "_weight")
+    __slots__ = ("_admission", "_late_s", "_limit", "_own", "_started_s", "_weight")
 
-    def __init__(self, admission: "Admission", limit: Limit, own: int, weight: int, started_s: float) -> None:
+    def __init__(
+        self, admission: "Admission", limit: Limit, own: int, weight: int, started_s: float, late_s: float
+    ) -> None:
         self._admission = admission
         self._limit: Limit | None = limit
         self._own = own
         self._weight = weight
         self._started_s = started_s
+        self._late_s = late_s
 
     def leave(self, *, ok: bool) -> None:
         """Gives the place back. ok: the call succeeded, so how long it took says something."""
         limit, self._limit = self._limit, None
         if limit is not None:
-            self._admission.left(limit, self._own, self._weight, self._started_s, ok=ok)
+            self._admission.left(limit, self._own, self._weight, self._started_s, self._late_s, ok=ok)
 
     def grow(self, weight: int) -> None:
         """Counts the call as so many ordinary ones from now on. Raises what `Admission.admit` raises, and keeps its place then."""
@@ -210,6 +213,7 @@ class Admission:
         self._limits: dict[str, Limit] = {}
         self._named = 0
         self._busy = 0
+        self._late_s = 0.0
         self.process = _Process("process", lag_s, least=_LEAST_OF_PROCESS, start=most, most=most, base_s=0.0)
 
     def admit(self, endpoint: str | None, weight: int = 1) -> Slot:
@@ -235,12 +239,14 @@ class Admission:
         self._busy += limit.in_flight == 0
         limit.enter(own)
         process.enter(counted)
-        return Slot(self, limit, own, counted, now_s)
+        return Slot(self, limit, own, counted, now_s, self._late_s)
 
     def lagged(self, seconds: float) -> None:
         """The event loop came so late to what was due."""
+        self._late_s += seconds
         self._seen.lagged(seconds)
-        if self.process.sample(self._clock.monotonic_s(), seconds):
+        now_s = self._clock.monotonic_s()
+        if self.process.sample(now_s, now_s - seconds, seconds):
             self._seen.learnt(self.process.name, int(self.process.limit))
 
     def grown(self, limit: Limit, own: int, counted: int, weight: int) -> tuple[int, int]:
@@ -256,17 +262,18 @@ class Admission:
         self.process.enter(more_counted)
         return own + more, counted + more_counted
 
-    def left(self, limit: Limit, own: int, counted: int, started_s: float, *, ok: bool) -> None:
+    def left(self, limit: Limit, own: int, counted: int, started_s: float, late_s: float, *, ok: bool) -> None:
         """A call ended; for `Slot` alone."""
         limit.in_flight -= own
         self.process.in_flight -= counted
         self._busy -= limit.in_flight == 0
         now_s = self._clock.monotonic_s()
-        took_s = now_s - started_s
+        # How late the loop was meanwhile is the process's queue, not what the call waited for elsewhere.
+        took_s = max(0.0, now_s - started_s - (self._late_s - late_s))
         if ok and not limit.proven and limit.name != OTHER and self._named < _NAMED:
             limit.proven, self._named = True, self._named + 1
         # What failed fast says nothing of a queue, what failed late does. Heavy calls take long whatever waits.
-        if own == 1 and (ok or took_s > limit.allowed_s) and limit.sample(now_s, took_s) and limit.proven:
+        if own == 1 and (ok or took_s > limit.allowed_s) and limit.sample(now_s, started_s, took_s) and limit.proven:
             self._seen.learnt(limit.name, int(limit.limit))
 
     def _limit(self, name: str) -> Limit:
