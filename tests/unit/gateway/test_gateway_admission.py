@@ -174,6 +174,7 @@ def test_a_late_loop_shuts_the_door_and_leaves_it_ajar_for_the_quiet() -> None:
 def test_a_late_loop_is_no_queue_of_an_endpoint() -> None:
     """While the process itself is short of CPU, answers come late from everywhere: the process's limit is the one to close."""
     bench = Bench()
+    bench.load(2, ("endpoint/a", 50, Server(0.001)))
     for _ in range(100):
         slots = [bench.admission.admit("endpoint/a") for _ in range(20)]
         for _ in range(3):
