@@ -23,10 +23,12 @@ from typing import Any, TypeVar
 
 import psutil
 import pytest
+from redis import Redis
 
 from cli import processes
 from cli.engines import postgres as postgres_engine
 from cli.engines import valkey as valkey_engine
+from cli.engines.passwords import password_file
 from cli.spec import ChildSpec
 
 ROOT = Path(__file__).parents[1]
@@ -107,6 +109,17 @@ class RunningEngine:
 
 
 @dataclass
+class RunningValkey(RunningEngine):
+    """`url` logs in."""
+
+    password: str = field(kw_only=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+
+@dataclass
 class RunningPostgres(RunningEngine):
     """`create_database()` gives the URL of a new one with pgvector, owned by the application's role or another one."""
 
@@ -161,16 +174,17 @@ def engine_directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def valkey_server(engine_directory: Path) -> Iterator[RunningEngine]:
-    spec = valkey_engine.spec(free_ports(1)[0], engine_directory / "valkey")
-    with running(RunningEngine(spec, engine_directory / "valkey.log")) as engine:
+def valkey_server(engine_directory: Path) -> Iterator[RunningValkey]:
+    password = password_file(engine_directory / "valkey.password")
+    spec = valkey_engine.spec(free_ports(1)[0], engine_directory / "valkey", password_file=password)
+    with running(RunningValkey(spec, engine_directory / "valkey.log", password=password.read_text().strip())) as engine:
         yield engine
 
 
 @pytest.fixture
-def valkey(valkey_server: RunningEngine) -> str:
-    _flush(valkey_server.port)
-    return f"redis://127.0.0.1:{valkey_server.port}/0"
+def valkey(valkey_server: RunningValkey) -> str:
+    _flush(valkey_server.port, valkey_server.password)
+    return valkey_server.url
 
 
 @pytest.fixture(scope="session")
@@ -188,10 +202,9 @@ def valkey_cluster(valkey_cluster_server: RunningEngine) -> str:
     return f"redis://127.0.0.1:{valkey_cluster_server.port}/0"
 
 
-def _flush(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(b"FLUSHALL\r\n")
-        assert connection.recv(64).startswith(b"+OK")
+def _flush(port: int, password: str = "") -> None:
+    with Redis(port=port, password=password or None, socket_timeout=5) as client:
+        client.flushall()
 
 
 @pytest.fixture(scope="session")

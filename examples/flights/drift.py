@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
 import sys
 import time
@@ -28,8 +27,10 @@ from plots import Axis, Line, axis, plot
 from replay import OnlineFeatures, Truth, batches, instant_us, rfc3339
 from training_set import ENDPOINT, HERE, definitions
 
+from chassis.settings import StoreLogin
 from cli.keys import Installation
 from cli.layout import Layout
+from cli.plan import service_environment
 from cli.settings import Settings
 
 LABELS_AT_ONCE = 5000
@@ -78,8 +79,11 @@ async def replay(options: Options, settings: Settings) -> dict[str, Any]:
     """Runs to the end, or until interrupted; returns monitoring's report of the replayed time."""
     root = settings.state / "volumes" / "offline"
     prepare(root)
-    url = os.environ.get("MIZZEN_ONLINE_URL", f"redis://127.0.0.1:{settings.valkey_port}/0")
-    online = OnlineFeatures(HERE, root, url)
+    layout = Layout(settings.state.absolute())
+    told = service_environment(settings, layout)
+    password = told.get("MIZZEN_ONLINE_PASSWORD_FILE")
+    login = StoreLogin.of(told["MIZZEN_ONLINE_URL"], Path(password) if password else None)
+    online = OnlineFeatures(HERE, root, login)
     notes = Notes(settings.state / "run" / "drift.json", options)
     base = settings.gateway()
     stop = asyncio.Event()
@@ -87,9 +91,9 @@ async def replay(options: Options, settings: Settings) -> dict[str, Any]:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await online.start()
     try:
-        key = Installation(settings, Layout(settings.state.absolute())).shown_key()
-        login = {"authorization": f"Bearer {key}"} if key else {}
-        async with httpx2.AsyncClient(base_url=base, headers=login, timeout=60.0, trust_env=False) as client:
+        key = Installation(settings, layout).shown_key()
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        async with httpx2.AsyncClient(base_url=base, headers=headers, timeout=60.0, trust_env=False) as client:
             await _hours(client, online, notes, options, root, stop)
             return await _report(client, options)
     finally:

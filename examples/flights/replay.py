@@ -12,6 +12,7 @@ from typing import Any
 import redis.asyncio
 from training_set import LEAD_HOURS, flights
 
+from chassis.settings import StoreLogin
 from features.adapters.duckdb_offline import DuckDBOffline, OfflineOptions
 from features.adapters.valkey_online import ValkeyOnlineStore
 from features.domain.materialize import Materializer
@@ -99,10 +100,10 @@ class Truth:
 class OnlineFeatures:
     """The online store as it was at an instant that moves on."""
 
-    def __init__(self, definitions: Path, root: Path, url: str) -> None:
-        self._url = url
+    def __init__(self, definitions: Path, root: Path, login: StoreLogin) -> None:
+        self._login = login
         self._offline = DuckDBOffline(OfflineOptions(root))
-        self._online = ValkeyOnlineStore(url)
+        self._online = ValkeyOnlineStore(login.url, credentials=login.credentials)
         self._materializer = Materializer(self._offline, self._online, TENANT)
         self._views: list[View] = [view for view in compiled(definitions).views.values() if view.source is not None]
         self._known_us: int | None = None
@@ -130,7 +131,8 @@ class OnlineFeatures:
         self._offline.close()
 
     async def _clear(self) -> None:
-        async with redis.asyncio.from_url(self._url) as store:
+        password = self._login.credentials()[-1] if self._login.credentials else None
+        async with redis.asyncio.from_url(self._login.url, password=password) as store:
             keys = [key async for key in store.scan_iter(match=ROW_KEYS, count=5000)]
             for start in range(0, len(keys), 5000):
                 await store.unlink(*keys[start : start + 5000])

@@ -15,18 +15,25 @@ from chassis.settings import StoreLogin
 from features.adapters.valkey_online import ValkeyOnlineStore
 from gateway.adapters.valkey_connection import connected
 from monitoring.adapters.redis_stream import RedisStream
+from tests.engines import RunningValkey
 
 pytestmark = pytest.mark.engines
 Asks = Callable[[], Awaitable[object]]
 
 
 @pytest.fixture
-def admin(valkey: str) -> Iterator[Redis]:
+def admin(valkey_server: RunningValkey) -> Iterator[Redis]:
     """A connection that stays logged in while the password changes."""
-    redis = Redis.from_url(valkey)
+    redis = Redis.from_url(valkey_server.url)
     yield redis
-    redis.config_set("requirepass", "")
+    redis.config_set("requirepass", valkey_server.password)
     redis.close()
+
+
+@pytest.fixture
+def nobody(valkey_server: RunningValkey) -> str:
+    """The URL without a login."""
+    return f"redis://127.0.0.1:{valkey_server.port}/0"
 
 
 def rotate(admin: Redis, password: str) -> None:
@@ -72,9 +79,9 @@ async def comes(ask: Asks) -> None:
 
 @pytest.mark.parametrize("user", ["", "default@"])
 @pytest.mark.parametrize("client", [features, gateway, monitoring])
-async def test_the_password_is_the_files(admin: Redis, valkey: str, tmp_path: Path, client: Any, user: str) -> None:
+async def test_the_password_is_the_files(admin: Redis, nobody: str, tmp_path: Path, client: Any, user: str) -> None:
     file = tmp_path / "valkey.password"
-    login = StoreLogin.of(valkey.replace("://", f"://{user}"), file)
+    login = StoreLogin.of(nobody.replace("://", f"://{user}"), file)
     assert "@" not in login.url
     rotate(admin, "first/:@one")
     async with client(login) as ask:
@@ -92,7 +99,7 @@ async def test_the_password_is_the_files(admin: Redis, valkey: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("client", [features, gateway, monitoring])
-async def test_without_a_file_the_url_says_all(admin: Redis, valkey: str, client: Any) -> None:
+async def test_without_a_file_the_url_says_all(admin: Redis, nobody: str, client: Any) -> None:
     rotate(admin, "p/w")
-    async with client(StoreLogin.of(valkey.replace("://", "://:p%2Fw@"), None)) as ask:
+    async with client(StoreLogin.of(nobody.replace("://", "://:p%2Fw@"), None)) as ask:
         await comes(ask)

@@ -10,7 +10,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.engines import RunningEngine
+from tests.engines import RunningValkey
 from tests.stack import Answer, Load, Stack, eventually, load_on
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
@@ -150,11 +150,9 @@ async def rows_known(load: Load) -> int:
     return int(json.loads(answer.text)["volume"]["rows"]) if answer.status == 200 else 0
 
 
-async def test_without_the_record_stream_alone(stack: Stack, valkey_server: RunningEngine) -> None:
+async def test_without_the_record_stream_alone(stack: Stack, valkey_server: RunningValkey) -> None:
     """On a Valkey of its own, as large installations have it: no answer waits for it, none is lost."""
-    apart = dataclasses.replace(
-        stack, env={**stack.env, "MIZZEN_STREAM_URL": f"redis://127.0.0.1:{valkey_server.port}/0"}
-    )
+    apart = dataclasses.replace(stack, env={**stack.env, "MIZZEN_STREAM_URL": valkey_server.url})
     up = ("up", "-f", "examples/flights", "--detach")
     try:
         done = apart.mizzen(*up)

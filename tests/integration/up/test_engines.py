@@ -1,6 +1,7 @@
 """The engines that every other integration test stands on."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,11 @@ import redis
 import tritonclient.grpc as grpcclient
 
 from cli.engines import postgres as postgres_engine
-from tests.engines import RunningEngine, RunningPostgres, RunningTriton
+from cli.engines import valkey as valkey_engine
+from cli.engines.passwords import password_file
+from cli.readiness import is_ready
+from cli.spec import specs_to_json
+from tests.engines import RunningPostgres, RunningTriton, RunningValkey
 
 pytestmark = pytest.mark.engines
 
@@ -20,13 +25,13 @@ def test_valkey_answers_and_is_empty(valkey: str) -> None:
         client.set("a", "1")
 
 
-def test_valkey_keeps_what_it_acknowledged_when_killed(valkey_server: RunningEngine) -> None:
-    with redis.Redis.from_url(f"redis://127.0.0.1:{valkey_server.port}/0") as client:
+def test_valkey_keeps_what_it_acknowledged_when_killed(valkey_server: RunningValkey) -> None:
+    with redis.Redis.from_url(valkey_server.url) as client:
         client.set("kept", "yes")
         client.execute_command("WAITAOF", 1, 0, 2000)
     valkey_server.kill()
     valkey_server.start()
-    with redis.Redis.from_url(f"redis://127.0.0.1:{valkey_server.port}/0") as client:
+    with redis.Redis.from_url(valkey_server.url) as client:
         assert client.get("kept") == b"yes"
 
 
@@ -81,3 +86,31 @@ def test_data_whose_keys_were_lost_is_opened_with_new_ones(postgres_server: Runn
     done = subprocess.run([home.binaries / "psql", "-X", "-c", "select 1", url], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     postgres_server.drop_database(url)
+
+
+def test_valkey_asks_for_its_password_which_no_process_list_shows(valkey_server: RunningValkey) -> None:
+    with redis.Redis(port=valkey_server.port) as nobody, pytest.raises(redis.AuthenticationError):
+        nobody.ping()
+    assert valkey_server.child is not None
+    seen = (
+        Path(f"/proc/{valkey_server.child.pid}/cmdline").read_bytes()
+        + Path(f"/proc/{valkey_server.child.pid}/environ").read_bytes()
+    )
+    assert valkey_server.password.encode() not in seen
+    config = Path(valkey_server.spec.cwd) / "valkey.conf"
+    assert (config.stat().st_mode & 0o777, valkey_server.password in config.read_text()) == (0o600, True)
+
+
+def test_another_password_restarts_valkey_and_tells_nothing_of_it(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    specs = [valkey_engine.spec(1, tmp_path / "valkey", password_file=password_file(path)) for path in (first, second)]
+    assert specs[0].digest() != replace(specs[1], ready=specs[0].ready).digest()
+    assert second.read_text().strip() not in specs_to_json(specs)
+
+
+def test_only_a_valkey_that_answers_is_ready(valkey_server: RunningValkey, tmp_path: Path) -> None:
+    assert is_ready(valkey_server.spec.ready)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("wrong\n")
+    assert not is_ready(replace(valkey_server.spec.ready, password_file=str(wrong)))
+    assert not is_ready(replace(valkey_server.spec.ready, password_file=str(tmp_path / "none")))

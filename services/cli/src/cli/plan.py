@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from cli.engines import postgres, triton, valkey
+from cli.engines.passwords import password_file
 from cli.keys import Installation
 from cli.layout import Layout
 from cli.packages import Served
@@ -27,7 +28,7 @@ SERVICE_STOP_S = 25.0
 def engines(settings: Settings, layout: Layout, served: Served, home: postgres.PostgresHome) -> list[ChildSpec]:
     """Valkey, PostgreSQL and, where there is a model to serve, tritonserver."""
     specs = [
-        valkey.spec(settings.valkey_port, layout.valkey),
+        valkey.spec(settings.valkey_port, layout.valkey, password_file=_valkey_password(layout)),
         postgres.spec(home, settings.postgres_port),
     ]
     if served.roots:
@@ -52,6 +53,10 @@ def services(settings: Settings, layout: Layout) -> list[ChildSpec]:
     specs = [_service(name, settings, layout, environment) for name in SERVICES if name != GATEWAY]
     public = {**environment, "MIZZEN_HOST": settings.host, **_key_files(settings, layout)}
     return [*specs, _service(GATEWAY, settings, layout, public, settings.here().strip("[]"))]
+
+
+def _valkey_password(layout: Layout) -> Path:
+    return password_file(layout.keys / valkey.PASSWORD_FILE)
 
 
 def _key_files(settings: Settings, layout: Layout) -> dict[str, str]:
@@ -86,6 +91,9 @@ def service_environment(settings: Settings, layout: Layout) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     told |= {f"MIZZEN_{name.upper()}_PORT": str(port) for name, port in settings.ports().items()}
+    # A store of the caller's own has its own password, or none.
+    for store in {"MIZZEN_ONLINE", "MIZZEN_STREAM"} - {name.removesuffix("_URL") for name in os.environ}:
+        told[f"{store}_PASSWORD_FILE"] = str(_valkey_password(layout))
     told |= {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON) and name not in KEPT}
     return {**known, **told, "MIZZEN_STATE": str(layout.state)}
 

@@ -3,6 +3,7 @@
 import http.client
 import socket
 import struct
+from pathlib import Path
 
 from cli.spec import Ready
 
@@ -25,8 +26,7 @@ def _ask(ready: Ready, timeout_s: float) -> bool:
         return _http(ready, timeout_s)
     with socket.create_connection((ready.host, ready.port), timeout=timeout_s) as connection:
         if ready.kind == "valkey":
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith(b"+PONG")  # -LOADING while it reads its file
+            return _valkey(connection, ready)
         if ready.kind == "postgres":
             return _postgres(connection, ready)
     return True
@@ -39,6 +39,16 @@ def _http(ready: Ready, timeout_s: float) -> bool:
         return connection.getresponse().status == OK
     finally:
         connection.close()
+
+
+def _valkey(connection: socket.socket, ready: Ready) -> bool:
+    login = f"AUTH {Path(ready.password_file).read_text().strip()}\r\n" if ready.password_file else ""
+    asked = f"{login}PING\r\n".encode()
+    connection.sendall(asked)
+    answer = b""
+    while answer.count(b"\n") < asked.count(b"\n") and (part := connection.recv(256)):
+        answer += part
+    return answer.endswith(b"+PONG\r\n")  # -LOADING while it reads its file
 
 
 def _postgres(connection: socket.socket, ready: Ready) -> bool:

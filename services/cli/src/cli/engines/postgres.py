@@ -8,13 +8,13 @@ import hashlib
 import importlib.util
 import os
 import pwd
-import secrets
 import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.engines.passwords import password_file
 from cli.layout import PASSABLE, PRIVATE, close
 from cli.spec import ChildSpec, Ready
 
@@ -74,9 +74,9 @@ def prepare(directory: Path, keys: Path, *, durable: bool = True) -> PostgresHom
     home = PostgresHome(
         binaries=_reachable_binaries(home_directory, uid),
         directory=home_directory,
-        password_file=_password(keys / PASSWORD_FILE),
-        owner_password_file=_password(keys / OWNER_PASSWORD_FILE),
-        superuser_password_file=_password(keys / SUPERUSER_PASSWORD_FILE),
+        password_file=password_file(keys / PASSWORD_FILE),
+        owner_password_file=password_file(keys / OWNER_PASSWORD_FILE),
+        superuser_password_file=password_file(keys / SUPERUSER_PASSWORD_FILE),
         uid=uid,
     )
     if not _has_data(home.directory):
@@ -255,14 +255,6 @@ def _reachable_binaries(directory: Path, uid: int | None) -> Path:
         shutil.copytree(package.with_name(f"{PACKAGE}.libs"), partial / f"{PACKAGE}.libs")
         partial.rename(copy)
     return copy / PACKAGE / INSTALL / "bin"
-
-
-def _password(path: Path) -> Path:
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(24) + "\n")
-    return path
 
 
 def _read(path: Path) -> str:

