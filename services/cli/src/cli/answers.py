@@ -29,10 +29,12 @@ class Case:
     truth: str = ""
     output: str = ""
     question: str = ""
+    explain: bool = True
 
     def body(self, **options: bool) -> dict[str, Any]:
-        """The request with more options switched on."""
-        return {**self.request, "options": {**self.request.get("options", {}), **options}}
+        """The request with more options switched on: `explain` where the model can."""
+        explained = {"explain": True} if self.explain else {}
+        return {**self.request, "options": {**self.request.get("options", {}), **options, **explained}}
 
 
 def find_case(project: Path, endpoint: Endpoint | None, offline: Path, environment: Mapping[str, str]) -> Case | None:
@@ -96,7 +98,7 @@ def try_lines(
     header = f"{key}-H 'content-type: application/json'"
     lines = [] if login is None else [f"export MIZZEN_API_KEY=$(cat {shlex.quote(str(login))})"]
     if case is not None:
-        body = shlex.quote(json.dumps(case.body(explain=True), separators=(",", ":")))
+        body = shlex.quote(json.dumps(case.body(), separators=(",", ":")))
         lines.append(f"curl -s {rest}/v1/endpoints/{case.endpoint}:predict {header} -d {body}")
     if collection is not None:
         asked = shlex.quote(json.dumps({"question": question or ANY_QUESTION}, ensure_ascii=False))

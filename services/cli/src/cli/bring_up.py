@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from cli import answers, jobs
 from cli import up as steps
 from cli.keys import Installation
 from cli.layout import Layout
-from cli.public_api import PublicApi, patiently
+from cli.public_api import CANNOT_EXPLAIN, ApiError, PublicApi, patiently
 from cli.screen import Screen
 from cli.settings import Settings
 
@@ -61,7 +62,7 @@ class BringUp:
             self._project, steps.example_endpoint(catalog), self._layout.volumes / "offline", prepared.environment
         )
         if case is not None and case.endpoint in catalog.endpoints:
-            self._predict(case, api)
+            case = self._predict(case, api)
         documents.result()
         collection = next(iter(sorted(catalog.collections)), None)
         question = question or (case.question if case else "")
@@ -78,11 +79,23 @@ class BringUp:
         keys = Installation(self._settings, self._layout)
         return keys.own_key_file if keys.needed else None
 
-    def _predict(self, case: answers.Case, api: PublicApi) -> None:
-        body: dict[str, Any] = case.body(features=True, explain=True)
+    def _predict(self, case: answers.Case, api: PublicApi) -> answers.Case:
+        """The case as it can be asked: some models' answers can't be explained."""
         with self._screen.step("first prediction") as step:
-            answer = patiently(lambda: api.predict(case.endpoint, body), steps.SETTLE_S)
+            try:
+                answer = self._asked(case, api)
+            except ApiError as error:
+                if error.reason not in CANNOT_EXPLAIN:
+                    raise
+                case = replace(case, explain=False)
+                answer = self._asked(case, api)
             first_s = time.monotonic() - self._started_at
             step.detail = f"{first_s:.1f} s after the command"
         self._lines += ["", *answers.prediction_lines(case, answer)]
         self._lines.append(f"  time to first prediction: {first_s:.1f} s")
+        return case
+
+    def _asked(self, case: answers.Case, api: PublicApi) -> dict[str, Any]:
+        body = case.body(features=True)
+        answer: dict[str, Any] = patiently(lambda: api.predict(case.endpoint, body), steps.SETTLE_S)
+        return answer

@@ -7,6 +7,8 @@ from typing import Any, cast
 import httpx2
 
 CALLERS_FAULT = (400, 401, 403, 405, 413, 415, 422)
+CANNOT_EXPLAIN = ("NO_BASELINE", "NOT_NUMERIC")
+"""Reasons that a model's answers can't be explained, now or later."""
 RETRY_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 
@@ -14,14 +16,14 @@ LONGEST_PAUSE_S = 1.0
 class ApiError(Exception):
     """An answer other than success; the message holds the problem's own words. `status` is 0 without an answer."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, reason: str = "") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.reason = status, reason
 
     @property
     def may_pass(self) -> bool:
         """Whether the same request may succeed soon: definitions and models are still loading right after the start."""
-        return self.status not in CALLERS_FAULT
+        return self.status not in CALLERS_FAULT and self.reason not in CANNOT_EXPLAIN
 
 
 class PublicApi:
@@ -67,7 +69,7 @@ class PublicApi:
             raise ApiError(f"{method} {path}: {type(error).__name__}: {error}") from error
         if answer.is_success:
             return cast("dict[str, Any]", answer.json()) if answer.content else {}
-        raise ApiError(f"{method} {path}: {_problem(answer)}", answer.status_code)
+        raise ApiError(f"{method} {path}: {_problem(answer)}", answer.status_code, _reason(answer))
 
 
 def patiently(call: Any, give_up_s: float) -> Any:
@@ -81,6 +83,13 @@ def patiently(call: Any, give_up_s: float) -> Any:
                 raise
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _reason(answer: httpx2.Response) -> str:
+    try:
+        return str(answer.json().get("reason", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def _problem(answer: httpx2.Response) -> str:
