@@ -13,7 +13,8 @@ import h2.exceptions
 import pytest
 
 from chassis.http2_frames import GOAWAY, NO_ERROR, PREFACE, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM
-from chassis.http2_server import Budgets, ServerConnection, Stream
+from chassis.http2_server import ServerConnection
+from chassis.http2_streams import Budgets, Stream
 from tests.fakes.frame_sequences import sequence
 
 # Kinds of frames of which h2 takes what RFC 9113 forbids: a reset of a stream that never began (6.4), a promise of a client (8.4).
@@ -64,7 +65,7 @@ class Ours:
     def __init__(self) -> None:
         self.transport = Transport()
         self.connection = ServerConnection(
-            lambda connection, number, block: Stream(connection, number, block.fields), _ignore, _ignore, Budgets()
+            lambda connection, number, block: Stream(connection, number, block.length), _ignore, _ignore, Budgets()
         )
         self.connection.connection_made(self.transport)
         self.connection.data_received(PREFACE)

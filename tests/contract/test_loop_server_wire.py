@@ -17,7 +17,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
 
-from chassis import http2_server, loop_call
+from chassis import http2_server, http2_streams, loop_call
 from chassis.http2_frames import frame
 from tests.contract.http2_peer import (
     CONTINUATION,
@@ -158,7 +158,7 @@ async def test_a_client_that_only_resets_is_sent_away() -> None:
 
 async def test_a_client_that_ends_no_request_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound is of the process: whoever holds most of it pays, others are served."""
-    monkeypatch.setattr(http2_server, "_MOST_UNFINISHED", 300_000)
+    monkeypatch.setattr(http2_streams, "_MOST_UNFINISHED", 300_000)
     large = message("x" * 50_000)
     async with running("loop") as run, connected(run) as honest, connected(run) as client:
         honest.send(frame(WINDOW_UPDATE, 0, 0, (2**24).to_bytes(4, "big")))
@@ -181,7 +181,7 @@ async def test_a_client_that_ends_no_request_loses_it(monkeypatch: pytest.Monkey
 
 
 async def test_answers_that_nobody_takes_are_bounded_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http2_server, "_MOST_UNSENT_ANSWERS", 300_000)
+    monkeypatch.setattr(http2_streams, "_MOST_UNTAKEN", 300_000)
     async with running("loop") as run, peer(run.address, settings=struct.pack(">HI", 4, 0)) as client:
         for number in range(1, 41, 2):
             fields = [*REQUEST, ("grpc-timeout", "1S")]

@@ -49,11 +49,15 @@ def _set_size(table: HeaderTable, size: int) -> None:
 
 
 class Block(NamedTuple):
-    """A header block that was read: its fields, what is wrong with them (or None), and their size as RFC 9113 counts it."""
+    """A header block that was read: its fields, what is wrong with them (or None), and their size as RFC 9113 counts it.
+
+    length: bytes that the body must have, where the fields say so and have no flaw.
+    """
 
     fields: Fields
     flaw: str | None
     size: int
+    length: int | None = None
 
     @property
     def has_status(self) -> bool:
@@ -84,7 +88,8 @@ class HeaderBlocks:
             start = at + len(_LITERAL) + 1
             size, timeout = block[start - 1], block[start:]
             if size < 127 and size == len(timeout) and timeout.isalnum():
-                return Block((*known.fields, (TIMEOUT, timeout)), known.flaw, known.size + _TIMEOUT_SIZE + size)
+                fields = (*known.fields, (TIMEOUT, timeout))
+                return Block(fields, known.flaw, known.size + _TIMEOUT_SIZE + size, known.length)
         before = self._table.changes
         found, secret = self._decode(block)
         if self._table.changes != before:
@@ -110,4 +115,7 @@ class HeaderBlocks:
         found = self._decoder.decode(block, raw=True)
         fields = tuple((bytes(name), bytes(value)) for name, value in found)
         size = sum(len(name) + len(value) + _FIELD_SIZE for name, value in fields)
-        return Block(fields, self._judge(fields), size), not all(field.indexable for field in found)
+        flaw = self._judge(fields)
+        lengths = [int(value) for name, value in fields if name == b"content-length"] if flaw is None else []
+        secret = not all(field.indexable for field in found)
+        return Block(fields, flaw, size, lengths[0] if lengths else None), secret

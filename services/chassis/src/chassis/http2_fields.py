@@ -31,23 +31,17 @@ def request_flaw(fields: Fields) -> str | None:
 def response_flaw(fields: Fields) -> str | None:
     """Of an answer's first block, or of its trailers."""
     if not fields or fields[0][0] != b":status":
-        return _pseudo(fields, frozenset(), _BAD_IN_ANSWER)[1]
+        return _pseudo(fields, frozenset(), _BAD_IN_ANSWER)[1] or _length_flaw(fields)
     pseudo, flaw = _pseudo(fields, frozenset((b":status",)), _BAD_IN_ANSWER)
     status = pseudo.get(b":status", b"")
-    return flaw or (None if len(status) == 3 and status.isdigit() else ":status is no code")
+    if flaw is None and not (len(status) == 3 and status.isdigit()):
+        flaw = ":status is no code"
+    return flaw or _length_flaw(fields)
 
 
 def trailers_flaw(fields: Fields) -> str | None:
     """Of a block that ends a request."""
     return _pseudo(fields, frozenset())[1] or _length_flaw(fields)
-
-
-def content_length(fields: Fields) -> int | None:
-    """Bytes that the body must have; None when nothing says so."""
-    for name, value in fields:
-        if name == b"content-length":
-            return int(value)
-    return None
 
 
 def _pseudo(

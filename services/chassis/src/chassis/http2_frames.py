@@ -169,7 +169,7 @@ class FrameReader(asyncio.Protocol):
     def _take(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         if self._block is not None and kind != CONTINUATION:
             raise ConnectionFaultError(PROTOCOL_ERROR, "a header block was interrupted")
-        if kind != DATA or not number:
+        if kind > HEADERS or not number:  # data and headers of a stream are looked at where they are read
             _check(kind, flags, number, len(payload))
         if kind == HEADERS:
             self._take_headers(number, flags, payload)

@@ -6,19 +6,17 @@ Whatever RFC 9113 says must be refused is refused: what breaks the connection's 
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from chassis.header_blocks import Block, Fields
-from chassis.http2_bounds import SETTINGS_COST, Budget, Calm
-from chassis.http2_fields import content_length, request_flaw, trailers_flaw
+from chassis.header_blocks import Block
+from chassis.http2_bounds import SETTINGS_COST, Calm
+from chassis.http2_fields import request_flaw, trailers_flaw
 from chassis.http2_frames import (
     ACK,
     CANCEL,
     DATA,
     END_HEADERS,
     END_STREAM,
-    ENHANCE_YOUR_CALM,
     FAULTS,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
@@ -47,67 +45,18 @@ from chassis.http2_frames import (
     settings_of,
     unpadded,
 )
-from chassis.http2_outbox import Outbox, Outgoing
-from chassis.http2_streams import Numbers
+from chassis.http2_outbox import Outbox
+from chassis.http2_streams import STREAM_WINDOW, Budgets, Numbers, Stream
 
 STREAMS = 4096
 MOST_FIELDS = 16 * 1024  # bytes of a request's fields, each counted with 32 more
-_STREAM_WINDOW = 4 * 1024 * 1024
-_STREAM_REFILL = _STREAM_WINDOW // 2
+_STREAM_REFILL = STREAM_WINDOW // 2
 _MOST_UNSENT = 1024 * 1024
-_MOST_UNFINISHED = 128 * 1024 * 1024  # two of the largest requests
-_MOST_UNSENT_ANSWERS = 256 * 1024 * 1024
 _GREETING_S = 15.0
 _FLUSH_S = 1.0
 _STALLED_S, _LOOK_S = 60.0, 5.0
 _LARGE_FIELDS_COST = 25
-_HELLO = settings(max_streams=STREAMS, initial_window=_STREAM_WINDOW, max_header_list=MOST_FIELDS)
-
-
-class Stream:
-    """One request and its answer, as the connection sees it. What is done with it is its subclass's."""
-
-    __slots__ = ("connection", "credit", "drained", "ended", "held", "id", "left", "out", "unread", "unreported")
-
-    def __init__(self, connection: "ServerConnection", number: int, fields: Fields) -> None:
-        self.connection = connection
-        self.id = number
-        self.out = Outgoing(connection.out.initial_window)
-        self.drained: asyncio.Future[None] | None = None
-        self.ended = False  # the client sent all
-        self.unread = False  # True: its data counts as read only when `read` says so
-        self.unreported = 0
-        self.credit = _STREAM_WINDOW  # what the client may send yet
-        self.left = content_length(fields)  # what its body must still have, where it said so
-        self.held = 0  # bytes of its body that wait: for the rest, or for a reader
-
-    def began(self) -> None:
-        """Its request's fields are here."""
-
-    def received(self, data: bytes, ended: bool) -> None:
-        """A part of the body; `ended` with the last."""
-
-    def overrun(self) -> None:
-        """The process holds too much of unfinished requests, and this one is ended for it."""
-
-    def gone(self) -> None:
-        """The client gave it up, or the connection ended."""
-
-
-def _end_unfinished(stream: Stream) -> None:
-    stream.overrun()
-
-
-def _end_unsent(stream: Stream) -> None:
-    stream.connection.fail(stream, ENHANCE_YOUR_CALM)
-
-
-@dataclass(frozen=True, slots=True)
-class Budgets:
-    """What all connections of a process may hold: bytes of unfinished requests, and of answers that nobody takes."""
-
-    requests: Budget = field(default_factory=lambda: Budget(_MOST_UNFINISHED, _end_unfinished))
-    answers: Budget = field(default_factory=lambda: Budget(_MOST_UNSENT_ANSWERS, _end_unsent))
+_HELLO = settings(max_streams=STREAMS, initial_window=STREAM_WINDOW, max_header_list=MOST_FIELDS)
 
 
 class ServerConnection(FrameReader):

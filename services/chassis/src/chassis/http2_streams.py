@@ -1,9 +1,65 @@
-"""Which streams of a client began, and which of those that are no more may still be heard of."""
+"""The streams of a server's connection: what each is, what all may hold, and which that ended may still be heard of."""
 
-from chassis.http2_frames import PROTOCOL_ERROR, ConnectionFaultError
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
 
+from chassis.http2_bounds import Budget
+from chassis.http2_frames import ENHANCE_YOUR_CALM, PROTOCOL_ERROR, ConnectionFaultError
+from chassis.http2_outbox import Outgoing
+
+STREAM_WINDOW = 4 * 1024 * 1024
+_MOST_UNFINISHED = 128 * 1024 * 1024  # two of the largest requests
+_MOST_UNTAKEN = 256 * 1024 * 1024
 _MOST_EARLY = 4096
 _MOST_SKIPPED = 64
+
+
+class Stream:
+    """One request and its answer, as the connection sees it. What is done with it is its subclass's."""
+
+    __slots__ = ("connection", "credit", "drained", "ended", "held", "id", "left", "out", "unread", "unreported")
+
+    def __init__(self, connection: Any, number: int, length: int | None) -> None:
+        """length: what its request says of the body's."""
+        self.connection = connection
+        self.id = number
+        self.out = Outgoing(connection.out.initial_window)
+        self.drained: asyncio.Future[None] | None = None
+        self.ended = False  # the client sent all
+        self.unread = False  # True: its data counts as read only when `read` says so
+        self.unreported = 0
+        self.credit = STREAM_WINDOW  # what the client may send yet
+        self.left = length  # what its body must still have, where it said so
+        self.held = 0  # bytes of its body that wait: for the rest, or for a reader
+
+    def began(self) -> None:
+        """Its request's fields are here."""
+
+    def received(self, data: bytes, ended: bool) -> None:
+        """A part of the body; `ended` with the last."""
+
+    def overrun(self) -> None:
+        """The process holds too much of unfinished requests, and this one is ended for it."""
+
+    def gone(self) -> None:
+        """The client gave it up, or the connection ended."""
+
+
+def _end_unfinished(stream: Stream) -> None:
+    stream.overrun()
+
+
+def _end_unsent(stream: Stream) -> None:
+    stream.connection.fail(stream, ENHANCE_YOUR_CALM)
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What all connections of a process may hold: bytes of unfinished requests, and of answers that nobody takes."""
+
+    requests: Budget = field(default_factory=lambda: Budget(_MOST_UNFINISHED, _end_unfinished))
+    answers: Budget = field(default_factory=lambda: Budget(_MOST_UNTAKEN, _end_unsent))
 
 
 class Numbers:

@@ -11,9 +11,10 @@ from grpc import aio
 
 from chassis.grpc_fields import Metadata, metadata_field, metadata_of, refusal, status_fields, timeout_s
 from chassis.handlers import Handler
-from chassis.header_blocks import Fields
+from chassis.header_blocks import Block
 from chassis.http2_frames import CANCEL, literal
-from chassis.http2_server import MOST_FIELDS, ServerConnection, Stream
+from chassis.http2_server import MOST_FIELDS, ServerConnection
+from chassis.http2_streams import Stream
 from chassis.logs import logger
 
 _log = logger("chassis.server")
@@ -35,17 +36,15 @@ class Call(Stream):
         self,
         connection: ServerConnection,
         number: int,
-        fields: Fields,
+        block: Block,
         handler: Handler | None,
         limit: int,
         calls: "dict[Call, asyncio.Task[None]]",
-        *,
-        too_large: bool = False,
     ) -> None:
-        super().__init__(connection, number, fields)
-        self.fields = fields
+        super().__init__(connection, number, block.length)
+        self.fields = block.fields
         self._limit = limit
-        self._too_large = too_large
+        self._too_large = block.size > MOST_FIELDS
         self._calls = calls
         self._handler: Handler = handler
         self._body: list[bytes] = []
@@ -353,7 +352,8 @@ class Call(Stream):
 
     def peer(self) -> str:
         """Who calls, as ``ipv4:host:port``."""
-        return self.connection.peer
+        peer: str = self.connection.peer
+        return peer
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline; None without one."""

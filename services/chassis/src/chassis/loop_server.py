@@ -11,7 +11,8 @@ import grpc
 
 from chassis.handlers import Handler
 from chassis.header_blocks import Block
-from chassis.http2_server import MOST_FIELDS, Budgets, ServerConnection
+from chassis.http2_server import ServerConnection
+from chassis.http2_streams import Budgets
 from chassis.keepalive import watch_peer
 from chassis.loop_call import Call
 
@@ -112,5 +113,4 @@ class LoopServer:
         handler = None
         if found.get(b":method") == b"POST" and found.get(b"content-type", b"").startswith(b"application/grpc"):
             handler = self._methods.get(found.get(b":path", b""))
-        large = block.size > MOST_FIELDS
-        return Call(connection, number, block.fields, handler, self._max_message_bytes, self._calls, too_large=large)
+        return Call(connection, number, block, handler, self._max_message_bytes, self._calls)
