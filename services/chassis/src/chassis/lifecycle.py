@@ -58,6 +58,8 @@ async def _main(settings: S, build: Build[S]) -> int:
         return 1
     finally:
         await lifecycle.stop()
+        # What is frozen is never let go: libraries that look at their exit (DuckDB's) would tell of leaks.
+        gc.unfreeze()
     return 0
 
 
