@@ -26,13 +26,25 @@
 {{- end }}
 {{- end -}}
 
-{{/* (root, component, settings): list of env entries of a service. */}}
+{{/* (root, component, settings): list of env entries of a service. What `settings` names takes the place of what is rendered. */}}
 {{- define "mizzen.serviceEnvironment" -}}
+{{- $set := .settings.settings -}}
+{{- range include "mizzen.renderedEnvironment" . | fromYamlArray }}
+{{- if not (hasKey $set .name) }}
+- {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := $set }}
+- {name: {{ $name }}, value: {{ $value | toString | quote }}}
+{{- end }}
+{{- end -}}
+
+{{- define "mizzen.renderedEnvironment" -}}
 {{- $root := .root -}}
 {{- $uses := include "mizzen.uses" .component | fromYaml -}}
 {{- $lifecycle := .settings.lifecycle -}}
 {{ include "mizzen.environment" . }}
-- {name: MIZZEN_HOST, value: 0.0.0.0}
+- {name: MIZZEN_HOST, value: {{ .settings.host | quote }}}
 - {name: MIZZEN_SERVER, value: {{ .settings.server }}}
 - {name: MIZZEN_DRAIN_S, value: {{ $lifecycle.drainSeconds | quote }}}
 - {name: MIZZEN_GRACE_S, value: {{ $lifecycle.graceSeconds | quote }}}
@@ -50,6 +62,17 @@
 {{- if eq .component "gateway" }}
 - {name: MIZZEN_GATEWAY_IDENTITY_KEY_FILE, value: /etc/mizzen/keys/identity.key}
 - {name: MIZZEN_GATEWAY_API_KEYS_FILE, value: /etc/mizzen/keys/api-keys}
+{{- with .settings.grpc }}
+- {name: MIZZEN_GATEWAY_PUBLIC_SERVER, value: {{ .server }}}
+- {name: MIZZEN_GATEWAY_MAX_CONNECTION_AGE_S, value: {{ .maxConnectionAgeSeconds | quote }}}
+{{- if .tls.secret }}
+- {name: MIZZEN_GATEWAY_TLS_CERTIFICATE_FILE, value: /etc/mizzen/keys/grpc.crt}
+- {name: MIZZEN_GATEWAY_TLS_KEY_FILE, value: /etc/mizzen/keys/grpc.key}
+{{- if .tls.clientCertificates }}
+- {name: MIZZEN_GATEWAY_TLS_CLIENT_CA_FILE, value: /etc/mizzen/keys/grpc-clients.crt}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- else if eq .component "monitoring" }}
 - {name: MIZZEN_VOLUMES, value: /var/lib/mizzen/volumes}
 - {name: MIZZEN_MONITORING_RECORDS, value: /var/lib/mizzen/volumes/{{ $root.Values.volumes.records.claim }}}
@@ -64,9 +87,6 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- end }}
-{{- range $name, $value := .settings.settings }}
-- {name: {{ $name }}, value: {{ $value | toString | quote }}}
 {{- end }}
 {{- end -}}
 
@@ -120,6 +140,15 @@ postgresql://{{ $it.user }}@{{ $host }}:{{ $it.port }}/{{ $it.database }}?sslmod
 {{- if eq .component "gateway" }}
 - {secret: {{ $identity }}, key: identity.key, path: identity.key}
 - {secret: {{ $identity }}, key: api-keys, path: api-keys}
+{{- with $root.Values.gateway.grpc.tls }}
+{{- if .secret }}
+- {secret: {{ .secret }}, key: tls.crt, path: grpc.crt}
+- {secret: {{ .secret }}, key: tls.key, path: grpc.key}
+{{- if .clientCertificates }}
+- {secret: {{ .secret }}, key: ca.crt, path: grpc-clients.crt}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if and $uses.valkey (include "mizzen.valkeyHasPassword" $root) }}
 - {secret: {{ include "mizzen.secret.valkey" $root }}, key: password, path: valkey.password}
