@@ -79,7 +79,7 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     ("under way", gauge(telemetry.GATEWAY_IN_FLIGHT, "namespace")),
                     ("{{endpoint}} may", gauge(telemetry.GATEWAY_LIMIT, "endpoint")),
                 ),
-                "A limit shows once admission has changed it.",
+                "A limit shows once something of that name was answered.",
             ),
             Panel(
                 "Lag of the gateway's event loop, 99 of 100 are shorter",

@@ -208,7 +208,8 @@ def test_heavy_calls_count_as_many_and_still_get_in() -> None:
 
 def test_names_that_nobody_has_take_no_memory_and_no_series() -> None:
     bench = Bench()
-    bench.load(1, ("endpoint/real", 100, Server(0.001)))
+    bench.load(1, ("endpoint/real", 3, Server(0.001)))
+    assert bench.counted.limits == {"endpoint/real": 64}
     for number in range(5000):
         bench.admission.admit(f"endpoint/made-up-{number}").leave(ok=False)
     assert len(bench.admission._limits) <= 1024

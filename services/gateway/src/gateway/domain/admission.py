@@ -272,6 +272,7 @@ class Admission:
         took_s = max(0.0, now_s - started_s - (self._late_s - late_s))
         if ok and not limit.proven and limit.name != OTHER and self._named < _NAMED:
             limit.proven, self._named = True, self._named + 1
+            self._seen.learnt(limit.name, int(limit.limit))
         # What failed fast says nothing of a queue, what failed late does. Heavy calls take long whatever waits.
         if own == 1 and (ok or took_s > limit.allowed_s) and limit.sample(now_s, started_s, took_s) and limit.proven:
             self._seen.learnt(limit.name, int(limit.limit))
