@@ -96,7 +96,7 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, valkey: str, postgres: str) -> AsyncIterator[Bench]:
+async def bench(request: pytest.FixtureRequest, tmp_path: Path, valkey: str, postgres: str) -> AsyncIterator[Bench]:
     state = tmp_path
     write_keys(state / "keys")
     (state / "definitions").mkdir()
@@ -121,7 +121,8 @@ async def bench(tmp_path: Path, valkey: str, postgres: str) -> AsyncIterator[Ben
         flush_s=0.02,
         match_every_s=0.1,
         evaluate_every_s=0.3,
-        label_timeout_s=1.0,
+        # Only what a stalled database is asked is held to a second.
+        label_timeout_s=getattr(request, "param", 10.0),
     )
     lifecycle = Lifecycle(make_runtime(settings), build)
     await lifecycle.start()
@@ -221,7 +222,8 @@ async def test_quality_comes_from_late_labels(bench: Bench) -> None:
 
     async def labelled() -> Any:
         report = await bench.report()
-        return report if report["quality"]["labelled"] == 300 else None
+        # No quality at all: the label store was slow this time, as the report's notice says.
+        return report if report["quality"] and report["quality"]["labelled"] == 300 else None
 
     report = await eventually(labelled)
     quality = report["windows"][0]["quality"]
@@ -310,6 +312,7 @@ async def test_unknown_endpoints_other_tenants_and_bad_identities(bench: Bench) 
 
 
 @pytest.mark.parametrize("stalled", [False, True])
+@pytest.mark.parametrize("bench", [1.0], indirect=True)
 async def test_without_postgresql_records_flow_and_reports_answer(
     bench: Bench, postgres_server: RunningPostgres, stalled: bool
 ) -> None:

@@ -6,7 +6,7 @@ Imported by those rooms' adapters only; chassis itself needs no asyncpg.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
@@ -42,6 +42,17 @@ _MAINTAIN = "grant maintain on all tables in schema %1$I to %2$I"  # analyze and
 def role_of(url: str) -> str:
     """The user of a postgresql:// URL."""
     return unquote(urlsplit(url).username or "")
+
+
+def transport_of(url: str) -> dict[str, Any]:
+    """What to tell asyncpg of TLS: nothing, but for a server on this very machine whose URL says nothing either.
+
+    Asking such a server for TLS first costs a round trip, and a server that goes while it is asked leaves an error in asyncpg's
+    hands that nobody collects ("Future exception was never retrieved").
+    """
+    parts = urlsplit(url)
+    is_near = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    return {"ssl": False} if is_near and "sslmode" not in parse_qs(parts.query) else {}
 
 
 async def grant_serving(connection: Any, schema: str, role: str) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import numpy as np
 
 from chassis.errors import MizzenError, Unavailable
-from chassis.postgres import LOST, Owner, grant_serving, is_owned_by_server, not_the_owner, role_of
+from chassis.postgres import LOST, Owner, grant_serving, is_owned_by_server, not_the_owner, role_of, transport_of
 from monitoring.adapters import postgres_schema as sql
 from monitoring.domain.model import Label, Labelled, Stored, Window
 from monitoring.domain.windows import ORIGIN_US
@@ -58,7 +58,9 @@ class PostgresLabels:
         """A connection of the tables' owner, closed afterwards."""
         try:
             async with asyncio.timeout(_SLOW_S * 3):
-                connection = await asyncpg.connect(self._url, user=owner.role, password=owner.password(), timeout=3)
+                connection = await asyncpg.connect(
+                    self._url, user=owner.role, password=owner.password(), timeout=3, **transport_of(self._url)
+                )
                 try:
                     yield connection
                 finally:
@@ -175,7 +177,13 @@ class PostgresLabels:
             if self._pool is None:
                 # No connection is made here (min_size 0); `timeout` is that of connecting.
                 self._pool = await asyncpg.create_pool(
-                    self._url, password=self._password, min_size=0, max_size=4, timeout=3, command_timeout=30
+                    self._url,
+                    password=self._password,
+                    min_size=0,
+                    max_size=4,
+                    timeout=3,
+                    command_timeout=30,
+                    **transport_of(self._url),
                 )
             return self._pool
 

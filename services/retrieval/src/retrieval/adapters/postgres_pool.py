@@ -10,7 +10,7 @@ import asyncpg
 from pgvector.asyncpg import register_vector
 
 from chassis.errors import Aborted, DeadlineExceeded, FailedPrecondition, MizzenError, ResourceExhausted, Unavailable
-from chassis.postgres import LOST
+from chassis.postgres import LOST, transport_of
 
 SCHEMA = "retrieval"
 RETRY_AFTER_S = 1.0
@@ -43,7 +43,7 @@ class PostgresPool:
         """
         self.url = url
         self._login: dict[str, Any] = {} if password is None else {"password": password}
-        self._login |= {"user": user} if user else {}
+        self._login |= transport_of(url) | ({"user": user} if user else {})
         self._limits = limits or PoolLimits()
         self._pool: Any = None
         self._opening = asyncio.Lock()
