@@ -53,10 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-write", action="store_true", help="leave docs/promises.md as it is")
     options = parser.parse_args(arguments)
     wanted = options.only or sorted(known)
+    # A machine with other work measures that work as well: who reads the figures has to know.
+    load = os.getloadavg()[0]
+    where = f"{os.cpu_count()} cores {machine.machine()}, Python {machine.python_version()}, load {load:.1f} before"
     with running() as platform:
         figures = {name: measured(name, known[name], platform) for name in wanted}
     if not options.no_write:
-        where = f"{os.cpu_count()} cores {machine.machine()}, Python {machine.python_version()}"
         command = "make chaos-edge" + (f' EDGE_ARGS="--only {" --only ".join(options.only)}"' if options.only else "")
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         text = document.with_figures(document.PATH.read_text(), figures, command, where, today)
