@@ -308,6 +308,9 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_dropped() -> None:
             while len(here.server._shared.connections) > 1:
                 await asyncio.sleep(0.02)
         assert here.server._shared.held == 0
+        # The kernel keeps nothing for the client either: it was reset.
+        state = client.writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        assert state != b"\x01"
         await other.send(GET)
         assert (await other.answer())[0] == 200
 

@@ -270,7 +270,7 @@ class PublicConnection(HttpToolsProtocol):
     def end_for_room(self) -> None:
         """Ends it as too many bytes are held."""
         if self._unsent or self._refused or not self._open:
-            self.drop()
+            self._gathering.reset()
         else:
             message = "too many bytes of unfinished requests are held"
             self.refuse(Unavailable(message, reason="OVERLOADED", retry_after_s=RETRY_S))
@@ -315,4 +315,4 @@ class PublicConnection(HttpToolsProtocol):
         elif self._goal is None or taken >= self._goal[1]:
             self._goal = (now, min(written, taken + _TAKES))
         elif soon - self._goal[0] > self._bounds.answer_s:
-            self.drop()
+            self._gathering.reset()
