@@ -97,10 +97,10 @@ class PublicHttp:
     def _look(self) -> None:
         """Ends what is late, and comes again."""
         loop = asyncio.get_running_loop()
+        self._looking = loop.call_later(self._bounds.look_s, self._look)
         now = loop.time()
         for connection in list(self._shared.connections):
             connection.look(now)
-        self._looking = loop.call_later(self._bounds.look_s, self._look)
 
     async def _with_close(self, scope: Any, receive: Any, send: Any) -> None:
         if not self._draining:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from gateway.api.rest import schema, schema_collections
 from gateway.api.rest.examples import example
-from gateway.api.rest.page import ASSETS, POLICY, asset, page
+from gateway.api.rest.page import POLICY, page
 from gateway.api.rest.routes import Path
 
 # Template → (request body, answer).
@@ -88,18 +88,8 @@ def documents(paths: Sequence[Path]) -> FastAPI:
     async def shown() -> HTMLResponse:
         return HTMLResponse(page(app.title), headers={"content-security-policy": POLICY})
 
-    for name in ASSETS:
-        app.add_api_route(name, _shown(name), include_in_schema=False)
     app.openapi_schema = _finished(app.openapi())
     return app
-
-
-def _shown(path: str) -> Any:
-    async def shown() -> Response:
-        content, media_type = asset(path)
-        return Response(content, media_type=media_type, headers={"x-content-type-options": "nosniff"})
-
-    return shown
 
 
 def _finished(document: dict[str, Any]) -> dict[str, Any]:

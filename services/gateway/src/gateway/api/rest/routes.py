@@ -16,6 +16,7 @@ from gateway.api.edge import Edge
 from gateway.api.rest.browsers import JSON_ONLY, Browsers, check_media_type
 from gateway.api.rest.dispatch import Node, PathTree
 from gateway.api.rest.http import Handler, Headers, Http, Limits, Receive, Scope, Send
+from gateway.api.rest.page import ASSETS, asset
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.presence import ClientGoneError
 from gateway.api.rest.problem import JSON, PROBLEM, oip_error, problem, retry_after, status_of
@@ -120,6 +121,10 @@ class App:
 
     async def _document(self, http: Http) -> None:
         """The page of /docs and what it loads."""
+        if http.template in ASSETS:
+            content, media_type = asset(http.template)
+            await http.answer(content, 200, media_type.encode(), [(b"x-content-type-options", b"nosniff")])
+            return
         if self._documents is None:
             self._documents = await asyncio.to_thread(self._make_documents)
         await http.pass_on(self._documents)
