@@ -438,3 +438,16 @@ async def test_metadata_of_any_kind_arrives() -> None:
             await say(StringValue(value="x"), timeout=5, metadata=(("x-big", "y" * 70_000),))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await say(StringValue(value="x"), timeout=5)
+
+
+async def test_a_broken_rule_is_logged_without_what_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """hpack's own messages carry the block, and with it a key."""
+    secret = b"\x00\x0dauthorization\x0bBearer-key1"
+    async with running("loop") as run:
+        for broken in (secret + b"\x80", secret[:-1], secret + b"\xff\xff"):
+            async with connected(run) as client:
+                client.send(frame(HEADERS, END_HEADERS, 1, broken))
+                assert await client.until_gone() == "COMPRESSION_ERROR"
+    said_out = capsys.readouterr().out
+    assert said_out.count("a client broke the rules of HTTP/2") == 3
+    assert "key1" not in said_out

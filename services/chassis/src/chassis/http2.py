@@ -38,13 +38,16 @@ from chassis.http2_frames import (
     ConnectionFaultError,
     FrameReader,
     fault_code,
+    fault_reason,
     frame,
     settings,
     settings_of,
     unpadded,
 )
 from chassis.http2_outbox import BODY_ENDS, Outbox, Outgoing
+from chassis.logs import logger
 
+_log = logger("chassis.channel")
 _LAST_STREAM = 2**30
 _RESET_S = 0.05
 _FLUSH_S = 1.0
@@ -211,8 +214,10 @@ class Http2(FrameReader):
         try:
             self.take_bytes(data)
         except FAULTS as error:
+            code = fault_code(error)
+            _log.warning("a server broke the rules of HTTP/2", reason=fault_reason(error), code=code)
             self.accepting = False
-            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", 0, fault_code(error))))
+            self.write(frame(GOAWAY, 0, 0, struct.pack(">II", 0, code)))
             if self.transport is not None:
                 self.transport.close()
                 self._loop.call_later(_FLUSH_S, self._abort)

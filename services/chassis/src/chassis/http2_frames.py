@@ -45,6 +45,11 @@ def fault_code(error: Exception) -> int:
     return COMPRESSION_ERROR if isinstance(error, hpack.HPACKError) else PROTOCOL_ERROR
 
 
+def fault_reason(error: Exception) -> str:
+    """Why, for a log: what hpack says of a block may carry the block itself, and somebody's key in it."""
+    return str(error) if isinstance(error, ConnectionFaultError) else type(error).__name__
+
+
 # What reading raises for bytes that are no HTTP/2.
 FAULTS = (ConnectionFaultError, ValueError, IndexError, struct.error, hpack.HPACKError)
 

@@ -40,6 +40,7 @@ from chassis.http2_frames import (
     ConnectionFaultError,
     FrameReader,
     fault_code,
+    fault_reason,
     frame,
     settings,
     settings_of,
@@ -47,7 +48,9 @@ from chassis.http2_frames import (
 )
 from chassis.http2_outbox import Outbox
 from chassis.http2_streams import STREAM_WINDOW, Budgets, Numbers, Stream
+from chassis.logs import logger
 
+_log = logger("chassis.server")
 STREAMS = 4096
 MOST_FIELDS = 16 * 1024  # bytes of a request's fields, each counted with 32 more
 _STREAM_REFILL = STREAM_WINDOW // 2
@@ -228,7 +231,7 @@ class ServerConnection(FrameReader):
                 self._greeting = data
                 return
             if not data.startswith(PREFACE):
-                self._break(PROTOCOL_ERROR)
+                self._break(ConnectionFaultError(PROTOCOL_ERROR, "the preface is missing"))
                 return
             self._greeting, data = None, data[len(PREFACE) :]
             if self._timer is not None:
@@ -237,9 +240,11 @@ class ServerConnection(FrameReader):
         try:
             self.take_bytes(data)
         except FAULTS as error:
-            self._break(fault_code(error))
+            self._break(error)
 
-    def _break(self, code: int) -> None:
+    def _break(self, error: Exception) -> None:
+        code = fault_code(error)
+        _log.info("a client broke the rules of HTTP/2", client=self.peer, reason=fault_reason(error), code=code)
         self.write(frame(GOAWAY, 0, 0, struct.pack(">II", self._numbers.newest, code)))
         self.close()
 
