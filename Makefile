@@ -119,14 +119,23 @@ crds: setup ## generate k8s/crds and what the chart is made with anew
 	@echo "[bench] .venv-feast: Feast, which Mizzen is compared with"
 	@test -x .venv-feast/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-feast
 	@$(BIN)/uv pip install $(QUIET) --python .venv-feast/bin/python --no-deps -r bench/requirements-feast.txt
+	@.venv-feast/bin/python -c 'import feast, grpc, pandas'
 	@touch $@
 
 bench: bench-features bench-predict ## every benchmark, against its peers
 
+.venv-kserve/.installed: bench/requirements-kserve.txt constraints.txt | $(BIN)/uv
+	@echo "[bench] .venv-kserve: KServe, which Mizzen is compared with"
+	@test -x .venv-kserve/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-kserve
+	@$(INSTALL) --python .venv-kserve/bin/python -r bench/requirements-kserve.txt
+	@$(BIN)/uv pip check $(QUIET) --python .venv-kserve/bin/python
+	@.venv-kserve/bin/python -c 'import httpx, kserve, numpy'
+	@touch $@
+
 bench-features: setup .venv-feast/.installed ## online features against Feast
 	@$(BIN)/python -m bench.features --json bench/results/features.json
 
-bench-predict: setup .venv-feast/.installed ## predict against KServe with Feast, and the gateway's own cost
+bench-predict: setup .venv-feast/.installed .venv-kserve/.installed ## predict against KServe with Feast, and the gateway's own cost
 	@$(BIN)/python -m bench.predict --json bench/results/predict.json
 	@$(BIN)/python -m bench.gateway_own_cost
 
@@ -175,5 +184,5 @@ sboms: ## the CycloneDX SBOM of every image, into build/sboms
 
 clean: ## remove environments, state and caches
 	@if test -x $(BIN)/mizzen; then $(BIN)/mizzen down --delete-state; fi
-	@rm -rf $(VENV) .venv-triton .venv-train .venv-checkov build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-triton .venv-train .venv-checkov .venv-feast .venv-kserve build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -127,11 +127,38 @@ def compare(
     return found
 
 
+def compare_servers(
+    ours: Mizzen,
+    processes: Processes,
+    our_servers: list[psutil.Process],
+    feast: tuple[psutil.Process, int],
+    repeats: int,
+) -> list[Ratio]:
+    """gRPC 1×50 against Feast with each server on the public port and nothing else changed, all in turns of one run."""
+    features, gateway = our_servers
+    served = {
+        "grpcio (default)": (gateway, ours.ports["gateway_grpc"]),
+        "native": ours.serve_gateway(processes, "gateway", MIZZEN_GATEWAY_PUBLIC_SERVER="native"),
+        "ours (loop)": ours.serve_gateway(processes, "bench.gateway_on_loop"),
+    }
+    plan = {"kind": "grpc", "path": GRPC_OURS, "body": ours.grpc_body(1), "connections": 16, "requests": 12000}
+    sides = [([features, server], {**plan, "port": port}) for server, port in served.values()]
+    peer = {**plan, "path": GRPC_FEAST, "body": Feast.grpc_body(1), "requests": 1500, "port": feast[1]}
+    *costs, them = cpu_us_in_turns([*sides, ([feast[0]], peer)], (200, 200, 200, 32), repeats)
+    return [
+        Ratio(f"gRPC 1×50, public port on {name}", "CPU µs", us, them, "feast listen", them / us, 5)
+        for name, us in zip(served, costs, strict=True)
+    ]
+
+
 def main() -> int:
     """0 when every goal is reached."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--servers-only", action="store_true", help="of CPU only what servers of the public gRPC port cost"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mizzen-bench-") as name, Processes() as processes:
         directory = Path(name)
@@ -158,6 +185,9 @@ def main() -> int:
         ]
         servers = ours.serve(processes)
         feast_servers = {"http": feast.serve(processes), "grpc": feast.listen(processes)}
+        ratios += compare_servers(ours, processes, servers, feast_servers["grpc"], options.repeats)
+        if options.servers_only:
+            return report(ratios, "make bench-features", options.json)
         ratios += compare(ours, servers, feast_servers, options.repeats)
         alone = {"kind": "http", "port": ours.ports["gateway"], "path": "/v1/features:read", "body": ours.http_body(1)}
         p50 = measure(servers, {**alone, "connections": 1, "requests": 3000})["p50_us"]

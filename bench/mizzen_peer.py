@@ -90,6 +90,14 @@ class Mizzen:
             wait_until(listens(self.ports[name]), log=self.log)
         return started
 
+    def serve_gateway(self, processes: Processes, module: str, **env: str) -> tuple[psutil.Process, int]:
+        """Another gateway before the same features, with ports of its own; (process, gRPC port)."""
+        ports = {name: str(free_port()) for name in ("PORT", "REST_PORT", "OPS_PORT")}
+        told = self.env | {f"MIZZEN_GATEWAY_{name}": port for name, port in ports.items()} | env
+        started = processes.start([sys.executable, "-m", module], core=SERVER_CORE, log=self.log, env=told)
+        wait_until(listens(int(ports["PORT"])), log=self.log)
+        return started, int(ports["PORT"])
+
     @staticmethod
     def http_body(rows: int) -> bytes:
         """POST /v1/features:read."""

@@ -7,7 +7,6 @@ Counted: gateway and features for Mizzen; the transformer and `feast serve` for 
 
 import argparse
 import json
-import sys
 import tempfile
 import urllib.request
 from pathlib import Path
@@ -102,7 +101,7 @@ def start_transformer(
     """KServe's model server with the transformer."""
     port, log = free_port(), directory / "kserve.log"
     command: list[str | Path] = [
-        sys.executable,
+        Path(__file__).parents[1] / ".venv-kserve/bin/python",
         Path(__file__).with_name("kserve_peer.py"),
         *map(str, (port, feast_port, triton_port)),
     ]
