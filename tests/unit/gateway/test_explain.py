@@ -224,15 +224,18 @@ def test_an_explanation_takes_the_room_of_as_many_calls_as_it_amounts_to() -> No
     plan, *_ = wide(1)
     assert (weight_of(plan, 1), weight_of(plan, 100)) == (1, 27)
     admission = Admission(CLOCK, MagicMock())
-    slots = [admission.admit("endpoint/e") for _ in range(12)]
+    slots = []
     refused = 0
-    for slot in slots:
+    for _ in range(12):
+        slots.append(slot := admission.admit("endpoint/e"))
         try:
             slot.grow(weight_of(plan, 100))
         except ResourceExhausted as error:
             assert (error.reason, bool(error.retry_after_s)) == ("OVERLOADED", True)
             refused += 1
+            slots.pop().leave(ok=False)
     assert 2 <= 12 - refused < 12, "some are explained, the others are refused at once"
+    slots += [admission.admit("endpoint/e") for _ in range(20)]
     admission.admit("endpoint/f").leave(ok=True)
     for slot in slots:
         slot.leave(ok=True)

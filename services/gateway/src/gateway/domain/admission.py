@@ -250,11 +250,15 @@ class Admission:
             self._seen.learnt(self.process.name, int(self.process.limit))
 
     def grown(self, limit: Limit, own: int, counted: int, weight: int) -> tuple[int, int]:
-        """What a call that weighs more than was known counts in both limits; for `Slot` alone."""
+        """What a call that weighs more than was known counts in both limits; for `Slot` alone.
+
+        Such calls enter the first half of an endpoint's limit only, a quarter each at most: the rest is for ordinary ones.
+        """
+        weight = min(weight, max(1, int(limit.limit) // 4))
         more, more_counted = limit.weight_of(weight) - own, self.process.weight_of(weight) - counted
         if more <= 0:
             return own, counted
-        if not limit.has_room(more):
+        if limit.in_flight + more > limit.limit / 2:
             raise self._refused(limit, "endpoint")
         if not self.process.has_room(more_counted):
             raise self._refused(limit, "process")
