@@ -1,9 +1,7 @@
 """/v2: the Open Inference Protocol's core. Health answers KServe's JSON bodies, which Triton's clients take as well."""
 
-import asyncio
-
 from chassis.errors import InvalidArgument, Unavailable
-from gateway.api.rest.http import LARGE_BODY, Http
+from gateway.api.rest.http import LARGE_BODY, Http, beside
 from gateway.api.rest.oip import infer_body, infer_request
 from gateway.api.rest.problem import JSON
 from gateway.domain.infer import Inferrer
@@ -26,7 +24,7 @@ class InferPaths:
         request, binary = await http.read(lambda body: infer_request(body, *names, _length(length)))
         answer = await http.while_there(self._inferrer.infer(call, request))
         large = sum(len(tensor.raw) for tensor in answer.outputs) > LARGE_BODY
-        body, head = await asyncio.to_thread(infer_body, answer, binary) if large else infer_body(answer, binary)
+        body, head = await beside(infer_body, answer, binary) if large else infer_body(answer, binary)
         if head is None:
             await http.answer(body)
         else:
