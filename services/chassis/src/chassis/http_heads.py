@@ -7,23 +7,28 @@ from chassis.errors import InvalidArgument
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::[0-9]*)?")
 _BODIES = frozenset({b"content-length", b"transfer-encoding"})
+_RARE = _BODIES | {b"upgrade"}
 
 
 def head_fault(target: bytes, headers: Sequence[tuple[bytes, bytes]], version: str) -> InvalidArgument | None:
     """What is wrong with a head whose names are in lower case, for a server that speaks HTTP/1 and nothing else."""
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) != 1:
-        text = "the request has more than one Host header" if hosts else "the request has no Host header"
+    host, rare = None, set[bytes]()
+    for name, value in headers:
+        if name == b"host":
+            if host is not None:
+                return InvalidArgument("the request has more than one Host header", reason="HOST_INVALID", field="Host")
+            host = value
+        elif name in _RARE:
+            rare.add(name)
+    if host is None or _HOST.fullmatch(host) is None:
+        text = "the request has no Host header" if host is None else "the Host header is no host"
         return InvalidArgument(text, reason="HOST_INVALID", field="Host")
-    if _HOST.fullmatch(hosts[0]) is None:
-        return InvalidArgument("the Host header is no host", reason="HOST_INVALID", field="Host")
-    if not target.startswith(b"/") and not _names(target, hosts[0]):
+    if not target.startswith(b"/") and not _names(target, host):
         message = "the request's target names another host than its Host header, or none"
         return InvalidArgument(message, reason="INVALID_HTTP")
-    names = {name for name, _ in headers}
-    if b"transfer-encoding" in names and version != "1.1":
+    if b"transfer-encoding" in rare and version != "1.1":
         return InvalidArgument("only HTTP/1.1 has Transfer-Encoding", reason="INVALID_HTTP")
-    if b"upgrade" in names and not names.isdisjoint(_BODIES):
+    if b"upgrade" in rare and not rare.isdisjoint(_BODIES):
         # httptools would take the body for the new protocol's bytes, and so for the next request.
         message = "no other protocol is spoken here; leave Upgrade out of a request with a body"
         return InvalidArgument(message, reason="INVALID_HTTP", field="Upgrade")
