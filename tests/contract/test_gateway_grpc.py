@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx2
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -237,3 +238,13 @@ async def test_an_expired_deadline_calls_nobody(rig: Rig, channel: aio.Channel) 
     async with asyncio.timeout(5):
         while not rig.triton.cancelled:
             await asyncio.sleep(0.01)
+
+
+async def test_every_port_of_the_gateway_listens_on_ipv6(tmp_path: Path) -> None:
+    async with gateway_rig(tmp_path, kind="grpcio", settings={"host": "::1"}) as rig:
+        async with aio.insecure_channel(f"[::1]:{rig.lifecycle.port}") as channel:
+            health: Any = health_pb2_grpc.HealthStub(channel)
+            assert (await health.Check(health_pb2.HealthCheckRequest(), timeout=10)).status
+        async with httpx2.AsyncClient() as http:
+            for port, path in ((rig.lifecycle.public_port, "/v1/endpoints"), (rig.lifecycle.ops.port, "/healthz")):
+                assert (await http.get(f"http://[::1]:{port}{path}")).status_code == 200

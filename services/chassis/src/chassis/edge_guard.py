@@ -37,6 +37,7 @@ _FLOOD_EBBS = 256 * 1024  # a second: pings, settings and resets of a client tha
 _SMALL = 4096
 _LEAST_READ = 16 * 1024  # bytes a second that a client takes of an answer which it reads
 _LARGE = 1024 * 1024
+_COPIES = 2  # of an answer that waits: ours and the library's
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +157,11 @@ class EdgeGuard:
 
     def answer(self, connection: Connection, size: int) -> None:
         """An answer of so many bytes goes out. ResourceExhausted when a large one finds too much waiting already."""
-        if size > _LARGE and self._held > 0 and self._held + size > self.bounds.held_bytes:
+        if size > _LARGE and self._held > 0 and self._held + _COPIES * size > self.bounds.held_bytes:
             raise ResourceExhausted(
                 "too many large answers wait for their readers; try again shortly", reason="OVERLOADED", retry_after_s=1
             )
-        self._held += size
+        self._held += _COPIES * size
         connection.answered += size
 
     async def run(self, sockets: Sockets) -> None:
@@ -194,7 +195,7 @@ class EdgeGuard:
                 # a call that was cut off leaves its answer in a cycle of objects
                 self._collecting = True
                 asyncio.get_running_loop().call_later(_FREE_AGAIN_S, self._collect)
-        self._held = sum(each.held + each.unsent for each in self._by_address.values())
+        self._held = sum(each.held + _COPIES * each.unsent for each in self._by_address.values())
 
     def _collect(self) -> None:
         self._collecting = False
