@@ -177,7 +177,11 @@ class _PublicCall:
 
     def _out(self, connection: Connection, context: Any, response: Any) -> bytes:
         data: bytes = response if self._serialize is None else self._serialize(response)
-        self._guard.answer(connection, len(data))
+        try:
+            self._guard.answer(connection, len(data))
+        except ResourceExhausted:
+            response, data = None, b""  # or the error's traceback would keep them
+            raise
         if self._compress is not None and not (self._compress and _LEAST_COMPRESSED <= len(data) <= _MOST_COMPRESSED):
             context.disable_next_message_compression()
         return data
