@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
@@ -136,8 +137,14 @@ async def say(channel: Channel, seconds: str = "0", timeout_s: float = 15) -> st
 
 
 async def health(one: Child) -> str:
+    """UNREACHABLE while the port is not open: the ops port, which says that the process starts, opens before it."""
     async with aio.insecure_channel(f"127.0.0.1:{one.grpc}") as channel:
-        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        try:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        except aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            return "UNREACHABLE"
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
