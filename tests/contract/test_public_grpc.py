@@ -283,6 +283,16 @@ async def test_answers_are_compressed_for_who_takes_that(accepted: bytes, flag: 
         assert (await asyncio.to_thread(ask, "short"))[0] == 0
 
 
+async def test_who_reads_compressed_answers_stays() -> None:
+    """A compressed answer is acknowledged with a few bytes. What is missing is no answer that waits for its reader."""
+    async with opened("grpcio", compressed=lambda service: service == NAME) as run:
+        run.echo.behaviour = lambda _: asyncio.sleep(0.05)
+        long_enough = time.monotonic() + 4 * SMALL.answer_timeout_s
+        while time.monotonic() < long_enough:
+            assert await run.say("x" * 3000) == "x" * 3000
+        assert run.cut("unread_answer") == 0
+
+
 async def test_what_is_asked_of_a_compressed_request_counts_unpacked() -> None:
     """A small gzip of much is refused as the large message that it is."""
     async with opened("grpcio") as run:

@@ -112,6 +112,28 @@ async def test_an_answer_that_is_not_read_ends_its_connection_and_a_slow_reader_
     assert slow.unsent > MB
 
 
+async def test_an_answer_that_is_sent_does_not_wait_however_few_bytes_were_acknowledged() -> None:
+    rig = Rig()
+    connection = rig.guard.connection("ipv4:h:1")
+    rig.sockets.add(1)
+
+    def compressed() -> None:
+        rig.guard.answer(connection, 3000)
+        rig.guard.sent(connection, 3000)
+        rig.sockets.add(1, acknowledged=100)
+
+    rig.ticks(60, compressed)
+    assert (connection.unsent, rig.reasons) == (0, [])
+
+
+async def test_a_call_that_waits_for_hours_is_no_slow_body() -> None:
+    rig = Rig()
+    rig.guard.connection("ipv4:h:1").reading = 1
+    rig.sockets.add(1)
+    rig.ticks(1200, lambda: rig.sockets.add(1, received=17))  # a ping ten times a second
+    assert rig.reasons == []
+
+
 @pytest.mark.parametrize("knows_readers", [True, False])
 async def test_the_one_that_holds_most_goes_when_all_hold_too_much(*, knows_readers: bool) -> None:
     rig = Rig(knows_readers=knows_readers)

@@ -34,6 +34,7 @@ _FLOOD = 1024 * 1024
 _PATIENCE_S = 10.0
 _FREE_AGAIN_S = 1.0
 _FLOOD_EBBS = 256 * 1024  # a second: pings, settings and resets of a client that means well
+_HELD_EBBS = 256  # a second: pings and heads of frames on a connection whose call waits for hours
 _SMALL = 4096
 _LEAST_READ = 16 * 1024  # bytes a second that a client takes of an answer which it reads
 _LARGE = 1024 * 1024
@@ -63,7 +64,7 @@ class Connection:
 
     __slots__ = (
         "abandoned", "acknowledged", "answered", "delivered", "given_up", "held", "patience", "peer", "quiet_s", "reading",
-        "received", "seen", "stalled_s", "unexplained", "unsent",
+        "received", "seen", "stalled_s", "unexplained", "unsent", "writing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -72,6 +73,7 @@ class Connection:
         self.received = self.acknowledged = 0  # by the kernel
         self.delivered = self.answered = 0  # by calls, since the last tick
         self.reading = 0  # calls that wait for a message
+        self.writing = 0  # bytes of answers that calls have given and the library has not sent whole
         self.held = 0.0  # received, and in no message yet
         self.unsent = 0.0  # answered, and not acknowledged
         self.unexplained = 0.0  # received for nothing
@@ -88,13 +90,15 @@ class Connection:
         self.seen, self.received, self.acknowledged = True, now.received, now.acknowledged
         delivered, answered, self.delivered, self.answered = self.delivered, self.answered, 0, 0
         gained = received - delivered - acknowledged // _WINDOW_UPDATES
-        self.held = max(0.0, self.held + gained)
+        self.held = max(0.0, self.held + gained - _HELD_EBBS * passed_s)
         if knows_readers and not self.reading:
             self.held = 0.0
         self.unexplained = max(0.0, self.unexplained + gained - _FLOOD_EBBS * passed_s)
         self._forgive(passed_s, message_bytes)
         self.given_up = max(0.0, self.given_up - _GIVEN_UP_EBB * passed_s)
         self.unsent = max(0.0, self.unsent + answered - acknowledged)
+        if knows_readers:  # a compressed answer is acknowledged with fewer bytes than it has: what is out does not wait
+            self.unsent = min(self.unsent, self.writing)
         self.quiet_s = self.quiet_s + passed_s if self.held > _SMALL and not delivered else 0.0
         reads = acknowledged >= _LEAST_READ * passed_s
         self.stalled_s = self.stalled_s + passed_s if self.unsent > _SMALL and not reads else 0.0
@@ -116,7 +120,7 @@ class EdgeGuard:
         """count: told why a connection was ended.
 
         knows_readers: calls tell that they wait for a message before it is there, so that what was received while none waits is
-        known to be gone.
+        known to be gone; and they tell when an answer is sent.
         """
         self.bounds = bounds
         self._count = count
@@ -163,6 +167,12 @@ class EdgeGuard:
             )
         self._held += _COPIES * size
         connection.answered += size
+        connection.writing += size
+
+    @staticmethod
+    def sent(connection: Connection, size: int) -> None:
+        """An answer of so many bytes, told to `answer` before, has left the library."""
+        connection.writing -= size
 
     async def run(self, sockets: Sockets) -> None:
         """Watches until cancelled."""

@@ -78,7 +78,7 @@ class _PublicCall:
         async def answer(request: Any, context: Any) -> bytes:
             connection = self._open(context)
             data = await self._read(connection, context) if reads else self._taken(connection, request)
-            return self._out(connection, context, await behaviour(data, context))
+            return self._last(connection, context, await behaviour(data, context), told=reads)
 
         return answer
 
@@ -89,7 +89,11 @@ class _PublicCall:
             responses = behaviour(data, context)
             try:
                 async for response in responses:
-                    yield self._out(connection, context, response)
+                    out = self.out(connection, context, response)
+                    try:
+                        yield out
+                    finally:
+                        self.sent(connection, out)
             finally:
                 await responses.aclose()
 
@@ -99,14 +103,15 @@ class _PublicCall:
         async def answers(request: Any, context: Any) -> None:
             connection = self._open(context)
             data = await self._read(connection, context) if reads else self._taken(connection, request)
-            await behaviour(data, _Writing(context, lambda response: self._out(connection, context, response)))
+            await behaviour(data, _Writing(context, self, connection))
 
         return answers
 
     def collected(self, behaviour: Any) -> Any:
         async def answer(requests: AsyncIterator[bytes], context: Any) -> bytes:
             connection = self._open(context)
-            return self._out(connection, context, await behaviour(self._messages(requests, connection), context))
+            response = await behaviour(self._messages(requests, connection), context)
+            return self._last(connection, context, response, told=True)
 
         return answer
 
@@ -116,7 +121,11 @@ class _PublicCall:
             responses = behaviour(self._messages(requests, connection), context)
             try:
                 async for response in responses:
-                    yield self._out(connection, context, response)
+                    out = self.out(connection, context, response)
+                    try:
+                        yield out
+                    finally:
+                        self.sent(connection, out)
             finally:
                 await responses.aclose()
 
@@ -175,7 +184,20 @@ class _PublicCall:
                 return
             yield self._taken(connection, data)
 
-    def _out(self, connection: Connection, context: Any, response: Any) -> bytes:
+    def _last(self, connection: Connection, context: Any, response: Any, *, told: bool) -> bytes:
+        """The only answer of a call, which is out when the call is done. told: the server tells when that is (grpc.aio)."""
+        data = self.out(connection, context, response)
+        size = len(data)
+        if told:
+            context.add_done_callback(lambda _: self._guard.sent(connection, size))
+        return data
+
+    def sent(self, connection: Connection, data: bytes) -> None:
+        """See EdgeGuard."""
+        self._guard.sent(connection, len(data))
+
+    def out(self, connection: Connection, context: Any, response: Any) -> bytes:
+        """An answer's bytes, told to the guard. ResourceExhausted: see EdgeGuard.answer."""
         data: bytes = response if self._serialize is None else self._serialize(response)
         try:
             self._guard.answer(connection, len(data))
@@ -190,12 +212,17 @@ class _PublicCall:
 class _Writing:
     """A call's context whose `write` goes through the call's way out."""
 
-    def __init__(self, context: Any, out: Callable[[Any], bytes]) -> None:
+    def __init__(self, context: Any, call: _PublicCall, connection: Connection) -> None:
         self._context = context
-        self._out = out
+        self._call = call
+        self._connection = connection
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
     async def write(self, response: Any) -> None:
-        await self._context.write(self._out(response))
+        data = self._call.out(self._connection, self._context, response)
+        try:
+            await self._context.write(data)
+        finally:
+            self._call.sent(self._connection, data)
