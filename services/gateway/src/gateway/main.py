@@ -64,7 +64,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         background=[
             *out.background,
             ("definitions", lambda: follow(source, endpoints, runtime.log)),
-            ("lag", lambda: watch(admission.lagged)),
+            ("lag", lambda: watch(admission.lagged, lambda: admission.process.in_flight > 0)),
         ],
         details=out.details,
         warm=out.warm,
