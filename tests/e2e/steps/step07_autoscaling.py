@@ -22,7 +22,7 @@ SCALING = {
     "enabled": True,
     "minReplicas": FEWEST,
     "maxReplicas": MOST,
-    "cpuPercent": 25,  # a gateway that waits uses some 10 of its 100 millicores: probes, scrapes, the look at connections
+    "cpuPercent": 20,
     "scaleDownSeconds": 15,
 }
 
