@@ -23,6 +23,7 @@ WANTED = {
     "api-key": "mizzen-api-key",
     "valkey": "mizzen-valkey",
     "postgresql": "mizzen-postgresql",
+    "postgresql-owner": "mizzen-postgresql-owner",
 }
 
 
@@ -105,7 +106,9 @@ def test_what_is_made_works_together(script: ModuleType, api: Any, tmp_path: Any
     password = content["mizzen-valkey"]["password"].decode()
     assert password.isalnum(), "it stands in a URL"
     assert content["mizzen-valkey"]["valkey.conf"].decode() == f"requirepass {password}\n"
-    assert content["mizzen-postgresql"]["password"].isalnum(), "it stands in SQL"
+    passwords = content["mizzen-postgresql"]["password"], content["mizzen-postgresql-owner"]["password"]
+    assert passwords[0] != passwords[1]
+    assert all(each.isalnum() for each in passwords), "they stand in SQL"
 
 
 def test_an_interrupted_run_goes_on_with_the_same_key(script: ModuleType, api: Any, tmp_path: Any) -> None:
@@ -173,7 +176,11 @@ def test_an_external_valkey_without_a_password_is_asked_without_one() -> None:
 
 
 def test_with_secrets_of_your_own_nothing_is_made() -> None:
-    own = {"secrets": {"identity": "a", "apiKey": "b"}, "valkey": {"secret": "c"}, "postgresql": {"secret": "d"}}
+    own = {
+        "secrets": {"identity": "a", "apiKey": "b"},
+        "valkey": {"secret": "c"},
+        "postgresql": {"secret": "d", "ownerSecret": "e"},
+    }
     found = render(own)
     assert not [each for each in found if "secrets" in each["metadata"]["name"]]
     used = {
@@ -182,7 +189,7 @@ def test_with_secrets_of_your_own_nothing_is_made() -> None:
         for volume in pod["spec"].get("volumes", [])
         for source in volume.get("projected", {}).get("sources", [])
     }
-    assert used == {"a", "b", "c", "d"}
+    assert used == {"a", "b", "c", "d", "e"}
 
 
 def test_the_maker_exists_only_while_it_works() -> None:

@@ -64,7 +64,7 @@ def make(api: Api, wanted: Mapping[str, str]) -> list[str]:
     The plain API key comes before its hash: a run that was cut between the two goes on with the same key.
     """
     made = []
-    for kind in ("api-key", "identity", "valkey", "postgresql"):
+    for kind in ("api-key", "identity", "valkey", "postgresql", "postgresql-owner"):
         name = wanted.get(kind)
         if name is None or api.get(name) is not None:
             continue
@@ -82,6 +82,8 @@ def content(kind: str, api_key: Any) -> dict[str, bytes]:
     password = secrets.token_hex(24)
     if kind == "valkey":
         return {"password": password.encode(), "valkey.conf": f"requirepass {password}\n".encode()}
+    if kind == "postgresql-owner":
+        return {"password": password.encode()}
     return {"password": password.encode(), "superuser-password": secrets.token_hex(24).encode()}
 
 

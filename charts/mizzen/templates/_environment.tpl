@@ -128,6 +128,19 @@ postgresql://{{ $it.user }}@{{ $host }}:{{ $it.port }}/{{ $it.database }}?sslmod
 {{- end -}}
 {{- end -}}
 
+{{/* Role that owns the tables; empty: the one that serves does. */}}
+{{- define "mizzen.postgresOwner" -}}
+{{- $it := .Values.postgresql -}}
+{{- if eq $it.mode "bundled" -}}
+mizzen_owner
+{{- else if and $it.ownerSecret (not $it.external.owner) -}}
+{{- fail "postgresql.external.owner: postgresql.ownerSecret is set, so say whose password it has" -}}
+{{- else if $it.external.owner -}}
+{{- $_ := required "postgresql.ownerSecret: postgresql.external.owner is set, so name the Secret with its password" $it.ownerSecret -}}
+{{ $it.external.owner }}
+{{- end -}}
+{{- end -}}
+
 {{/* (root, component): list of (secret, key, path) of the files a component may see, and no other. */}}
 {{- define "mizzen.keyItems" -}}
 {{- $root := .root -}}

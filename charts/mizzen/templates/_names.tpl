@@ -64,6 +64,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "mizzen.secret.postgresql" -}}
 {{ .Values.postgresql.secret | default (printf "%s-postgresql" (include "mizzen.fullname" .)) }}
 {{- end -}}
+{{- define "mizzen.secret.postgresqlOwner" -}}
+{{ .Values.postgresql.ownerSecret | default (printf "%s-postgresql-owner" (include "mizzen.fullname" .)) }}
+{{- end -}}
 
 {{/* Ports of a component: name → number. The same as on a laptop. */}}
 {{- define "mizzen.ports" -}}

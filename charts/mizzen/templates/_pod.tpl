@@ -6,7 +6,7 @@
   token               mount the ServiceAccount's token (only who asks the Kubernetes API)
   command, args, env, ports, resources, probes, preStop, terminationSeconds, restartPolicy
   mounts, volumes     lists; every pod also has an emptyDir at /tmp
-  init                more containers that run first: (name, image, command, args, mounts)
+  init                more containers that run first: (name, image, command, args, env, resources, mounts)
   spread, nodeSelector, tolerations, priorityClassName, labels, annotations, serviceAccount
 */}}
 {{- define "mizzen.pod" -}}
@@ -180,9 +180,9 @@ livenessProbe:
 {{- end }}
 {{- end -}}
 
-{{/* (root, items: list of (secret, key, path)): files at /etc/mizzen/keys, each from one key of a Secret. */}}
+{{/* (name, items: list of (secret, key, path)): a volume `keys`, or of another name, of files that are each from one key of a Secret. */}}
 {{- define "mizzen.keyVolume" -}}
-- name: keys
+- name: {{ .name | default "keys" }}
   projected:
     defaultMode: 0440
     sources:

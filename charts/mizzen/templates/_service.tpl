@@ -94,6 +94,12 @@ spec:
 {{- $claims = dict "readOnly" (list $volumes.models.claim) "writable" (list $volumes.records.claim) }}
 {{- end }}
 {{- $keys := dict "items" (include "mizzen.keyItems" . | fromYamlArray) -}}
+{{- $owner := list -}}
+{{- $init := list -}}
+{{- if and (include "mizzen.uses" .component | fromYaml).postgresql (include "mizzen.postgresOwner" .root) }}
+{{- $owner = include "mizzen.keyVolume" (dict "name" "owner" "items" (list (dict "secret" (include "mizzen.secret.postgresqlOwner" .root) "key" "password" "path" "postgres-owner.password"))) | fromYamlArray }}
+{{- $init = list (include "mizzen.migrate" . | fromYaml) }}
+{{- end }}
 {{- $ports := include "mizzen.ports" .component | fromYaml -}}
 {{- $probes := merge (dict "startup" "/healthz" "ready" "/readyz" "live" "/healthz" "port" "ops") .settings.probes -}}
 {{- include "mizzen.pod" (dict
@@ -102,6 +108,7 @@ spec:
   "name" .component
   "image" .settings.image
   "token" true
+  "init" $init
   "env" (include "mizzen.serviceEnvironment" . | fromYamlArray)
   "ports" $ports
   "resources" .settings.resources
@@ -109,13 +116,27 @@ spec:
   "preStop" .settings.lifecycle.preStopSeconds
   "terminationSeconds" .settings.lifecycle.terminationSeconds
   "mounts" (concat (list (dict "name" "keys" "mountPath" "/etc/mizzen/keys" "readOnly" true)) (include "mizzen.stateMounts" $claims | fromYamlArray))
-  "volumes" (concat (include "mizzen.keyVolume" $keys | fromYamlArray) (include "mizzen.stateVolumes" $claims | fromYamlArray))
+  "volumes" (concat (include "mizzen.keyVolume" $keys | fromYamlArray) $owner (include "mizzen.stateVolumes" $claims | fromYamlArray))
   "spread" .settings.spread
   "nodeSelector" .settings.nodeSelector
   "tolerations" .settings.tolerations
   "priorityClassName" .settings.priorityClassName
   "annotations" .settings.podAnnotations
 ) -}}
+{{- end -}}
+
+{{/* (root, component, settings): the container that brings the tables to this version. Only it has the password of their owner. */}}
+{{- define "mizzen.migrate" -}}
+name: migrate
+image: {{ toJson .settings.image }}
+command: [python3, -m, {{ .component }}.migrate]
+resources: {{ toJson .settings.resources }}
+env:
+  {{- include "mizzen.serviceEnvironment" . | nindent 2 }}
+  - {name: MIZZEN_POSTGRES_OWNER, value: {{ include "mizzen.postgresOwner" .root | quote }}}
+  - {name: MIZZEN_POSTGRES_OWNER_PASSWORD_FILE, value: /etc/mizzen/owner/postgres-owner.password}
+mounts:
+  - {name: owner, mountPath: /etc/mizzen/owner, readOnly: true}
 {{- end -}}
 
 {{/* (root, component, name, maxUnavailable, labels): an unhealthy pod never holds up a drain. */}}

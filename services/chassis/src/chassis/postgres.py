@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 
 from chassis.errors import FailedPrecondition
+from chassis.settings import Postgres
 
 # InternalClientError: a statement on a connection whose server has just said that it ends, before the connection is closed.
 LOST: tuple[type[Exception], ...] = (
@@ -28,6 +29,11 @@ class Owner:
 
     role: str
     password: Callable[[], str | None]
+
+    @classmethod
+    def of(cls, settings: Postgres) -> "Owner | None":
+        """The owner that the settings name, if they do."""
+        return cls(settings.postgres_owner, settings.postgres_owner_password) if settings.postgres_owner else None
 
 
 _GRANTS = (
@@ -80,4 +86,13 @@ def not_the_owner(owner: str, schema: str) -> FailedPrecondition:
         f"the tables of schema {schema} don't belong to {owner}: a superuser runs `reassign owned by` the serving role "
         f"`to {owner}` in the database once",
         reason="TABLES_OF_ANOTHER_ROLE",
+    )
+
+
+def not_migrated(role: str, schema: str) -> FailedPrecondition:
+    """What to say where tables are missing that the serving role may not make."""
+    return FailedPrecondition(
+        f"the tables of schema {schema} are not of this version and {role} may not change them: run "
+        f"`python -m {schema}.migrate` with MIZZEN_POSTGRES_OWNER",
+        reason="TABLES_NOT_MIGRATED",
     )

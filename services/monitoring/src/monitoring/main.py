@@ -39,7 +39,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     stream = RedisStream(login.url, settings.consumer, collect_s=settings.flush_s, credentials=login.credentials)
     writer, log = ParquetWriter(files, settings.consumer), DuckDBLog(files, settings.query_memory)
     password = settings.postgres_password if settings.postgres_password_file else None
-    owner = Owner(settings.postgres_owner, settings.postgres_owner_password) if settings.postgres_owner else None
+    owner = Owner.of(settings)
     labels = PostgresLabels(settings.postgres_url, password, owner)
     profiles = FileProfiles(definitions.package)
     evaluate = Evaluate(log, labels, profiles, definitions, clock)

@@ -31,7 +31,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     )
     password = settings.postgres_password if settings.postgres_password_file else None
     pool = PostgresPool(settings.postgres_url, password, limits)
-    owner = Owner(settings.postgres_owner, settings.postgres_owner_password) if settings.postgres_owner else None
+    owner = Owner.of(settings)
     collections = CatalogCollections(runtime.log)
     source = source_from(settings.definitions, report_status=["Collection"], examine=refused)
     embedder = TritonEmbedder(

@@ -9,14 +9,14 @@ from typing import Any
 import asyncpg
 import numpy as np
 
-from chassis.errors import MizzenError, Unavailable
-from chassis.postgres import LOST, Owner, grant_serving, is_owned_by_server, not_the_owner, role_of, transport_of
+from chassis.errors import MizzenError
+from chassis.postgres import Owner, is_owned_by_server, role_of, transport_of
 from monitoring.adapters import postgres_schema as sql
+from monitoring.adapters.postgres_tables import FOREIGN, MIGRATION_S, down, migrate_as_serving, migrate_owned
 from monitoring.domain.model import Label, Labelled, Stored, Window
 from monitoring.domain.windows import ORIGIN_US
 
 _log = logging.getLogger(__name__)
-_FOREIGN = (asyncpg.PostgresError, TimeoutError, *LOST)
 _SLOW_S = 10.0
 
 
@@ -37,38 +37,15 @@ class PostgresLabels:
 
         Raises Unavailable, or FailedPrecondition where the tables are not the owner's.
         """
-        async with self._connection(_SLOW_S * 3) if self._owner is None else self._as_owner(self._owner) as connection:
-            await connection.execute("BEGIN")
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", sql.LOCK)
-            await connection.execute(sql.PREPARE)
-            done = await connection.fetchval("SELECT coalesce(max(version), 0) FROM monitoring.migrations")
-            for version, statements in enumerate(sql.MIGRATIONS[done:], done + 1):
-                await connection.execute(statements)
-                await connection.execute("INSERT INTO monitoring.migrations (version) VALUES ($1)", version)
-            if self._owner is not None:
-                await grant_serving(connection, sql.SCHEMA, role_of(self._url))
-            await connection.execute("COMMIT")
+        if self._owner is not None:
+            await migrate_owned(self._owner, self._url)
+        else:
+            async with self._connection(MIGRATION_S) as connection:
+                await migrate_as_serving(connection, role_of(self._url))
         self._migrated = True
         async with self._connection(_SLOW_S) as connection:
             if await is_owned_by_server(connection, sql.SCHEMA):
                 _log.warning("the serving role owns the tables of schema %s: set MIZZEN_POSTGRES_OWNER", sql.SCHEMA)
-
-    @asynccontextmanager
-    async def _as_owner(self, owner: Owner) -> AsyncIterator[Any]:
-        """A connection of the tables' owner, closed afterwards."""
-        try:
-            async with asyncio.timeout(_SLOW_S * 3):
-                connection = await asyncpg.connect(
-                    self._url, user=owner.role, password=owner.password(), timeout=3, **transport_of(self._url)
-                )
-                try:
-                    yield connection
-                finally:
-                    connection.terminate()
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise not_the_owner(owner.role, sql.SCHEMA) from error
-        except _FOREIGN as error:
-            raise _down(error) from error
 
     async def put(self, tenant: str, labels: Sequence[Label], timeout_s: float) -> Stored:
         """See LabelStore."""
@@ -166,8 +143,8 @@ class PostgresLabels:
             whole = True
         except MizzenError:
             raise
-        except _FOREIGN as error:
-            raise _down(error) from error
+        except FOREIGN as error:
+            raise down(error) from error
         finally:
             if connection is not None:
                 _give_back(pool, connection, whole=whole)
@@ -186,12 +163,6 @@ class PostgresLabels:
                     **transport_of(self._url),
                 )
             return self._pool
-
-
-def _down(error: Exception) -> Unavailable:
-    return Unavailable(
-        f"the label store does not answer: {type(error).__name__}", reason="LABEL_STORE_DOWN", retry_after_s=1.0
-    )
 
 
 _returning: set[asyncio.Task[None]] = set()

@@ -1,0 +1,25 @@
+"""Brings the tables to this version as their owner and ends: `python -m monitoring.migrate`.
+
+An init container runs it, so that the container that serves never has the owner's password.
+"""
+
+import sys
+
+from chassis.once import run_once
+from chassis.postgres import Owner
+from chassis.settings import from_environment
+from monitoring.adapters.postgres_tables import migrate_owned
+from monitoring.settings import Settings
+
+
+def main() -> int:
+    """The exit status: 0 when the tables are there, 1 when they can't be changed."""
+    settings = from_environment(Settings)
+    owner = Owner.of(settings)
+    if owner is None:
+        raise SystemExit("MIZZEN_POSTGRES_OWNER: name the role that owns the tables")
+    return run_once(settings, lambda: migrate_owned(owner, settings.postgres_url))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
