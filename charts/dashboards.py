@@ -82,6 +82,11 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "A limit shows once something of that name was answered.",
             ),
             Panel(
+                "Clients' connections cut at the public gRPC port",
+                "short",
+                (("{{reason}}", f"({per_second(telemetry.PUBLIC_CUT.name, 'reason')}) or vector(0)"),),
+            ),
+            Panel(
                 "Lag of the gateway's event loop, 99 of 100 are shorter",
                 "s",
                 (("{{pod}}", quantile(telemetry.GATEWAY_LAG_SECONDS, "pod")),),

@@ -5,6 +5,7 @@ from typing import Any
 from chassis import telemetry
 
 OBJECTIVE = 0.999
+CUT_A_SECOND = 0.1  # one client that connects again at once after each cut for a body or an answer of 15 s stays below
 FAILED_CODES = "INTERNAL|UNKNOWN|UNAVAILABLE|DATA_LOSS|DEADLINE_EXCEEDED"
 WINDOWS = ("5m", "30m", "1h", "6h")
 RUNBOOKS = "docs/runbooks/"
@@ -94,6 +95,15 @@ def rules() -> dict[str, Any]:
                         "{{ $value | humanizePercentage }} of requests in {{ $labels.namespace }} are refused as OVERLOADED.",
                         "overloaded.md",
                         "10m",
+                    ),
+                    alert(
+                        "MizzenConnectionsCut",
+                        f"sum by (namespace, reason) (rate({telemetry.PUBLIC_CUT.name}[5m])) > {CUT_A_SECOND}",
+                        "ticket",
+                        "{{ $value | humanize }} clients' connections a second are cut at the public gRPC port of "
+                        "{{ $labels.namespace }} ({{ $labels.reason }}).",
+                        "connections-cut.md",
+                        "5m",
                     ),
                     alert(
                         "MizzenRecordsDropped",

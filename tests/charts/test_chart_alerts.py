@@ -151,6 +151,41 @@ def test_a_wrong_and_an_unreadable_key_file_are_told(promtool: str, tmp_path: Pa
     play(promtool, tmp_path, [played_keys(case) for case in KEY_CASES], "1m")
 
 
+def cutting(name: str, a_minute: int, minutes: int, expected: tuple[tuple[int, bool], ...]) -> dict[str, object]:
+    """One of promtool's tests: so many connections of two gateways are cut as floods, and a few for another reason all along."""
+    peace, alive = 10, 30
+    counted = "mizzen_chassis_public_connections_cut_total"
+    checks = []
+    for minute, fires in expected:
+        expression = "count by (namespace, reason) (ALERTS{alertname='MizzenConnectionsCut',alertstate='firing'})"
+        samples = [{"labels": '{namespace="ml", reason="flood"}', "value": 1}] if fires else []
+        checks.append({"expr": expression, "eval_time": f"{peace + minute}m", "exp_samples": samples})
+    each = a_minute // 2
+    cut = f"0+0x{peace} {each}+{each}x{minutes - 1} {each * minutes}+0x{alive}"
+    series = [
+        *(
+            {"series": f'{counted}{{namespace="ml",job="gateway",pod="{pod}",reason="flood"}}', "values": cut}
+            for pod in ("gateway-1", "gateway-2")
+        ),
+        {
+            "series": f'{counted}{{namespace="ml",job="gateway",pod="gateway-1",reason="slow_body"}}',
+            "values": f"0+4x{peace + minutes + alive}",
+        },
+    ]
+    return {"name": name, "interval": "1m", "input_series": series, "promql_expr_test": checks}
+
+
+CUTTING = (
+    cutting("twenty a minute: a ticket within ten minutes, silent six after", 20, 15, ((4, False), (10, True), (21, False))),
+    cutting("a flood of two minutes that was dealt with is silent", 20, 2, ((3, False), (8, False), (12, False))),
+    cutting("four a minute are silent", 4, 20, ((10, False), (19, False))),
+)  # fmt: skip
+
+
+def test_connections_that_are_cut_again_and_again_are_told(promtool: str, tmp_path: Path) -> None:
+    play(promtool, tmp_path, list(CUTTING), "1m")
+
+
 def shedding(name: str, share: float, minutes: int, expected: tuple[tuple[int, bool], ...]) -> dict[str, object]:
     """One of promtool's tests: `share` of requests are refused as overloaded for so long, after half an hour of calm."""
     step, peace = RATE * 60, 30

@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -119,6 +121,17 @@ class Bundled(RunningPostgres):
         script = f'[ ! -f {lock} ] || sed -i "1s/.*/$$/" {lock}; exec sh {root}/start.sh'
         return cls(replace(spec, command=("/bin/sh", "-c", script), env=env), root / "log", home=home)
 
+    def migrate(self, room: str) -> None:
+        """What the init container runs."""
+        env = {
+            "MIZZEN_POSTGRES_URL": f"postgresql://{engine.ROLE}@127.0.0.1:{self.port}/{engine.DATABASE}",
+            "MIZZEN_POSTGRES_OWNER": engine.OWNER,
+            "MIZZEN_POSTGRES_OWNER_PASSWORD_FILE": str(self.home.owner_password_file),
+        }
+        command = [sys.executable, "-m", f"{room}.migrate"]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     @property
     def owner(self) -> Owner:
         return Owner(engine.OWNER, lambda: self.home.owner_password_file.read_text().strip())
@@ -150,8 +163,8 @@ def test_a_fresh_database_has_two_roles(bundled: Bundled) -> None:
             await migrate_as(None, pool)
         with pytest.raises(FailedPrecondition, match=r"run `python -m monitoring.migrate`"):
             await labels.migrate()
-        await migrate_owned(bundled.owner, url)
-        await migrate_labels(bundled.owner, url)
+        for room in ("retrieval", "monitoring"):
+            bundled.migrate(room)
         assert await migrate_as(None, pool) is False
         await labels.migrate()
         await write(url, "d", labels, pool)
