@@ -27,7 +27,7 @@ from plots import Axis, Line, axis, plot
 from replay import OnlineFeatures, Truth, batches, instant_us, rfc3339
 from training_set import ENDPOINT, HERE, definitions
 
-from chassis.settings import StoreLogin
+from chassis.settings import StoreLogin, from_environment
 from cli.keys import Installation
 from cli.layout import Layout
 from cli.plan import service_environment
@@ -254,7 +254,7 @@ def _day(text: str) -> datetime:
 def main() -> None:
     """Command line."""
     options = _options()
-    report = asyncio.run(replay(options, Settings()))
+    report = asyncio.run(replay(options, from_environment(Settings)))
     options.plots.mkdir(parents=True, exist_ok=True)
     kind = "injected" if options.inject_us is not None else "control"
     for name, text in draw(report).items():

@@ -261,17 +261,24 @@ def from_environment(kind: type[K]) -> K:
     try:
         return kind()
     except ValidationError as error:
-        raise SystemExit("\n".join(faults_of(error))) from None
+        raise SystemExit("\n".join(faults_of(error, kind))) from None
 
 
-def faults_of(error: ValidationError) -> list[str]:
-    """A line for each setting that is wrong."""
+def faults_of(error: ValidationError, kind: type[BaseSettings] = BaseSettings) -> list[str]:
+    """A line for each setting of `kind` that is wrong, with the name of its variable."""
     lines = []
     for found in error.errors(include_url=False, include_input=False, include_context=False):
-        name = ".".join(map(str, found["loc"]))
+        if found["type"] == "default_factory_not_called":  # a default that waits for a setting that is wrong
+            continue
+        name = ".".join([_variable(kind, str(step)) if not n else str(step) for n, step in enumerate(found["loc"])])
         reason = str(found["msg"]).removeprefix("Value error, ")
         lines.append(f"{name}: {reason}" if name else reason)
     return lines
+
+
+def _variable(kind: type[BaseSettings], name: str) -> str:
+    """The environment variable of a field; a field with an alias of its own is named by that already."""
+    return f"{kind.model_config.get('env_prefix', '')}{name}".upper() if name in kind.model_fields else name
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from catalog import Catalog, source_from
 from chassis.lifecycle import Runtime, Service, run
 from chassis.server import Registration
+from chassis.settings import from_environment
 from features.adapters.catalog_views import load_definitions
 from features.adapters.prometheus_telemetry import FeatureMetrics
 from features.adapters.valkey_online import ValkeyOnlineStore
@@ -55,4 +56,4 @@ async def build(runtime: Runtime[Settings]) -> Service:
 
 def main() -> int:
     """Runs until SIGTERM; the exit status."""
-    return run(Settings(), build)
+    return run(from_environment(Settings), build)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from catalog import source_from, telling
 from chassis.errors import MizzenError
+from chassis.settings import from_environment
 from features.adapters.duckdb_offline import DuckDBOffline, OfflineOptions
 from features.adapters.valkey_online import ValkeyOnlineStore
 from features.domain.materialize import Materializer, Progress
@@ -115,7 +116,7 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     arguments = make_parser().parse_args()
     try:
-        asyncio.run(materialize(arguments, MaterializeSettings()))
+        asyncio.run(materialize(arguments, from_environment(MaterializeSettings)))
     except MizzenError as error:
         sys.stderr.write(f"materialize: {error.message}\n")
         return 1

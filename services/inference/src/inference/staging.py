@@ -100,7 +100,14 @@ def main() -> int:
     parser.add_argument("--allow-code", default=os.environ.get(ALLOW_CODE, ""), help="models trusted with code")
     given = parser.parse_args()
     os.umask(0o077)
-    return 0 if stage_all(given.roots, given.into, allowed_models(given.allow_code)) else 1
+    try:
+        served = stage_all(given.roots, given.into, allowed_models(given.allow_code))
+    except OSError as error:
+        sys.stderr.write(
+            f"MIZZEN_INFERENCE_SERVING: {given.into} can't hold copies of models: {error.strerror or error}\n"
+        )
+        return 1
+    return 0 if served else 1
 
 
 if __name__ == "__main__":

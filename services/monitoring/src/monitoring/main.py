@@ -9,6 +9,7 @@ from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
 from chassis.postgres import Owner
 from chassis.server import Registration
+from chassis.settings import from_environment
 from mizzen.monitoring.v1 import monitoring_pb2_grpc
 from monitoring.adapters.catalog_definitions import CatalogDefinitions
 from monitoring.adapters.duckdb_log import DuckDBLog
@@ -60,4 +61,4 @@ async def build(runtime: Runtime[Settings]) -> Service:
 
 def main() -> None:
     """Runs the service until SIGTERM."""
-    sys.exit(lifecycle.run(Settings(), build))
+    sys.exit(lifecycle.run(from_environment(Settings), build))

@@ -5,6 +5,7 @@ from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
 from chassis.postgres import Owner
 from chassis.server import Registration
+from chassis.settings import from_environment
 from mizzen.retrieval.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
 from retrieval.adapters.catalog_collections import CatalogCollections, refused
 from retrieval.adapters.openai_generator import OpenAIGenerator
@@ -74,4 +75,4 @@ async def build(runtime: Runtime[Settings]) -> Service:
 
 def main() -> int:
     """Runs until SIGTERM."""
-    return lifecycle.run(Settings(), build)
+    return lifecycle.run(from_environment(Settings), build)
