@@ -47,6 +47,16 @@ def file(name: str, content: bytes = b"{}") -> Damage:
     return damage
 
 
+def swollen(mib: int) -> bytes:
+    """A graph of nodes without content: two bytes of the file each, and three hundred once parsed."""
+    graph = b"\x0a\x00" * (mib * 512 * 1024)
+    size, length = len(graph), b""
+    while size > 127:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return b"\x3a" + length + bytes([size]) + graph
+
+
 def graph(change: Callable[[Any], object]) -> Damage:
     """Changes the parsed model.onnx."""
 
@@ -378,6 +388,10 @@ POISONS: dict[str, tuple[Damage, tuple[str, ...]]] = {
             file("1/tokenizer.json", b'{"model": {"type": "BPE"}, "auto_map": "evil.py"}'),
         ),
         ("doubling/1/tokenizer.json", "auto_map"),
+    ),
+    "graph that swells": (
+        file("1/model.onnx", swollen(4)),
+        ("doubling/1/model.onnx", "parsing it takes more than 268 MiB"),
     ),
     "no graph": (file("1/model.onnx", b"\x0a\x00"), ("doubling/1/model.onnx", "no graph")),
 }

@@ -11,10 +11,10 @@ from typing import Any
 
 from chassis.errors import InvalidArgument
 from inference.examine import documents, formats
+from inference.examine.bounded import read_onnx
 from inference.examine.config import check_config, read_config
 from inference.examine.entries import list_files
 from inference.examine.fields import MAX_VERSIONS, PLATFORMS
-from inference.examine.onnx_file import read_onnx
 from inference.examine.refusal import FOREIGN_NAME, checked_name, may_run_code, refusal
 
 CONFIG = "config.pbtxt"

@@ -20,18 +20,19 @@ _EXTERNAL_KEYS = frozenset({"location", "offset", "length", "checksum"})
 _DATA_SUFFIXES = frozenset({"", ".data", ".bin", ".weights", ".weight", ".bias", ".onnx_data", ".pb"})
 
 
-def read_onnx(root: Path, path: str, sizes: Mapping[str, int]) -> set[str]:
+def read_onnx(root: Path, path: str, sizes: Mapping[str, int], doubt: str = "") -> set[str]:
     """Checks the file at ``root / path`` and returns the paths of the files that its external data lies in.
 
-    ``sizes`` are the package's files. Raises InvalidArgument for what is no ONNX graph, for an operator that the standard and ONNX
-    Runtime don't have, and for external data that lies anywhere but in a file beside this one.
+    ``sizes`` are the package's files; ``doubt`` follows where the parser fails without saying why. Raises InvalidArgument for what is
+    no ONNX graph, for an operator that the standard and ONNX Runtime don't have, and for external data that lies anywhere but in a
+    file beside this one.
     """
     if sizes[path] > MAX_ONNX_BYTES:
         raise refusal(path, f"it is larger than {MAX_ONNX_BYTES} bytes", mend="Keep its weights as external data")
     try:
         model = onnx.ModelProto.FromString((root / path).read_bytes())
     except (DecodeError, ValueError, RecursionError):
-        raise refusal(path, "it is not an ONNX file") from None
+        raise refusal(path, f"it is not an ONNX file{doubt}") from None
     if not model.graph.node:
         raise refusal(path, "it is not an ONNX file: it has no graph")
     functions = {(function.domain, function.name) for function in model.functions}
