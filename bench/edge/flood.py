@@ -1,4 +1,4 @@
-"""python -m bench.edge.flood NAME HOST:PORT SECONDS: frames of one kind over one connection, as many as it takes."""
+"""python -m bench.edge.flood NAME HOST:PORT SECONDS: frames of one kind, on a new connection whenever one is ended."""
 
 import sys
 import time
@@ -21,6 +21,7 @@ from chassis.http2_frames import (
 PATH = "/grpc.health.v1.Health/Check"
 _HEAD = head(PATH)
 _AT_ONCE = 500
+_REFUSED_S = 0.001
 
 # Name → what is sent again and again, given the next free stream, and what is sent once before.
 FLOODS: dict[str, tuple[Callable[[int], bytes], bytes]] = {
@@ -40,12 +41,18 @@ FLOODS: dict[str, tuple[Callable[[int], bytes], bytes]] = {
 }
 
 
-def flood(name: str, address: str, seconds: float, *, again: bool = False) -> bool:
-    """True when the server ended the connection. again: connects anew then, until the time is over."""
+def flood(name: str, address: str, seconds: float, *, again: bool = False) -> int:
+    """How often the server ended the connection. again: connects anew then, as an attacker does, until the time is over."""
     frames, first = FLOODS[name]
-    ends, ended = time.monotonic() + seconds, False
+    ends, ended = time.monotonic() + seconds, 0
     while time.monotonic() < ends and (again or not ended):
-        with RawGrpc(address) as raw:
+        try:
+            raw = RawGrpc(address)
+        except OSError:  # refused
+            ended += 1
+            time.sleep(_REFUSED_S)
+            continue
+        with raw:
             raw.listen(0.02)
             raw.send(first)
             number = 1
@@ -53,9 +60,10 @@ def flood(name: str, address: str, seconds: float, *, again: bool = False) -> bo
                 raw.send(frames(number))
                 number += 2 * _AT_ONCE
                 raw.listen(0.0005)
-            ended = ended or raw.closed or raw.goaway is not None
+            ended += raw.closed or raw.goaway is not None
     return ended
 
 
 if __name__ == "__main__":
-    print("ended" if flood(sys.argv[1], sys.argv[2], float(sys.argv[3])) else "never ended")
+    print("begins", flush=True)
+    print(flood(sys.argv[1], sys.argv[2], float(sys.argv[3]), again=True))

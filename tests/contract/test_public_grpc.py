@@ -194,6 +194,18 @@ async def test_a_flood_of_one_leaves_the_others_alone(kind: Kind, name: str) -> 
         assert await run.say() == "hello"
 
 
+async def test_who_floods_again_and_again_is_let_in_once_a_second() -> None:
+    async with opened("grpcio", Bounds()) as run:
+        await run.say()
+        # data without a request ends as a flood at each look, nearly thirty times in three seconds
+        assert 2 <= await asyncio.to_thread(flood, "WINDOW_UPDATE", run.address, 3.0, again=True) <= 5
+        assert run.cut("flood") >= 2
+        assert await run.say() == "hello"
+        async with aio.insecure_channel(run.address, options=[("grpc.use_local_subchannel_pool", 1)]) as another:
+            say = another.unary_unary(SAY, StringValue.SerializeToString)
+            await say(StringValue(value="x"), timeout=10, wait_for_ready=True)  # of the same host, and means well
+
+
 @BOTH
 async def test_too_much_metadata_ends_a_call_and_not_the_connection(kind: Kind) -> None:
     async with opened(kind) as run:

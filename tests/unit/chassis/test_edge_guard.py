@@ -1,6 +1,7 @@
 """What ends a connection of the public gRPC port, and what does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -16,6 +17,7 @@ class FakeSockets:
     def __init__(self) -> None:
         self.there: dict[Address, Traffic] = {}
         self.cuts: list[int] = []
+        self.refused: Collection[str] = ()
 
     def look(self) -> dict[Address, Traffic]:
         return dict(self.there)
@@ -23,6 +25,12 @@ class FakeSockets:
     def cut(self, address: Address) -> None:
         self.cuts.append(address[1])
         del self.there[address]
+
+    def refuse(self, hosts: Collection[str]) -> None:
+        self.refused = hosts
+
+    def watched(self, moved: Callable[[], None]) -> AbstractContextManager[None]:
+        raise NotImplementedError
 
     def add(self, port: int, received: int = 0, acknowledged: int = 0) -> None:
         before = self.there.get(("h", port), Traffic(0, 0))
@@ -213,4 +221,65 @@ async def test_a_thousand_cancelled_calls_are_borne_and_a_flood_of_resets_is_not
     rig.ticks(20)
     assert rig.reasons == []
     rig.ticks(0.3, lambda: cancelled(1000))
+    assert rig.reasons == [FLOOD]
+
+
+async def test_a_host_that_floods_again_is_kept_out_for_a_second_and_borne_with_less() -> None:
+    rig = Rig()
+    rig.ticks(0.2, lambda: rig.sockets.add(1, received=MB))
+    rig.ticks(1)
+    assert (rig.sockets.cuts, rig.sockets.refused) == ([1], ())
+    rig.sockets.add(2)
+    rig.sockets.add(3, received=1000)
+    rig.sockets.there["other", 4] = Traffic(0, 0)
+    rig.ticks(0.1, lambda: rig.sockets.add(2, received=MB // 4))
+    rig.sockets.there["other", 4] = Traffic(MB // 4, 0)  # as much as would have been borne with
+    rig.ticks(0.1)
+    assert (rig.sockets.cuts, rig.sockets.refused) == ([1, 2], {"h"})
+    assert set(rig.sockets.there) == {("h", 3), ("other", 4)}
+    rig.ticks(1)
+    assert rig.sockets.refused == frozenset()
+    rig.ticks(70)
+    rig.sockets.add(5)
+    rig.ticks(0.1, lambda: rig.sockets.add(5, received=MB // 4))
+    assert rig.sockets.cuts == [1, 2]
+
+
+async def test_a_body_that_came_while_the_loop_was_busy_is_not_slow_at_once() -> None:
+    rig = Rig(knows_readers=False)
+    rig.guard.connection("ipv4:h:1")
+    rig.sockets.add(1)
+    rig.ticks(0.1)
+    rig.sockets.add(1, received=MB)
+    rig.guard.tick(rig.sockets, 3.0)
+    assert rig.reasons == []
+    rig.ticks(2.2)
+    assert rig.reasons == [SLOW_BODY]
+
+
+async def test_a_guard_is_calm_when_nothing_moves_and_nothing_is_held() -> None:
+    rig = Rig()
+    connection = rig.guard.connection("ipv4:h:1")
+    rig.sockets.add(1, received=100)
+
+    def calm_after(seconds: float) -> bool:
+        rig.ticks(seconds)
+        return rig.guard.calm
+
+    assert [calm_after(0.5), calm_after(1)] == [False, True]
+    rig.guard.answer(connection, MB)
+    assert not calm_after(0.1)
+    rig.guard.sent(connection, MB)
+    assert calm_after(1.1)
+    connection.reading = 1
+    rig.sockets.add(1, received=MB)
+    assert not calm_after(1.5)
+
+
+async def test_a_long_rest_makes_no_flood_smaller() -> None:
+    rig = Rig()
+    rig.sockets.add(1)
+    rig.ticks(1)
+    rig.sockets.add(1, received=MB + MB // 2)
+    rig.guard.tick(rig.sockets, 5.0)
     assert rig.reasons == [FLOOD]

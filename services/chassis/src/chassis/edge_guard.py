@@ -8,26 +8,32 @@ message's, and what was answered and not acknowledged waits. From these two, wit
 - a body that does not go on, and an answer that is not read, past their deadlines;
 - too much held by all connections together: the one that holds most goes, so that the others are served.
 
-Such a connection is ended as a whole.
+Such a connection is ended as a whole, and a host that floods again is kept out for a moment (chassis.flooders).
+
+Ten times a second the guard looks, as long as bytes move or somebody holds something. Otherwise it rests until a byte comes.
 """
 
 import asyncio
+import contextlib
 import gc
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from chassis.errors import ResourceExhausted
+from chassis.flooders import STRICTER, Flooders
 from chassis.tcp_sockets import Address, Traffic, address_of
 
 FLOOD, SLOW_BODY, UNREAD_ANSWER, HELD, CONNECTIONS = "flood", "slow_body", "unread_answer", "held", "connections"
 
 _TICK_S = 0.1
+_CALM_S = 1.0  # without bytes, until the guard rests
+_REST_S = 5.0  # a look even so
 _FREE = 32 * 1024  # greetings, a TLS handshake
 _OF_A_CALL = 256  # its frames' heads, beside its metadata
-_MOST_GIVEN_UP = 2000  # calls without a request; more are a flood of resets
+_MOST_GIVEN_UP = 1000  # calls without a request; more are a flood of resets
 _GIVEN_UP_EBB = 100  # a second
 _WINDOW_UPDATES = 256  # a byte of them for so many bytes of answers
 _FLOOD = 1024 * 1024
@@ -57,14 +63,16 @@ class Sockets(Protocol):
 
     def look(self) -> Mapping[Address, Traffic]: ...
     def cut(self, address: Address) -> None: ...
+    def refuse(self, hosts: Collection[str]) -> None: ...
+    def watched(self, moved: Callable[[], None]) -> contextlib.AbstractContextManager[None]: ...
 
 
 class Connection:
     """One client's connection: what its calls told, and what came of that at the last tick."""
 
     __slots__ = (
-        "abandoned", "acknowledged", "answered", "delivered", "given_up", "held", "patience", "peer", "quiet_s", "reading",
-        "received", "seen", "stalled_s", "unexplained", "unsent", "writing",
+        "abandoned", "acknowledged", "answered", "calm_s", "delivered", "given_up", "held", "patience", "peer", "quiet_s",
+        "reading", "received", "seen", "stalled_s", "unexplained", "unsent", "writing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -77,7 +85,7 @@ class Connection:
         self.held = 0.0  # received, and in no message yet
         self.unsent = 0.0  # answered, and not acknowledged
         self.unexplained = 0.0  # received for nothing
-        self.quiet_s = self.stalled_s = 0.0
+        self.quiet_s = self.stalled_s = self.calm_s = 0.0
         self.abandoned = False
         self.given_up = 0.0
         self.patience = math.inf
@@ -85,23 +93,30 @@ class Connection:
     def tick(self, now: Traffic, passed_s: float, message_bytes: int, *, knows_readers: bool) -> None:
         """Takes what the kernel counted since the last tick together with what calls told."""
         received, acknowledged = now.received - self.received, now.acknowledged - self.acknowledged
+        held_on, waited = (
+            self.held > _SMALL,
+            self.unsent > _SMALL,
+        )  # what began within these seconds is no older than now
         if not self.seen:
             received -= _FREE
         self.seen, self.received, self.acknowledged = True, now.received, now.acknowledged
         delivered, answered, self.delivered, self.answered = self.delivered, self.answered, 0, 0
         gained = received - delivered - acknowledged // _WINDOW_UPDATES
-        self.held = max(0.0, self.held + gained - _HELD_EBBS * passed_s)
+        # what came since the last look is whole: a long rest before it makes nobody's flood smaller
+        self.held = max(0.0, max(0.0, self.held - _HELD_EBBS * passed_s) + gained)
         if knows_readers and not self.reading:
             self.held = 0.0
-        self.unexplained = max(0.0, self.unexplained + gained - _FLOOD_EBBS * passed_s)
+        self.unexplained = max(0.0, max(0.0, self.unexplained - _FLOOD_EBBS * passed_s) + gained)
         self._forgive(passed_s, message_bytes)
         self.given_up = max(0.0, self.given_up - _GIVEN_UP_EBB * passed_s)
         self.unsent = max(0.0, self.unsent + answered - acknowledged)
         if knows_readers:  # a compressed answer is acknowledged with fewer bytes than it has: what is out does not wait
             self.unsent = min(self.unsent, self.writing)
-        self.quiet_s = self.quiet_s + passed_s if self.held > _SMALL and not delivered else 0.0
+        self.quiet_s = self.quiet_s + passed_s if held_on and self.held > _SMALL and not delivered else 0.0
         reads = acknowledged >= _LEAST_READ * passed_s
-        self.stalled_s = self.stalled_s + passed_s if self.unsent > _SMALL and not reads else 0.0
+        self.stalled_s = self.stalled_s + passed_s if waited and self.unsent > _SMALL and not reads else 0.0
+        moves = received > 0 or acknowledged > 0 or self.held > _SMALL or self.unsent > _SMALL
+        self.calm_s = 0.0 if moves else self.calm_s + passed_s
 
     def _forgive(self, passed_s: float, message_bytes: int) -> None:
         """Half a body whose call was given up is no flood; a body's worth of them every ten seconds."""
@@ -130,6 +145,11 @@ class EdgeGuard:
         self._nowhere = Connection()  # of clients that are not on the port themselves
         self._held = 0.0
         self._collecting = False
+        self._flooders = Flooders()
+        self._refused: frozenset[str] = frozenset()
+        self._now = 0.0  # seconds of all ticks
+        self._awake_until = _CALM_S
+        self._stirred = asyncio.Event()
 
     def connection(self, peer: str) -> Connection:
         """That of gRPC's name for a client, such as ``ipv4:127.0.0.1:4711``."""
@@ -166,6 +186,7 @@ class EdgeGuard:
                 "too many large answers wait for their readers; try again shortly", reason="OVERLOADED", retry_after_s=1
             )
         self._held += _COPIES * size
+        self._stirred.set()
         connection.answered += size
         connection.writing += size
 
@@ -178,13 +199,29 @@ class EdgeGuard:
         """Watches until cancelled."""
         before = time.monotonic()
         while True:
-            await asyncio.sleep(_TICK_S)
+            if self.calm:
+                await self._rest(sockets)
+            else:
+                await asyncio.sleep(_TICK_S)
             now = time.monotonic()
             self.tick(sockets, now - before)
             before = now
 
+    @property
+    def calm(self) -> bool:
+        """Nothing moved for a while and nothing is held, so that there is nothing to count until a byte comes."""
+        over = self._now >= self._awake_until and not self._refused
+        return over and all(each.calm_s >= _CALM_S for each in self._by_address.values())
+
+    async def _rest(self, sockets: Sockets) -> None:
+        self._stirred.clear()
+        with sockets.watched(self._stirred.set), contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stirred.wait(), _REST_S)
+            self._awake_until = self._now + _CALM_S  # a client that is gone and not let go yet stirs again and again
+
     def tick(self, sockets: Sockets, passed_s: float) -> None:
         """Looks once, `passed_s` seconds after the last time."""
+        self._now += passed_s
         there = sockets.look()
         for address in [address for address in self._by_address if address not in there]:
             self._by_peer.pop(self._by_address.pop(address).peer, None)
@@ -201,10 +238,16 @@ class EdgeGuard:
             sockets.cut(address)
             self._by_peer.pop(self._by_address.pop(address).peer, None)
             self._count(reason)
+            if reason == FLOOD:
+                self._flooders.flooded(address[0], self._now)
             if reason not in (FLOOD, CONNECTIONS) and not self._collecting:
                 # a call that was cut off leaves its answer in a cycle of objects
                 self._collecting = True
                 asyncio.get_running_loop().call_later(_FREE_AGAIN_S, self._collect)
+        refused = self._flooders.refused(self._now)
+        if refused != self._refused:
+            self._refused = refused
+            sockets.refuse(refused)
         self._held = sum(each.held + _COPIES * each.unsent for each in self._by_address.values())
 
     def _collect(self) -> None:
@@ -227,7 +270,8 @@ class EdgeGuard:
         found: dict[Address, str] = {}
         for address, each in self._by_address.items():
             of_bodies = min(each.reading * self.bounds.message_bytes, self.bounds.held_bytes // 2)
-            explained = each.unexplained <= _FLOOD + of_bodies and each.given_up <= _MOST_GIVEN_UP
+            strict = STRICTER if self._flooders.suspects(address[0]) else 1
+            explained = each.unexplained <= _FLOOD / strict + of_bodies and each.given_up <= _MOST_GIVEN_UP / strict
             if self._knows_readers and not explained:
                 found[address] = FLOOD
             elif each.quiet_s > self.bounds.body_timeout_s:

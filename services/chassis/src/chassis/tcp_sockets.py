@@ -3,14 +3,18 @@
 Reads /proc and TCP_INFO: Linux alone. Where the kernel tells nothing (another system, a sandbox), no connection is seen.
 """
 
+import asyncio
 import contextlib
 import os
+import select
 import socket
 import stat
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
+
+from chassis import refused_hosts
 
 Address = tuple[str, int]
 
@@ -31,7 +35,8 @@ class Traffic:
 @dataclass(frozen=True, slots=True)
 class _Known:
     inode: int
-    address: Address | None
+    address: Address | None = None
+    listens: bool = False
 
 
 class TcpSockets:
@@ -60,7 +65,7 @@ class TcpSockets:
         known = self._known.get(number)
         if known is not None and known.inode == state.st_ino:
             return known
-        return _Known(state.st_ino, _client(number, self._port) if stat.S_ISSOCK(state.st_mode) else None)
+        return _of_port(number, state.st_ino, self._port) if stat.S_ISSOCK(state.st_mode) else _Known(state.st_ino)
 
     def cut(self, address: Address) -> None:
         """Ends a connection for both sides; who accepted it sees that the client is gone."""
@@ -73,6 +78,28 @@ class TcpSockets:
                     # the number may belong to another connection by now
                     if _normal(held.getpeername()) == address:
                         held.shutdown(socket.SHUT_RDWR)
+
+    def refuse(self, hosts: Collection[str]) -> None:
+        """From now on, new connections of these hosts and of no others are refused."""
+        for number, known in self._known.items():
+            if known.listens:
+                with contextlib.suppress(OSError), _borrowed(number) as listening:
+                    refused_hosts.refuse(listening, hosts)
+
+    @contextlib.contextmanager
+    def watched(self, moved: Callable[[], None]) -> Iterator[None]:
+        """Within it, the loop calls `moved` as soon as a client sends or connects, of those that the last look saw."""
+        loop = asyncio.get_running_loop()
+        with select.epoll() as watch:
+            for number, known in self._known.items():
+                if known.listens or known.address is not None:
+                    with contextlib.suppress(OSError):  # closed meanwhile
+                        watch.register(number, select.EPOLLIN | select.EPOLLONESHOT)
+            loop.add_reader(watch.fileno(), moved)
+            try:
+                yield
+            finally:
+                loop.remove_reader(watch.fileno())
 
 
 def address_of(peer: str) -> Address | None:
@@ -106,17 +133,16 @@ def _borrowed(number: int) -> Iterator[socket.socket]:
         borrowed.detach()
 
 
-def _client(number: int, port: int) -> Address | None:
-    """Who is at the other end of a connection to `port`; None for any other socket."""
+def _of_port(number: int, inode: int, port: int) -> _Known:
+    """What a socket has to do with `port`."""
     with _borrowed(number) as borrowed:
         if borrowed.family not in (socket.AF_INET, socket.AF_INET6) or borrowed.type != socket.SOCK_STREAM:
-            return None
+            return _Known(inode)
         if borrowed.getsockname()[1] != port:
-            return None
-        try:
-            return _normal(borrowed.getpeername())
-        except OSError:  # it listens
-            return None
+            return _Known(inode)
+        if borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return _Known(inode, listens=True)
+        return _Known(inode, _normal(borrowed.getpeername()))
 
 
 def _traffic(number: int) -> Traffic:
