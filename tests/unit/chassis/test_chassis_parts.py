@@ -4,11 +4,14 @@ import asyncio
 import json
 import logging
 import warnings
+import weakref
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import grpc
 import pytest
 import structlog
+from grpc import aio
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import generate_latest
 from pydantic import Field
@@ -18,6 +21,7 @@ from chassis import logs, telemetry, tracing
 from chassis.addresses import parse_addresses
 from chassis.errors import FailedPrecondition
 from chassis.gathering import Gathering
+from chassis.handlers import Surroundings, wrap
 from chassis.otlp import OtlpTracing
 from chassis.settings import Definitions, OnlineStore, Postgres, ServiceSettings, Stream, without_password
 from chassis.telemetry import CounterSpec, GaugeSpec, HistogramSpec, Metrics, TenantLabels
@@ -210,3 +214,27 @@ async def test_nothing_is_written_to_a_client_that_left() -> None:
     pipe.closed = True
     await asyncio.sleep(0)
     assert pipe.written == []
+
+
+async def test_while_a_client_is_told_of_an_error_nothing_of_its_call_is_kept() -> None:
+    class Large:
+        pass
+
+    kept: list[weakref.ref[Large]] = []
+
+    class Context:
+        async def abort(self, *_told: Any) -> None:
+            assert kept[0]() is None
+            raise aio.AbortError
+
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode.FAILED_PRECONDITION
+
+    async def refuses(_request: bytes, _context: Any) -> bytes:
+        large = Large()
+        kept.append(weakref.ref(large))
+        raise FailedPrecondition("no")
+
+    made: Any = wrap(grpc.unary_unary_rpc_method_handler(refuses), "/a/B", Surroundings())
+    with pytest.raises(aio.AbortError):
+        await made.unary_unary(b"", Context())

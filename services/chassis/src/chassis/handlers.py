@@ -111,6 +111,7 @@ class _Method:
         """Ends the call with the status of `error`; always raises AbortError."""
         status = to_status(error, method=self._path)
         code = error.code if isinstance(error, MizzenError) else Code.INTERNAL
+        error.__traceback__ = None  # its frames would keep request and answer until the client is told
         await context.abort(GRPC_CODES[code], status.message, trailing_metadata(status))
 
 

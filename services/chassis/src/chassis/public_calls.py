@@ -42,19 +42,15 @@ def remade(handler: Handler, edge: Edge, *, reads: bool) -> Handler:
     reads: the server gives single requests over as they are asked for (grpcio), not before the call is made (pygrpc-native).
     """
     behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    call = _PublicCall(edge, handler)
+    streams = handler.request_streaming or reads
+    call = _PublicCall(edge, handler, reads=streams)
     generates, answers = inspect.isasyncgenfunction(behaviour), inspect.iscoroutinefunction(behaviour)
     if not generates and not answers:
         made: Any = behaviour  # left to the generated class: refused without a look at its body
-    elif handler.response_streaming and not generates:
-        made = call.written(behaviour, reads=reads)
-    elif handler.request_streaming:
-        made = call.conversation(behaviour) if handler.response_streaming else call.collected(behaviour)
-    elif handler.response_streaming:
-        made = call.streamed(behaviour, reads=reads)
+    elif not handler.response_streaming:
+        made = call.answered(behaviour)
     else:
-        made = call.answered(behaviour, reads=reads)
-    streams = handler.request_streaming or reads
+        made = call.generated(behaviour) if generates else call.written(behaviour)
     factory: Any = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -67,26 +63,27 @@ def remade(handler: Handler, edge: Edge, *, reads: bool) -> Handler:
 class _PublicCall:
     """One method's way in and out, in bytes."""
 
-    def __init__(self, edge: Edge, handler: Handler) -> None:
+    def __init__(self, edge: Edge, handler: Handler, *, reads: bool) -> None:
         self._guard = edge.guard
         self._admit = edge.admit
         self._compress = edge.compress
+        self._streams = handler.request_streaming
+        self._reads = reads
         self._parse = handler.request_deserializer
         self._serialize = handler.response_serializer
 
-    def answered(self, behaviour: Any, *, reads: bool) -> Any:
-        async def answer(request: Any, context: Any) -> bytes:
+    def answered(self, behaviour: Any) -> Any:
+        async def answer(given: Any, context: Any) -> bytes:
             connection = self._open(context)
-            data = await self._read(connection, context) if reads else self._taken(connection, request)
-            return self._last(connection, context, await behaviour(data, context), told=reads)
+            asked = await self._asked(connection, context, given)
+            return self._last(connection, context, await behaviour(asked, context))
 
         return answer
 
-    def streamed(self, behaviour: Any, *, reads: bool) -> Any:
-        async def answers(request: Any, context: Any) -> AsyncIterator[bytes]:
+    def generated(self, behaviour: Any) -> Any:
+        async def answers(given: Any, context: Any) -> AsyncIterator[bytes]:
             connection = self._open(context)
-            data = await self._read(connection, context) if reads else self._taken(connection, request)
-            responses = behaviour(data, context)
+            responses = behaviour(await self._asked(connection, context, given), context)
             try:
                 async for response in responses:
                     out = self.out(connection, context, response)
@@ -99,37 +96,18 @@ class _PublicCall:
 
         return answers
 
-    def written(self, behaviour: Any, *, reads: bool) -> Any:
-        async def answers(request: Any, context: Any) -> None:
+    def written(self, behaviour: Any) -> Any:
+        async def answers(given: Any, context: Any) -> None:
             connection = self._open(context)
-            data = await self._read(connection, context) if reads else self._taken(connection, request)
-            await behaviour(data, _Writing(context, self, connection))
+            await behaviour(await self._asked(connection, context, given), _Writing(context, self, connection))
 
         return answers
 
-    def collected(self, behaviour: Any) -> Any:
-        async def answer(requests: AsyncIterator[bytes], context: Any) -> bytes:
-            connection = self._open(context)
-            response = await behaviour(self._messages(requests, connection), context)
-            return self._last(connection, context, response, told=True)
-
-        return answer
-
-    def conversation(self, behaviour: Any) -> Any:
-        async def answers(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-            connection = self._open(context)
-            responses = behaviour(self._messages(requests, connection), context)
-            try:
-                async for response in responses:
-                    out = self.out(connection, context, response)
-                    try:
-                        yield out
-                    finally:
-                        self.sent(connection, out)
-            finally:
-                await responses.aclose()
-
-        return answers
+    async def _asked(self, connection: Connection, context: Any, given: Any) -> Any:
+        """The method's request, or its requests as they come."""
+        if self._streams:
+            return self._messages(given, connection)
+        return await self._read(connection, context) if self._reads else self._taken(connection, given)
 
     def _open(self, context: Any) -> Connection:
         """Refuses who may not come in, before anything of the body is asked for."""
@@ -184,11 +162,11 @@ class _PublicCall:
                 return
             yield self._taken(connection, data)
 
-    def _last(self, connection: Connection, context: Any, response: Any, *, told: bool) -> bytes:
-        """The only answer of a call, which is out when the call is done. told: the server tells when that is (grpc.aio)."""
+    def _last(self, connection: Connection, context: Any, response: Any) -> bytes:
+        """The only answer of a call, which is out when the call is done: grpc.aio tells when that is."""
         data = self.out(connection, context, response)
         size = len(data)
-        if told:
+        if self._reads:
             context.add_done_callback(lambda _: self._guard.sent(connection, size))
         return data
 
@@ -199,11 +177,7 @@ class _PublicCall:
     def out(self, connection: Connection, context: Any, response: Any) -> bytes:
         """An answer's bytes, told to the guard. ResourceExhausted: see EdgeGuard.answer."""
         data: bytes = response if self._serialize is None else self._serialize(response)
-        try:
-            self._guard.answer(connection, len(data))
-        except ResourceExhausted:
-            response, data = None, b""  # or the error's traceback would keep them
-            raise
+        self._guard.answer(connection, len(data))
         if self._compress is not None and not (self._compress and _LEAST_COMPRESSED <= len(data) <= _MOST_COMPRESSED):
             context.disable_next_message_compression()
         return data
