@@ -20,43 +20,50 @@ from bench.edge.platform import Platform
 CONNECTIONS, ALONE_S, LONGEST_S, PROMISED_S = 300, 12.0, 25.0, 15.5
 PACE_S = 0.05
 _ESTABLISHED = 1
-# What unfinished requests may hold together by default, and as much as is let go of only a turn of the loop later.
-HELD_MB = 134 + 64
 HEAD = b"Host: localhost\r\nUser-Agent: slow\r\n"
 LARGE = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\n" + HEAD + b"\r\n"
-Slow = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+# Answers when the client began to be too slow.
+Slow = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, float]]
 
 
-async def slow_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def slow_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float:
     """A request whose headers never end, one a second."""
     writer.write(b"GET / HTTP/1.1\r\n" + HEAD)
-    await _trickle(reader, writer, b"X-Slow: 1\r\n")
+    return await _trickle(reader, writer, b"X-Slow: 1\r\n")
 
 
-async def slow_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def slow_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float:
     """A body that never ends, a byte a second."""
     fields = b"Content-Type: application/json\r\nContent-Length: 8192\r\n\r\n{"
     writer.write(b"POST /v1/labels HTTP/1.1\r\n" + HEAD + fields)
-    await _trickle(reader, writer, b" ")
+    return await _trickle(reader, writer, b" ")
 
 
-async def slow_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A large answer three times, of which 32 bytes a second are read."""
-    writer.write(LARGE * 3)
-    # What has arrived already would be read for hours: whether the server has ended it, the kernel knows at once.
-    connection = writer.get_extra_info("socket")
-    while connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED:
+async def slow_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float:
+    """A large answer three times, of which some 30 bytes a second are read. It is too slow from its first byte on."""
+    began = time.perf_counter()
+    with contextlib.suppress(ConnectionError):
+        writer.write(LARGE * 3)
         await reader.read(32)
-        await asyncio.sleep(1)
+        began = time.perf_counter()
+        # What has arrived already would be read for hours: whether the server has ended it, the kernel knows at once.
+        connection = writer.get_extra_info("socket")
+        while connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED:
+            await reader.read(3)
+            await asyncio.sleep(0.1)
+    return began
 
 
-async def _trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes) -> None:
-    ended = asyncio.ensure_future(reader.read())
-    while not ended.done():
-        await asyncio.wait([ended], timeout=1)
-        writer.write(piece)
-        await writer.drain()
-    await ended
+async def _trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes) -> float:
+    began = time.perf_counter()
+    with contextlib.suppress(ConnectionError):
+        ended = asyncio.ensure_future(reader.read())
+        while not ended.done():
+            await asyncio.wait([ended], timeout=1)
+            writer.write(piece)
+            await writer.drain()
+        await ended
+    return began
 
 
 async def _opened(rest: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -70,14 +77,12 @@ async def _opened(rest: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 
 async def _lasted(rest: str, slow: Slow) -> float:
-    """Seconds until the server closes such a connection; infinite when it does not."""
-    started = time.perf_counter()
+    """Seconds from when a client is too slow until the server closes its connection; infinite when it does not."""
     reader, writer = await _opened(rest)
     try:
         async with asyncio.timeout(LONGEST_S):
-            with contextlib.suppress(ConnectionError):
-                await slow(reader, writer)
-            return time.perf_counter() - started
+            began = await slow(reader, writer)
+            return time.perf_counter() - began
     except TimeoutError:
         return float("inf")
     finally:

@@ -315,6 +315,21 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_dropped() -> None:
         assert (await other.answer())[0] == 200
 
 
+async def test_the_time_for_an_answer_counts_from_its_first_byte_and_not_from_when_it_is_looked_at() -> None:
+    async with world() as here, here.client(4096) as client:
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await client.send(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection: Any = next(iter(here.server._shared.connections))
+        while connection._gathering.written < 1 << 20:
+            await asyncio.sleep(0)
+        began = asyncio.get_running_loop().time()
+        for seconds in (1.0, 13.9):
+            connection.look(began + seconds)
+            assert not connection.transport.is_closing()
+        connection.look(began + 14.6)
+        assert connection.transport.is_closing()
+
+
 async def test_answers_that_nobody_takes_are_bounded_together() -> None:
     bounds = HttpBounds(buffered_bytes=64 << 20)
     async with world(bounds) as here, contextlib.AsyncExitStack() as stack:

@@ -19,6 +19,7 @@ class Gathering:
         self._held = b""
         self._flushing: asyncio.Handle | None = None
         self.written = 0
+        self.since = 0.0  # when the first of it was written that is not known to be taken; 0 for none
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -26,6 +27,8 @@ class Gathering:
     def write(self, data: bytes) -> None:
         """Writes, soon."""
         self.written += len(data)
+        if not self.since:
+            self.since = asyncio.get_running_loop().time()
         if self._flushing is None:
             self._held = data
             self._flushing = asyncio.get_running_loop().call_soon(self.flush)

@@ -21,8 +21,8 @@ class HttpBounds:
     answer_s: seconds in which a client has to take 64 KiB of its answer, or all that is left of it.
     idle_s: seconds that a connection is kept between requests.
     connections: most connections at once; for one more, the one that has been idle the longest is closed.
-    buffered_bytes: most bytes that all connections together hold, of requests that arrive and of answers that are not taken; over
-        it, the connection that holds the most is ended.
+    buffered_bytes: most memory that all connections together hold, for requests that arrive and answers that are not taken; a byte
+        of these is counted with a quarter more, which is what it costs. Over it, the connection that holds the most is ended.
     pipelined: most requests that wait behind one on their connection.
     """
 
@@ -38,8 +38,8 @@ class HttpBounds:
 
     @property
     def look_s(self) -> float:
-        """Seconds between two looks at all connections; deadlines are met by as much, never missed."""
-        return min(self.head_s, self.body_s, self.answer_s) / 15
+        """Seconds between two looks at all connections; deadlines are met by twice as much at most, and never missed."""
+        return min(self.head_s, self.body_s, self.answer_s) / 30
 
 
 def plain_refusal(_path: bytes, error: MizzenError) -> tuple[int, Headers, bytes]:

@@ -5,6 +5,8 @@ from typing import Protocol
 from chassis.http_bounds import HttpBounds, Refuse
 
 RETRY_S = 1.0
+# Resident memory of a held byte: what ended connections have let go of lies between what stays, and is not the system's yet.
+_COST = 1.25
 
 
 class Holder(Protocol):
@@ -38,7 +40,7 @@ class Shared:
     def hold(self, more: int) -> None:
         """Counts bytes; over the bound, whoever holds the most is ended, as long as others hold something as well."""
         self.held += more
-        while more > 0 and self.held > self.bounds.buffered_bytes:
+        while more > 0 and _COST * self.held > self.bounds.buffered_bytes:
             most = max(self.connections, key=lambda each: each.endable(), default=None)
             if most is None or not 0 < most.endable() < self.held:
                 return

@@ -316,7 +316,10 @@ class PublicConnection(HttpToolsProtocol):
         if taken >= written:
             self._goal = None
             self._settled = written
+            self._gathering.since = 0.0
         elif self._goal is None or taken >= self._goal[1]:
-            self._goal = (now, min(written, taken + _TAKES))
+            # the last goal was met at any time since the last look
+            began = self._gathering.since if self._goal is None else now - self._bounds.look_s
+            self._goal = (began, min(written, taken + _TAKES))
         elif soon - self._goal[0] > self._bounds.answer_s:
             self._gathering.reset()
