@@ -24,8 +24,8 @@ def read_onnx(root: Path, path: str, sizes: Mapping[str, int], doubt: str = "") 
     """Checks the file at ``root / path`` and returns the paths of the files that its external data lies in.
 
     ``sizes`` are the package's files; ``doubt`` follows where the parser fails without saying why. Raises InvalidArgument for what
-    is no ONNX graph, for an operator that the standard and ONNX Runtime don't have, and for external data that lies anywhere but in a
-    file beside this one.
+    is no ONNX graph, for an operator that the standard and ONNX Runtime don't have, and for external data that lies anywhere but
+    in a file beside this one.
     """
     if sizes[path] > MAX_ONNX_BYTES:
         raise refusal(path, f"it is larger than {MAX_ONNX_BYTES} bytes", mend="Keep its weights as external data")
