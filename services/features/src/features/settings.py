@@ -48,7 +48,8 @@ class Settings(ServiceSettings, Definitions, OnlineStore):
     store_timeout_ms: int = Field(
         200,
         ge=1,
-        description="Longest wait for the online store in a read, milliseconds; then the read fails or takes defaults."
+        description="Longest wait for the online store in a read (for each 10,000 keys of a large one), milliseconds; then the read"
+        " fails or takes defaults."
         " With what a request costs besides, answers take about 220 ms while the store is silent.",
     )
     store_stalled_ms: int = Field(
