@@ -14,7 +14,7 @@ from chassis.errors import Code, MizzenError
 from gateway.api.grpc.convert import column_of
 from gateway.api.rest.convert import predict_request, read_parts
 from gateway.api.rest.documents_json import document_of, question_of
-from gateway.api.rest.http import parse_object
+from gateway.api.rest.http import MAX_NESTED, parse_object
 from gateway.api.rest.labels import label_of
 from gateway.api.rest.oip import Binary, infer_body, infer_request
 from gateway.domain.columns import from_list, to_list
@@ -68,6 +68,14 @@ def refused(parse: Any) -> None:
     except MizzenError as error:
         assert error.code in CLIENT_FAULTS, error
         assert error.message
+
+
+def test_a_body_of_more_objects_than_are_read_is_refused_before_it_is_read() -> None:
+    most = b'{"a":[' + b"{}," * (MAX_NESTED - 3) + b"{}]}"
+    assert len(parse_object(most)["a"]) == MAX_NESTED - 2
+    with pytest.raises(MizzenError) as refusal:
+        parse_object(most[:-2] + b",{}" + b"no JSON")
+    assert (refusal.value.reason, refusal.value.field) == ("TOO_NESTED", "body")
 
 
 @settings(max_examples=300, deadline=None)
