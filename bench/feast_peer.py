@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from bench.processes import SERVER_CORE, Processes, free_port, listens, wait_until
+from bench.store import Store
 
 HERE = Path(__file__).parent
 VENV = HERE.parent / ".venv-feast"
@@ -29,13 +30,15 @@ sys.stdout.buffer.write(request.SerializeToString())
 class Feast:
     """A Feast repository in `directory`."""
 
-    def __init__(self, directory: Path, parquet: Path, valkey_port: int) -> None:
+    def __init__(self, directory: Path, parquet: Path, store: Store) -> None:
         self.directory, self.log = directory, directory / "feast.log"
         directory.mkdir(parents=True)
         shutil.copy(HERE / "feast_definitions.py", directory / "definitions.py")
-        (directory / "feature_store.yaml").write_text(
+        configuration = directory / "feature_store.yaml"
+        configuration.touch(mode=0o600)
+        configuration.write_text(
             f"project: bench\nprovider: local\nregistry: {directory}/registry.db\nentity_key_serialization_version: 3\n"
-            f"online_store:\n  type: redis\n  connection_string: 127.0.0.1:{valkey_port}\n"
+            f"online_store:\n  type: redis\n  connection_string: 127.0.0.1:{store.port},password={store.password}\n"
         )
         self.env = {"BENCH_PARQUET": str(parquet), "FEAST_USAGE": "False", "PYTHONWARNINGS": "ignore"}
 

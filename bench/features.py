@@ -20,7 +20,9 @@ from bench.feast_peer import Feast
 from bench.mizzen_peer import Mizzen
 from bench.processes import LOAD_CORE, Processes, cpu_us_in_turns, free_port, listens, measure, wait_until
 from bench.results import Ratio, median, report
+from bench.store import Store
 from cli.engines import valkey
+from cli.engines.passwords import password_file
 
 ENTITIES = 500_000  # enough that materialization is about rows, not about starting an interpreter
 START, END = "2025-12-01T00:00:00", "2026-02-01T00:00:00"
@@ -40,32 +42,33 @@ def write_table(path: Path, entities: int = ENTITIES) -> None:
     pq.write_table(pa.table(columns), path)
 
 
-def start_valkey(processes: Processes, directory: Path) -> int:
-    """A Valkey beside the load."""
+def start_valkey(processes: Processes, directory: Path) -> Store:
+    """A Valkey beside the load, with a password as the laptop's has."""
     port = free_port()
     directory.mkdir()
-    log = directory / "valkey.log"
-    processes.start(valkey.command(port, directory, append_only=False), core=LOAD_CORE, log=log)
+    store, log = Store(port, password_file(directory / "password")), directory / "valkey.log"
+    spec = valkey.spec(port, directory, password_file=store.password_file, append_only=False)
+    processes.start(spec.command, core=LOAD_CORE, log=log)
     wait_until(listens(port), log=log)
-    return port
+    return store
 
 
-def memory(port: int) -> int:
+def memory(store: Store) -> int:
     """Bytes that the store uses."""
-    with redis.Redis(port=port) as client:
+    with redis.Redis(port=store.port, password=store.password) as client:
         return int(client.info("memory")["used_memory"])
 
 
-def stored(store: Any, port: int, *arguments: str) -> tuple[float, float]:
-    """(rows/s, bytes an entity) of the store's own materialization."""
-    before = memory(port)
-    seconds = store.materialize(*arguments)
-    return ENTITIES / seconds, (memory(port) - before) / ENTITIES
+def stored(system: Any, store: Store, *arguments: str) -> tuple[float, float]:
+    """(rows/s, bytes an entity) of the system's own materialization."""
+    before = memory(store)
+    seconds = system.materialize(*arguments)
+    return ENTITIES / seconds, (memory(store) - before) / ENTITIES
 
 
-def bare_mget_p50_us(port: int) -> float:
+def bare_mget_p50_us(store: Store) -> float:
     """p50 of redis-py fetching one stored row."""
-    with redis.Redis(port=port) as client:
+    with redis.Redis(port=store.port, password=store.password) as client:
         key = next(key for key in client.scan_iter(count=1000) if client.type(key) == b"string")
         times = []
         for _ in range(3000):

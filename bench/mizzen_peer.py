@@ -13,6 +13,7 @@ import psutil
 import yaml
 
 from bench.processes import SERVER_CORE, Processes, free_port, listens, wait_until
+from bench.store import Store
 from chassis.identity import write_keys
 from mizzen.chassis.v1 import values_pb2
 from mizzen.gateway.v1 import gateway_pb2
@@ -34,9 +35,7 @@ VIEW = {
 class Mizzen:
     """An installation in `directory`; `extra` adds environment to every process."""
 
-    def __init__(
-        self, directory: Path, parquet: Path, valkey_port: int, extra: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, directory: Path, parquet: Path, store: Store, extra: Mapping[str, str] | None = None) -> None:
         self.directory, self.log = directory, directory / "mizzen.log"
         self.definitions = directory / "definitions"
         self.definitions.mkdir(parents=True)
@@ -51,8 +50,10 @@ class Mizzen:
         self.env = {
             **os.environ,
             "MIZZEN_STATE": str(directory),
-            "MIZZEN_ONLINE_URL": f"redis://127.0.0.1:{valkey_port}/0",
-            "MIZZEN_STREAM_URL": f"redis://127.0.0.1:{valkey_port}/0",
+            "MIZZEN_ONLINE_URL": store.url,
+            "MIZZEN_ONLINE_PASSWORD_FILE": str(store.password_file),
+            "MIZZEN_STREAM_URL": store.url,
+            "MIZZEN_STREAM_PASSWORD_FILE": str(store.password_file),
             "MIZZEN_FEATURES_OFFLINE_ROOT": str(offline),
             "MIZZEN_FEATURES_PORT": str(self.ports["features"]),
             "MIZZEN_FEATURES_OPS_PORT": str(self.ports["features_ops"]),

