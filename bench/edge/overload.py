@@ -1,7 +1,8 @@
 """Three times the peak for a minute, over REST, gRPC and in search: answers go on, the rest is refused at once.
 
 For each: the peak (the most that closed loops of 8, 16 and 32 get answered), a calm of 60 % of it, the overload while health and
-metrics are asked ten times a second, and the same calm again. EDGE_OVERLOAD_S shortens the minute.
+metrics are asked ten times a second, and the same calm again. EDGE_OVERLOAD_S shortens the minute. The load has a core of its own,
+where there are two.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from typing import Any
 
 import httpx2
 
+from bench.edge.cores import apart
 from bench.edge.model import Figure
 from bench.edge.platform import Platform
 from mizzen.gateway.v1 import gateway_pb2 as pb
@@ -161,7 +163,7 @@ async def overloaded(name: str, plan: dict[str, Any], ops_port: int) -> Run:
 def plans(platform: Platform, example: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Name → where to and what."""
     rest, grpc = platform.ports["gateway_rest"], platform.ports["gateway"]
-    question = {"query": "what happens when Valkey is down", "top_k": 3}
+    question: dict[str, Any] = {"query": "what happens when Valkey is down", "top_k": 3}
     predict = pb.PredictRequest(endpoint="flight-delay")
     for name, words in example["entities"].items():
         predict.entities[name].strings.values.extend(words)
@@ -172,7 +174,11 @@ def plans(platform: Platform, example: Mapping[str, Any]) -> dict[str, dict[str,
         "REST predict": ("http", rest, "/v1/endpoints/flight-delay:predict", json.dumps(example).encode()),
         "gRPC predict": ("grpc", grpc, "/mizzen.gateway.v1.EndpointService/Predict", predict.SerializeToString()),
         "REST search": ("http", rest, "/v1/collections/handbook:search", json.dumps(question).encode()),
-    }
+        "gRPC search": (
+            "grpc", grpc, "/mizzen.gateway.v1.CollectionService/Search",
+            pb.SearchRequest(collection="handbook", **question).SerializeToString(),
+        ),
+    }  # fmt: skip
     return {
         name: {"kind": kind, "port": port, "path": path, "body": base64.b64encode(body).decode()}
         for name, (kind, port, path, body) in bodies.items()
@@ -188,6 +194,7 @@ async def measure(platform: Platform) -> list[Figure]:
     async with httpx2.AsyncClient(base_url=platform.rest, timeout=60) as http:
         example = (await http.get("/v1/endpoints/flight-delay")).json()["example"]
     figures: list[Figure] = []
-    for name, plan in plans(platform, example).items():
-        figures += (await overloaded(name, plan, platform.ports["gateway_ops"])).figures()
+    with apart(platform):
+        for name, plan in plans(platform, example).items():
+            figures += (await overloaded(name, plan, platform.ports["gateway_ops"])).figures()
     return figures

@@ -98,6 +98,29 @@ async def test_a_model_with_enough_under_way_refuses_more_before_the_body(rig: R
     assert shed == 2
 
 
+async def test_a_refusal_is_the_same_whether_the_app_saw_the_request_or_not(rig: Rig, http: httpx2.AsyncClient) -> None:
+    taken = await many(http, "/v2/models/echo/infer", INFER)
+    await in_flight(rig, AT_ONCE)
+    told = [await http.post("/v2/models/echo/infer", json=INFER) for _ in range(3)]
+    page = await http.post("/v2/models/echo/infer", json=INFER, headers={"origin": rig.url})
+    assert {answer.status_code for answer in [*told, page]} == {429}
+    # The first refusal is the app's, as nobody was refused before; those behind it are given by the head alone.
+    assert len({answer.content for answer in [*told, page]}) == 1
+    fields = [sorted(name for name in answer.headers if name != "date") for answer in told]
+    assert fields[0] == fields[1] == fields[2]
+    assert len({answer.headers["x-request-id"] for answer in told}) == 3
+    sample = rig.runtime.registry.get_sample_value
+    assert sample("mizzen_gateway_shed_total", {"endpoint": "other", "reason": "endpoint"}) == 4
+    labels = {"method": "POST", "path": "/v2/models/{model}/infer", "status": "429"}
+    assert sample("mizzen_gateway_request_seconds_count", labels) == 4
+    # Other paths are not concerned, nor is one that the table does not have.
+    assert (await http.get("/v1/endpoints")).status_code == 200
+    assert (await http.post("/v1/nothing", json={})).status_code == 404
+    assert rig.triton.gate is not None
+    rig.triton.gate.set()
+    assert {answer.status_code for answer in await asyncio.gather(*taken)} == {200}
+
+
 async def test_an_endpoint_refuses_with_a_problem_document(rig: Rig, http: httpx2.AsyncClient) -> None:
     rig.triton.schema_hash = ""  # any endpoint's
     taken = await many(http, "/v1/endpoints/server-clock:predict", PREDICT)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chassis.http_bounds import HttpBounds, PublicAsgi
+from chassis.http_bounds import Answer, Headers, HttpBounds, PublicAsgi, TurnAway, nobody
 from chassis.public_http import PublicHttp
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -108,9 +108,12 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(bounds: HttpBounds = HttpBounds()) -> AsyncIterator[World]:  # noqa: B008 - it is frozen
+async def world(
+    bounds: HttpBounds = HttpBounds(),  # noqa: B008 - it is frozen
+    turn_away: TurnAway = nobody,
+) -> AsyncIterator[World]:
     app = Echo()
-    server = PublicHttp(PublicAsgi(app, 0, bounds), "127.0.0.1", 1.0)
+    server = PublicHttp(PublicAsgi(app, 0, bounds, turn_away=turn_away), "127.0.0.1", 1.0)
     await server.start()
     try:
         yield World(app, server)
@@ -163,6 +166,13 @@ MALFORMED = {
 }  # fmt: skip
 
 
+def busy(_method: bytes, target: bytes, headers: Headers) -> Answer | None:
+    """Turns away what asks for /busy, but for who says that the app should see it."""
+    if target != b"/busy" or (b"x-let-in", b"1") in headers:
+        return None
+    return 503, [(b"retry-after", b"1")], b"busy"
+
+
 async def test_what_two_servers_would_read_differently_is_refused() -> None:
     async with world() as here:
         for name, data in MALFORMED.items():
@@ -171,6 +181,87 @@ async def test_what_two_servers_would_read_differently_is_refused() -> None:
             assert told.count(b"HTTP/1.1 400") == 1 and b"HTTP/1.1 200" not in told, (name, told)
             assert b"connection: close" in told.lower(), name
         assert "/smuggled" not in here.app.paths
+
+
+async def test_what_two_servers_would_read_differently_ends_a_connection_whose_request_is_turned_away() -> None:
+    async with world(turn_away=lambda *_: (503, [], b"busy")) as here:
+        for name, data in MALFORMED.items():
+            told = await here.asked(data)
+            assert told.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 503 ")), (name, told[:200])
+            assert told.count(b"HTTP/1.1 4") + told.count(b"HTTP/1.1 5") == 1, (name, told)
+        assert here.app.paths == []
+
+
+BUSY = b"POST /busy HTTP/1.1\r\nHost: x\r\n"
+LET_IN = b"x-let-in: 1\r\n"
+
+
+async def test_a_request_is_turned_away_by_its_head_and_the_connection_goes_on() -> None:
+    async with world(turn_away=busy) as here, here.client() as client:
+        for _ in range(3):
+            await client.send(BUSY + b"Content-Length: 4\r\n\r\nbody")
+            assert await client.answer() == (503, b"busy")
+            await client.send(BUSY + b"Transfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n\r\n")
+            assert await client.answer() == (503, b"busy")
+            await client.send(BUSY + LET_IN + b"Content-Length: 4\r\n\r\nbody")
+            assert (await client.answer())[0] == 200
+        assert here.app.paths == ["/busy"] * 3
+        assert here.server._shared.held == 0
+
+
+async def test_answers_keep_their_order_where_some_requests_of_a_pipeline_are_turned_away() -> None:
+    turned, let_in = BUSY + b"Content-Length: 1\r\n\r\nx", BUSY + LET_IN + b"Content-Length: 1\r\n\r\nx"
+    async with world(turn_away=busy) as here, here.client() as client:
+        # Behind a request that is under way none is turned away, so that no answer overtakes another.
+        await client.send(turned + turned + let_in + turned + GET)
+        assert [(await client.answer())[0] for _ in range(5)] == [503, 503, 200, 200, 200]
+        await client.send(turned + GET)
+        assert [(await client.answer())[0] for _ in range(2)] == [503, 200]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Content-Length: 1000", b"Content-Length: 1000\r\nExpect: 100-continue", b"Transfer-Encoding: chunked"],
+    ids=["a length", "a question", "chunks"],
+)
+async def test_who_is_turned_away_before_the_body_is_not_waited_for(head: bytes) -> None:
+    async with world(turn_away=busy) as here, here.client() as client:
+        await client.send(BUSY + head + b"\r\n\r\n")
+        assert await client.answer() == (503, b"busy")
+        # The body comes all the same, and the connection goes on behind it.
+        await client.send(b"4\r\nbody\r\n0\r\n\r\n" if b"chunked" in head else b"b" * 1000)
+        await client.send(GET)
+        assert (await client.answer())[0] == 200
+        assert here.app.paths == ["/a"] and here.server._shared.held == 0
+
+
+async def test_who_is_turned_away_has_the_same_time_for_the_body() -> None:
+    async with world(SHORT, turn_away=busy) as here, here.client() as client:
+        await client.send(BUSY + b"Content-Length: 1000\r\n\r\nb")
+        assert await client.answer() == (503, b"busy")
+        assert await client.ended() == b""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST /busy HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx",
+        BUSY + b"Connection: close\r\nContent-Length: 1\r\n\r\nx",
+    ],
+    ids=["1.0", "close"],
+)
+async def test_the_last_request_of_a_connection_is_the_apps_to_answer(data: bytes) -> None:
+    async with world(turn_away=busy) as here:
+        told = await here.asked(data)
+        assert told.startswith(b"HTTP/1.1 200 ") and here.app.paths == ["/busy"]
+
+
+async def test_a_draining_port_turns_nobody_away_unseen() -> None:
+    async with world(turn_away=busy) as here, here.client() as client:
+        here.server.drain()
+        await client.send(BUSY + b"Content-Length: 1\r\n\r\nx")
+        told = await client.ended()
+        assert told.startswith(b"HTTP/1.1 200 ") and b"connection: close" in told.lower()
 
 
 async def test_names_with_underscores_and_trailers_reach_no_handler() -> None:

@@ -130,7 +130,12 @@ class Load:
             return bool(json.loads(answer.text).get("degraded"))
 
         async def unary(method: Any, request: Any) -> bool:
-            answer = await method(request, metadata=sent, timeout=TIMEOUT_S)
+            call = method(request, metadata=sent, timeout=TIMEOUT_S)
+            answer = await call
+            if (
+                answer is None
+            ):  # as grpc.aio gives it for a status of OK behind no message, or behind one that is not whole
+                raise OSError(f"OK and no message: {await call.trailing_metadata()} {call.debug_error_string()}")
             return bool(answer.degraded)
 
         return [
@@ -149,7 +154,7 @@ class Load:
             details = getattr(error, "details", None)
             detail = details() if callable(details) else error
             self.seen.lost.append((round(begun - self.seen.began, 1), name))
-            self.seen.reasons[f"{name}: {type(error).__name__} {str(detail)[:140]}"] += 1
+            self.seen.reasons[f"{name}: {type(error).__name__} {str(detail)[:400]}"] += 1
         finally:
             self.seen.calls[name] += 1
             self.seen.times.append((time.monotonic() - begun) * 1000)

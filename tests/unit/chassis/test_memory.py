@@ -4,7 +4,7 @@ import ctypes
 import random
 
 from chassis import memory
-from chassis.memory import STEP_BYTES, Reclaim
+from chassis.memory import EVERY_S, STEP_BYTES, Reclaim
 
 MB = 1024 * 1024
 
@@ -16,7 +16,8 @@ class Process:
         self.resident = 100 * MB
         self.in_use = 100 * MB
         self.trims = 0
-        self.reclaim = Reclaim(resident=lambda: self.resident, trim=self._trim)
+        self.cpu_s = 0.0
+        self.reclaim = Reclaim(resident=lambda: self.resident, trim=self._trim, cpu_s=lambda: self.cpu_s)
 
     def _trim(self) -> None:
         self.trims += 1
@@ -33,6 +34,17 @@ async def test_it_is_given_back_when_the_burst_is_over() -> None:
         await process.look(size * MB)
         assert not process.trims, "a trim in the middle of a burst"
     await process.look(400 * MB)
+    assert (process.trims, process.resident) == (1, 100 * MB)
+
+
+async def test_a_process_at_work_is_not_held_up_by_a_trim() -> None:
+    """A minute of load at memory that has grown and stands still, then calm."""
+    process = Process()
+    for _ in range(12):
+        process.cpu_s += EVERY_S * 0.5
+        await process.look(300 * MB)
+    assert not process.trims
+    await process.look(300 * MB)
     assert (process.trims, process.resident) == (1, 100 * MB)
 
 
@@ -68,7 +80,7 @@ async def test_a_little_more_is_left_alone() -> None:
 async def test_a_fragmented_heap_of_the_real_process_shrinks() -> None:
     if not hasattr(ctypes.CDLL(None), "malloc_trim"):
         return  # another C library, which has nothing to trim
-    reclaim = Reclaim()
+    reclaim = Reclaim(cpu_s=lambda: 0.0)
     before = memory.resident_bytes()
     burst = [bytes(random.randint(600, 20_000)) for _ in range(20_000)]
     kept = burst[::50]

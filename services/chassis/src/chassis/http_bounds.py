@@ -7,8 +7,11 @@ from typing import Any
 from chassis.errors import MizzenError
 
 Headers = list[tuple[bytes, bytes]]
+Answer = tuple[int, Headers, bytes]
 # (the request's path, empty when it is not known; what is wrong) → status, headers, body.
-Refuse = Callable[[bytes, MizzenError], tuple[int, Headers, bytes]]
+Refuse = Callable[[bytes, MizzenError], Answer]
+# (method, target, headers of a request whose head is whole) → what it is told at once; None where the app shall see it.
+TurnAway = Callable[[bytes, bytes, Headers], Answer | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +45,26 @@ class HttpBounds:
         return min(self.head_s, self.body_s, self.answer_s) / 30
 
 
-def plain_refusal(_path: bytes, error: MizzenError) -> tuple[int, Headers, bytes]:
+def plain_refusal(_path: bytes, error: MizzenError) -> Answer:
     """For an app that has no form of its own: 400 and the sentence."""
     return 400, [(b"content-type", b"text/plain; charset=utf-8")], error.message.encode()
 
 
+def nobody(_method: bytes, _target: bytes, _headers: Headers) -> Answer | None:
+    """For an app that sees every request."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class PublicAsgi:
-    """An ASGI app on a port of its own; `refuse` renders what its connections are told before the app knows of a request."""
+    """An ASGI app on a port of its own.
+
+    refuse: renders what its connections are told before the app knows of a request.
+    turn_away: answers a request by its head alone, where the app has no time for it: that costs a third of a refusal by the app.
+    """
 
     app: Any
     port: int
     bounds: HttpBounds = field(default_factory=HttpBounds)
     refuse: Refuse = plain_refusal
+    turn_away: TurnAway = nobody

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from chassis.http_bounds import HttpBounds, Refuse
+from chassis.http_bounds import PublicAsgi
 
 RETRY_S = 1.0
 # Resident memory of a held byte: what ended connections have let go of lies between what stays, and is not the system's yet.
@@ -31,9 +31,10 @@ class Holder(Protocol):
 class Shared:
     """What all connections of a port have in common: the bounds, and the bytes that they hold together."""
 
-    def __init__(self, bounds: HttpBounds, refuse: Refuse) -> None:
-        self.bounds = bounds
-        self.refuse = refuse
+    def __init__(self, public: PublicAsgi) -> None:
+        self.bounds = public.bounds
+        self.refuse = public.refuse
+        self.turn_away = public.turn_away
         self.held = 0
         self.connections: dict[Holder, None] = {}
 

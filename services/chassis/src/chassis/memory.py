@@ -4,12 +4,15 @@ import asyncio
 import ctypes
 import gc
 import resource
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 STEP_BYTES = 16 * 1024 * 1024
 CALM_BYTES = 8 * 1024 * 1024
 EVERY_S = 5.0
+# Of one core, between two looks: from here on a trim would hold up others.
+BUSY = 0.25
 # After so many looks a trim is tried again, even if memory has not grown since the last.
 _LOOKS = 6
 
@@ -33,7 +36,8 @@ def trim() -> None:
 class Reclaim:
     """Looks at resident memory now and then; when it has grown and stands still, what is free in it is given back.
 
-    A trim holds the heap's lock for some milliseconds, so none is made while memory is growing: that is in the middle of a burst.
+    A trim holds the interpreter and the heap's lock for up to a tenth of a second. So none is made while memory is growing or the
+    process is at work: that is in the middle of a burst.
     """
 
     def __init__(
@@ -41,11 +45,14 @@ class Reclaim:
         *,
         resident: Callable[[], int] = resident_bytes,
         trim: Callable[[], None] = trim,
+        cpu_s: Callable[[], float] = time.process_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._resident = resident
         self._trim = trim
+        self._cpu_s = cpu_s
         self._sleep = sleep
+        self._worked_s = cpu_s()
         self._first = self._floor = self._last = resident()
         self._looks = 0
 
@@ -59,11 +66,12 @@ class Reclaim:
         """One look."""
         now = self._resident()
         last, self._last = self._last, now
+        worked_s, self._worked_s = self._worked_s, self._cpu_s()
         self._looks += 1
         if self._looks >= _LOOKS:
             # What was in use at the last trim may be free by now.
             self._floor = min(self._first, now)
-        if now - self._floor < STEP_BYTES or now - last > CALM_BYTES:
+        if now - self._floor < STEP_BYTES or now - last > CALM_BYTES or self._worked_s - worked_s > BUSY * EVERY_S:
             return
         await asyncio.to_thread(self._trim)
         # What is still there is in use: the next trim is for what comes on top, or after a while.

@@ -5,6 +5,7 @@ request that arrives whole in one step, which almost all do, costs a comparison 
 looks at all connections now and then.
 """
 
+import asyncio
 from typing import Any
 
 import httptools
@@ -12,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from chassis.errors import InvalidArgument, MizzenError, ResourceExhausted, Unavailable
 from chassis.gathering import Gathering
+from chassis.http_bounds import Answer
 from chassis.http_heads import head_fault
 from chassis.http_shared import RETRY_S, Shared
 
@@ -21,6 +23,17 @@ _TAKES = 64 * 1024
 
 class _RefusedError(Exception):
     """Leaves the parser; the client has been told."""
+
+
+class _Answered:
+    """Stands where uvicorn keeps a request under way, for one that no app is asked to answer."""
+
+    response_started = response_complete = disconnected = True
+    keep_alive = more_body = False
+    message_event = asyncio.Event()
+
+
+_ANSWERED: Any = _Answered()
 
 
 class PublicConnection(HttpToolsProtocol):
@@ -186,7 +199,8 @@ class PublicConnection(HttpToolsProtocol):
         fault = head_fault(self.url, self.headers, self.parser.get_http_version())
         if fault is not None:
             self._stop(fault)
-        super().on_headers_complete()
+        if not self._turned_away():
+            super().on_headers_complete()
         self._in_body = self._fresh = True
         self._since = 0.0
         self._framing = self._plain = self._chunk = 0
@@ -195,6 +209,20 @@ class PublicConnection(HttpToolsProtocol):
             self._refused = True
             self.drop()
             raise _RefusedError
+
+    def _turned_away(self) -> bool:
+        """Whether the request was answered by its head alone; never behind one under way, nor the last of its connection."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
+            return False
+        answer = self._shared.turn_away(self.parser.get_method(), self.url, self.headers)
+        if answer is None:
+            return False
+        self.cycle = _ANSWERED  # so its body is read and dropped
+        self._gathering.write(self._rendered(answer))
+        self.on_response_complete()
+        return True
 
     def on_body(self, body: bytes) -> None:
         self._data += len(body)
@@ -250,16 +278,18 @@ class PublicConnection(HttpToolsProtocol):
             cycle.body = bytearray()
             cycle.disconnected = True
             cycle.message_event.set()
-        status, headers, body = self._shared.refuse(getattr(self, "url", b""), error)
-        fields = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-        lines = b"".join(
-            name + b": " + value + b"\r\n" for name, value in (*self.server_state.default_headers, *fields)
-        )
-        self._gathering.write(STATUS_LINE[status] + lines + b"\r\n" + body)
+        if not self._in_body or answering:  # else the request has its answer already
+            answer = self._shared.refuse(getattr(self, "url", b""), error)
+            self._gathering.write(self._rendered(answer, (b"connection", b"close")))
         # Closed at once, what the client still sends would be answered by a reset, and that may overtake the refusal.
         self._gathering.end()
         self.flow.resume_reading()
         self.loop.call_later(_LINGER_S, self.drop)
+
+    def _rendered(self, answer: Answer, *more: tuple[bytes, bytes]) -> bytes:
+        status, headers, body = answer
+        fields = (*self.server_state.default_headers, *headers, (b"content-length", b"%d" % len(body)), *more)
+        return b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % field for field in fields], b"\r\n", body])
 
     def drop(self) -> None:
         """Ends the connection now."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from chassis.http_bounds import PublicAsgi
+from chassis.http_bounds import PublicAsgi, nobody
 from chassis.http_shared import Shared
 from chassis.public_connection import PublicConnection
 
@@ -24,6 +24,19 @@ class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.accepting = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Wakes once a second, for the Date header, where uvicorn wakes ten times: an idle process should cost next to nothing."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._ending.wait()
+
+    def end(self) -> None:
+        """Serves no more."""
+        self.should_exit = True
+        self._ending.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -42,7 +55,7 @@ class PublicHttp:
         self._host = host
         self.port = public.port
         self._bounds = public.bounds
-        self._shared = Shared(public.bounds, public.refuse)
+        self._shared = Shared(public)
         self._draining = False
         self._looking: asyncio.TimerHandle | None = None
         config = uvicorn.Config(
@@ -85,11 +98,12 @@ class PublicHttp:
     def drain(self) -> None:
         """Goes on accepting, and asks every client to connect elsewhere next: ``Connection: close`` on each answer."""
         self._draining = True
+        self._shared.turn_away = nobody  # or its answers would not say so
 
     async def stop(self) -> None:
         """Accepts no more, lets requests in flight finish (bounded by the grace), closes."""
         if self._task is not None:
-            self._server.should_exit = True
+            self._server.end()
             await self._task
         if self._looking is not None:
             self._looking.cancel()

@@ -1,9 +1,10 @@
-"""Run as a script (`python -I -S child.py PARENT SIGNAL UID COMMAND…`): becomes COMMAND, tied to its parent's life.
+"""Run as a script (`python -I -S child.py PARENT SIGNAL UID NICENESS COMMAND…`): becomes COMMAND, tied to its parent's life.
 
 The kernel sends SIGNAL when the parent dies, however it died (PR_SET_PDEATHSIG), so a killed supervisor leaves nothing
 running. Only the standard library, and little of it: this runs at each start of each child.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -14,7 +15,13 @@ PR_SET_PDEATHSIG = 1
 
 def main(arguments: list[str]) -> None:
     """Drop to UID where one is given ('-': stay), tie to the parent, then exec. Order matters: setuid clears the tie."""
-    parent, death_signal, uid, command = int(arguments[0]), int(arguments[1]), arguments[2], arguments[3:]
+    parent, death_signal, uid, niceness, command = (
+        *map(int, arguments[:2]),
+        arguments[2],
+        int(arguments[3]),
+        arguments[4:],
+    )
+    _be_nice(niceness)
     if uid != "-" and os.getuid() == 0:
         os.setgroups([])
         os.setgid(int(uid))
@@ -30,6 +37,13 @@ def main(arguments: list[str]) -> None:
     except OSError as error:
         print(f"cannot run {command[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(127)
+
+
+def _be_nice(niceness: int) -> None:
+    """Of this process; and of its session, as Linux shares the CPU between sessions first where it groups them."""
+    os.nice(niceness)
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:  # noqa: PTH123 - pathlib is slow to import
+        group.write(str(niceness))
 
 
 if __name__ == "__main__":

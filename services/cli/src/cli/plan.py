@@ -12,7 +12,7 @@ from cli.keys import Installation
 from cli.layout import Layout
 from cli.packages import Served
 from cli.settings import Settings
-from cli.spec import ChildSpec, Ready
+from cli.spec import BEHIND_THE_GATEWAY, IN_THE_BACKGROUND, ChildSpec, Ready
 
 HOST = "127.0.0.1"
 GATEWAY = "gateway"
@@ -23,6 +23,7 @@ KEPT = ("MIZZEN_API_KEY", "MIZZEN_HOST")  # the command's own key, and an addres
 KUBERNETES = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 SYSTEM = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", *KUBERNETES)
 SERVICE_STOP_S = 25.0
+NICENESS = {GATEWAY: 0, "monitoring": IN_THE_BACKGROUND}
 
 
 def engines(settings: Settings, layout: Layout, served: Served, home: postgres.PostgresHome) -> list[ChildSpec]:
@@ -114,6 +115,7 @@ def _service(name: str, settings: Settings, layout: Layout, environment: dict[st
         stop_timeout_s=SERVICE_STOP_S,
         ports=tuple(port for key, port in held.items() if key.split("_")[0] == name),
         stage=2 if name == GATEWAY else 1,
+        niceness=NICENESS.get(name, BEHIND_THE_GATEWAY),
         fingerprint=code_fingerprint(name, *SHARED_CODE),
     )
 

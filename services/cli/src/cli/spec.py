@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+# Under load the gateway gets the CPU first, as only it can refuse in time; and what looks back at predictions gets it last.
+BEHIND_THE_GATEWAY, IN_THE_BACKGROUND = 5, 10
 ReadyKind = Literal["http", "valkey", "postgres", "tcp", "process"]
 
 
@@ -40,6 +42,8 @@ class ChildSpec:
     stop_signal: int = int(signal.SIGTERM)
     stop_timeout_s: float = 25.0
     uid: int | None = None
+    niceness: int = 0
+    """Of 0 to 19: a child of less niceness gets the CPU first where all want it."""
     shm_prefix: str = ""
     ports: tuple[int, ...] = ()
     stage: int = 0
@@ -54,14 +58,16 @@ class ChildSpec:
 
     def argv(self, parent_pid: int) -> list[str]:
         """The command tied to its parent's life, and its privileges dropped before it starts."""
-        return tied(self.command, parent_pid, self.stop_signal, self.uid)
+        return tied(self.command, parent_pid, self.stop_signal, self.uid, self.niceness)
 
 
-def tied(command: Sequence[str], parent_pid: int, death_signal: int, uid: int | None = None) -> list[str]:
+def tied(
+    command: Sequence[str], parent_pid: int, death_signal: int, uid: int | None = None, niceness: int = 0
+) -> list[str]:
     """`command` wrapped in `cli.child`: it gets `death_signal` when the thread that starts it ends, however that happens."""
     wrapper = str(Path(__file__).with_name("child.py"))
     user = "-" if uid is None else str(uid)
-    return [sys.executable, "-I", "-S", wrapper, str(parent_pid), str(int(death_signal)), user, *command]
+    return [sys.executable, "-I", "-S", wrapper, str(parent_pid), str(int(death_signal)), user, str(niceness), *command]
 
 
 def specs_to_json(specs: Sequence[ChildSpec]) -> str:

@@ -1,7 +1,5 @@
 """Composition root: settings → adapters → domain → edges → chassis."""
 
-import gc
-
 from catalog import source_from
 from chassis import lifecycle
 from chassis.http_bounds import PublicAsgi
@@ -69,21 +67,11 @@ async def build(runtime: Runtime[Settings]) -> Service:
         details=out.details,
         warm=out.warm,
         close=[source.close, out.records.flush, out.close],
-        public_asgi=PublicAsgi(app, settings.rest_port, settings.http_bounds(), app.refuse),
+        public_asgi=PublicAsgi(app, settings.rest_port, settings.http_bounds(), app.refuse, app.turn_away),
         public=public_grpc(settings, edge),
     )
 
 
-async def build_process(runtime: Runtime[Settings]) -> Service:
-    """`build`, for a process of its own."""
-    service = await build(runtime)
-    # What is loaded now stays: the collector need not look at it again and again while requests are waiting.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
-    return service
-
-
 def main() -> int:
     """Runs until SIGTERM."""
-    return lifecycle.run(from_environment(Settings), build_process)
+    return lifecycle.run(from_environment(Settings), build)

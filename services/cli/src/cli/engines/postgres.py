@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cli.engines.passwords import password_file
 from cli.layout import PASSABLE, PRIVATE, close
-from cli.spec import ChildSpec, Ready
+from cli.spec import BEHIND_THE_GATEWAY, ChildSpec, Ready
 
 ROLE = "mizzen"
 OWNER = "mizzen_owner"
@@ -133,6 +133,7 @@ def spec(home: PostgresHome, port: int, *, name: str = "postgres", durable: bool
     flags = [flag for key, value in options.items() for flag in ("-c", f"{key}={value}")]
     return ChildSpec(
         name=name,
+        niceness=BEHIND_THE_GATEWAY,
         command=(str(home.binaries / "postgres"), "-D", str(home.data), "-p", str(port), *flags),
         env=_environment(home.directory),
         cwd=str(home.directory),

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from cli.spec import ChildSpec, Ready
+from cli.spec import BEHIND_THE_GATEWAY, ChildSpec, Ready
 from inference import runtime
 
 HOST = "127.0.0.1"
@@ -25,6 +25,7 @@ def spec(
     """A supervised tritonserver over `repositories`; raises chassis' FailedPrecondition where the venv cannot run it."""
     return ChildSpec(
         name=name,
+        niceness=BEHIND_THE_GATEWAY,
         command=tuple(
             runtime.tritonserver_command(
                 venv,

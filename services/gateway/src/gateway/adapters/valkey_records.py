@@ -22,6 +22,7 @@ STREAM = "mizzen:records"
 GROUP = "monitoring"
 FIELD = "b"
 SCHEMA_VERSION = 1
+_AT_ONCE = 8
 _RECORDS = tag(record_pb2.RecordBatch, "records")
 _log = logger("gateway.records")
 
@@ -58,6 +59,7 @@ class ValkeyRecords:
         loop = asyncio.get_running_loop()
         checked_at = -1.0
         while True:
+            await self._queue.filled()
             try:
                 if loop.time() - checked_at >= 1:
                     self._full = await self._lag() > self._max_lag
@@ -104,7 +106,7 @@ class ValkeyRecords:
             return True
         try:
             # Entries hold many records; twice the bound is only the safety against a reader that died.
-            entry: dict[Any, Any] = {FIELD: self._encoded(first, records)}
+            entry: dict[Any, Any] = {FIELD: await self._encoded(first, records)}
             await self._redis.xadd(STREAM, entry, maxlen=2 * self._max_lag, approximate=True)
         except BaseException:
             self._queue.put_back(first, records)
@@ -112,9 +114,11 @@ class ValkeyRecords:
         self._appended(len(records))
         return True
 
-    def _encoded(self, first: int, records: Sequence[Record]) -> bytes:
+    async def _encoded(self, first: int, records: Sequence[Record]) -> bytes:
         parts = [record_pb2.RecordBatch(writer=self._writer, first_sequence=first).SerializeToString()]
-        for record in records:
+        for index, record in enumerate(records):
+            if index % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)  # requests get their turns meanwhile
             try:
                 target = record_pb2.Record()
                 self._write(record, target)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from chassis.clock import Clock, RequestIds
-from chassis.errors import DeadlineExceeded, InvalidArgument, PermissionDenied
+from chassis.errors import DeadlineExceeded, InvalidArgument, MizzenError, PermissionDenied
 from gateway.domain.admission import Admission
 from gateway.domain.model import Call
 from gateway.domain.ports import Authenticator
@@ -43,6 +43,15 @@ class Edge:
     def known(self, credential: str | None) -> None:
         """Unauthenticated unless somebody has this credential."""
         self._authenticator.caller(credential)
+
+    @property
+    def refuses(self) -> bool:
+        """Whether admission refuses calls at present."""
+        return self._admission.refuses
+
+    def refusal(self, endpoint: str) -> MizzenError | None:
+        """What `open` would raise as there is too much to do, before anything else of a request is looked at."""
+        return self._admission.refusal(endpoint)
 
     def open(
         self,

@@ -19,6 +19,7 @@ _LEAST, _START, _MOST = 8, 64, 100_000
 _LEAST_OF_PROCESS = 64
 _KEPT, _NAMED = 1024, 100
 _RETRY_AFTER_S = 1.0
+_BURST_S, _LEAST_BURST = 0.005, 4
 
 
 class Seen(Protocol):
@@ -50,7 +51,8 @@ class Limit:
 
     __slots__ = (
         "_base_s", "_began_s", "_changed_s", "_ended", "_least", "_most",
-        "_peak", "_queue_s", "_samples", "_stands", "_start", "_told_s", "_wanted", "in_flight", "limit", "name", "proven",
+        "_peak", "_per_s", "_queue_s", "_samples", "_stands", "_start", "_told_s", "_turned_s", "_turns", "_wanted",
+        "in_flight", "limit", "name", "proven",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +81,8 @@ class Limit:
         self._peak = 0
         self._wanted = False
         self._stands = False
+        self._per_s = 0.0
+        self._turns, self._turned_s = 0.0, 0.0
 
     @property
     def allowed_s(self) -> float:
@@ -97,6 +101,20 @@ class Limit:
         self._wanted = True
         return False
 
+    def in_turn(self, now_s: float) -> bool:
+        """Whether one more call may begin now, where some are refused and half of the limit is under way: at most twice as many a
+        second as end.
+
+        Calls that were merged on their way end together. Would as many begin together then, what they do first would hold up the
+        event loop, and with it refusals.
+        """
+        if self.in_flight * 2 < self.limit:
+            return True
+        per_s = 2 * max(self._per_s, self.limit / self.allowed_s)
+        self._turns = min(max(_LEAST_BURST, per_s * _BURST_S), self._turns + (now_s - self._turned_s) * per_s)
+        self._turned_s = now_s
+        return self._turns >= 1
+
     def rested(self, now_s: float) -> None:
         """After a second without any call there is no queue: what was learnt of one is forgotten."""
         if not self.in_flight and now_s - self._told_s > _REST_S:
@@ -106,6 +124,7 @@ class Limit:
     def enter(self, weight: int) -> None:
         """Counts a call in."""
         self.in_flight += weight
+        self._turns = max(0.0, self._turns - 1)
         self._peak = max(self._peak, self.in_flight)
 
     def sample(self, now_s: float, started_s: float, seconds: float) -> bool:
@@ -123,7 +142,8 @@ class Limit:
             return False
         samples.sort()
         before = self.limit
-        self._learn(samples[len(samples) // 5], (self._ended - 1) / window_s)
+        self._per_s = (self._ended - 1) / window_s
+        self._learn(samples[len(samples) // 5], self._per_s)
         if self.limit != before:
             # That shows in calls that come after it, not in those under way.
             self._changed_s = now_s
@@ -214,6 +234,7 @@ class Admission:
         self._named = 0
         self._busy = 0
         self._late_s = 0.0
+        self._refused_s = -_REST_S
         self.process = _Process("process", lag_s, least=_LEAST_OF_PROCESS, start=most, most=most, base_s=0.0)
 
     def admit(self, endpoint: str | None, weight: int = 1) -> Slot:
@@ -225,21 +246,44 @@ class Admission:
         now_s = self._clock.monotonic_s()
         limit = self._limit(endpoint or OTHER)
         limit.rested(now_s)
-        own = limit.weight_of(weight)
-        if endpoint is not None and not limit.has_room(own):
-            raise self._refused(limit, "endpoint")
+        own, counted = limit.weight_of(weight), self.process.weight_of(weight)
+        error = self._overloaded(limit, own, counted)
+        if error is not None:
+            raise error
+        self._busy += limit.in_flight == 0
+        limit.enter(own)
+        self.process.enter(counted)
+        return Slot(self, limit, own, counted, now_s, self._late_s)
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a call was refused within the last second."""
+        return self._clock.monotonic_s() - self._refused_s < _REST_S
+
+    def refusal(self, endpoint: str) -> MizzenError | None:
+        """What `admit` would raise for one more ordinary call of `endpoint`, counted as refused; None where it may get in.
+
+        For who can refuse at less cost than by making a call first, while `refuses`.
+        """
+        limit = self._limits.get(endpoint)
+        if limit is None:
+            return None
+        limit.rested(self._clock.monotonic_s())
+        return self._overloaded(limit, 1, 1)
+
+    def _overloaded(self, limit: Limit, own: int, counted: int) -> MizzenError | None:
+        if limit.name != OTHER and (
+            not limit.has_room(own) or (self.refuses and not limit.in_turn(self._clock.monotonic_s()))
+        ):
+            return self._refused(limit, "endpoint")
         process = self.process
-        counted = process.weight_of(weight)
         if not process.has_room(counted) and (
             # A call of who has less than an even share enters all the same: a busy endpoint shuts out no other.
             process.in_flight + counted > self._most
             or limit.in_flight + own > process.limit / (self._busy + (limit.in_flight == 0))
         ):
-            raise self._refused(limit, "process")
-        self._busy += limit.in_flight == 0
-        limit.enter(own)
-        process.enter(counted)
-        return Slot(self, limit, own, counted, now_s, self._late_s)
+            return self._refused(limit, "process")
+        return None
 
     def lagged(self, seconds: float) -> None:
         """The event loop came so late to what was due."""
@@ -299,6 +343,7 @@ class Admission:
                 self._seen.forgotten(limit.name)
 
     def _refused(self, limit: Limit, reason: str) -> MizzenError:
+        self._refused_s = self._clock.monotonic_s()
         self._seen.refused(reason, limit.name if limit.proven else OTHER)
         if reason == "process":
             message = "the gateway has more to do than it can do in time; try again shortly"

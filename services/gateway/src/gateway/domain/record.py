@@ -1,5 +1,6 @@
 """What a request leaves behind, and the queue it waits in: bounded, numbered, drained off the path."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ class RecordQueue:
         self._max_tensor_bytes = max_tensor_bytes
         self._queue: deque[tuple[int, Record, int]] = deque()
         self._next = 0
+        self._arrived = asyncio.Event()
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -113,6 +115,14 @@ class RecordQueue:
             return
         self._queue.append((sequence, record, size))
         self.bytes += size
+        if not self._arrived.is_set():
+            self._arrived.set()
+
+    async def filled(self) -> None:
+        """Returns once there is a record."""
+        while not self._queue:
+            self._arrived.clear()
+            await self._arrived.wait()
 
     def _small(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         return [tensor for tensor in tensors if len(tensor.raw) <= self._max_tensor_bytes]
