@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
-from gateway.main import build_process
+from gateway.main import build
 from gateway.settings import Settings
 
 
 async def _build(runtime: Runtime[Settings]) -> Service:
-    service = await build_process(runtime)
+    service = await build(runtime)
     assert service.public is not None
     return replace(service, public=replace(service.public, kind="loop"))
 

@@ -19,7 +19,6 @@ _LEAST, _START, _MOST = 8, 64, 100_000
 _LEAST_OF_PROCESS = 64
 _KEPT, _NAMED = 1024, 100
 _RETRY_AFTER_S = 1.0
-_BURST_S, _LEAST_BURST = 0.005, 4
 
 
 class Seen(Protocol):
@@ -51,8 +50,7 @@ class Limit:
 
     __slots__ = (
         "_base_s", "_began_s", "_changed_s", "_ended", "_least", "_most",
-        "_peak", "_per_s", "_queue_s", "_samples", "_stands", "_start", "_told_s", "_turned_s", "_turns", "_wanted",
-        "in_flight", "limit", "name", "proven",
+        "_peak", "_queue_s", "_samples", "_stands", "_start", "_told_s", "_wanted", "in_flight", "limit", "name", "proven",
     )  # fmt: skip
 
     def __init__(
@@ -81,8 +79,6 @@ class Limit:
         self._peak = 0
         self._wanted = False
         self._stands = False
-        self._per_s = 0.0
-        self._turns, self._turned_s = 0.0, 0.0
 
     @property
     def allowed_s(self) -> float:
@@ -101,20 +97,6 @@ class Limit:
         self._wanted = True
         return False
 
-    def in_turn(self, now_s: float) -> bool:
-        """Whether one more call may begin now, where some are refused and half of the limit is under way: at most twice as many a
-        second as end.
-
-        Calls that were merged on their way end together. Would as many begin together then, what they do first would hold up the
-        event loop, and with it refusals.
-        """
-        if self.in_flight * 2 < self.limit:
-            return True
-        per_s = 2 * max(self._per_s, self.limit / self.allowed_s)
-        self._turns = min(max(_LEAST_BURST, per_s * _BURST_S), self._turns + (now_s - self._turned_s) * per_s)
-        self._turned_s = now_s
-        return self._turns >= 1
-
     def rested(self, now_s: float) -> None:
         """After a second without any call there is no queue: what was learnt of one is forgotten."""
         if not self.in_flight and now_s - self._told_s > _REST_S:
@@ -124,7 +106,6 @@ class Limit:
     def enter(self, weight: int) -> None:
         """Counts a call in."""
         self.in_flight += weight
-        self._turns = max(0.0, self._turns - 1)
         self._peak = max(self._peak, self.in_flight)
 
     def sample(self, now_s: float, started_s: float, seconds: float) -> bool:
@@ -142,8 +123,7 @@ class Limit:
             return False
         samples.sort()
         before = self.limit
-        self._per_s = (self._ended - 1) / window_s
-        self._learn(samples[len(samples) // 5], self._per_s)
+        self._learn(samples[len(samples) // 5], (self._ended - 1) / window_s)
         if self.limit != before:
             # That shows in calls that come after it, not in those under way.
             self._changed_s = now_s
@@ -272,9 +252,7 @@ class Admission:
         return self._overloaded(limit, 1, 1)
 
     def _overloaded(self, limit: Limit, own: int, counted: int) -> MizzenError | None:
-        if limit.name != OTHER and (
-            not limit.has_room(own) or (self.refuses and not limit.in_turn(self._clock.monotonic_s()))
-        ):
+        if limit.name != OTHER and not limit.has_room(own):
             return self._refused(limit, "endpoint")
         process = self.process
         if not process.has_room(counted) and (

@@ -135,7 +135,7 @@ class App:
 
         Neither the key nor the body is looked at. A page's request goes the long way, as its answer needs more headers.
         """
-        if method != b"POST" or not self._edge.refuses or any([name == b"origin" for name, _ in headers]):
+        if method != b"POST" or not self._edge.refuses or b"origin" in dict(headers):
             return None
         raw_path = target.partition(b"?")[0]
         try:
