@@ -1,5 +1,7 @@
 """Specifications as data: written, read back, compared; and what children are told."""
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from cli import plan
 from cli.layout import Layout
+from cli.processes import spawn
 from cli.settings import Settings
 from cli.spec import ChildSpec, Ready, specs_from_json, specs_to_json
 from cli.supervision.tending import BACKOFF_CAP_S, BACKOFF_START_S, STEADY_S, next_backoff
@@ -51,6 +54,18 @@ def test_services_are_told_where_everything_is(tmp_path: Path, monkeypatch: pyte
     assert "SECRET_OF_SOMETHING_ELSE" not in told
     assert specs["gateway"].ports == (8080, 8081, 8180)
     assert specs["gateway"].stage > specs["features"].stage
+    assert specs["gateway"].niceness == 0 < specs["features"].niceness < specs["monitoring"].niceness
+
+
+def test_a_child_is_as_nice_as_its_spec_says(tmp_path: Path) -> None:
+    """Of its own, and as a session: Linux shares the CPU between sessions first, where it groups them."""
+    script = "import os, pathlib; g = pathlib.Path('/proc/self/autogroup'); print(os.nice(0), g.read_text() if g.exists() else '')"
+    spec = replace(SPEC, command=(sys.executable, "-I", "-S", "-c", script), cwd=str(tmp_path), uid=None, niceness=5)
+    log = tmp_path / "child.log"
+    assert spawn(spec, log).wait(20) == 0
+    own, *session = log.read_text().split()
+    assert int(own) == min(19, os.nice(0) + 5)
+    assert not session or session[-2:] == ["nice", "5"]
 
 
 def test_a_changed_file_of_a_room_restarts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,9 +170,6 @@ def _grpcio_options(public: PublicGrpc) -> list[tuple[str, int]]:
         # A stream that is not read from holds so much at most; grpcio would let it grow to 4 MiB.
         ("grpc.http2.lookahead_bytes", _WINDOW),
         ("grpc.http2.bdp_probe", 0),
-        # Calls that we come to late are refused by the library, more and more of them between the two numbers.
-        ("grpc.server.max_pending_requests", 64),
-        ("grpc.server.max_pending_requests_hard_limit", 256),
         # Calls begun by one read of a socket: more would hold up other connections.
         ("grpc.http2.max_requests_per_read", 8),
         ("grpc.absolute_max_metadata_size", 2 * _NATIVE_METADATA),
