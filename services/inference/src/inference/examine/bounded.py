@@ -23,6 +23,7 @@ from inference.examine.refusal import refusal
 SMALL_BYTES = 256 * 1024
 """A file up to this size takes 40 MB and a third of a second at worst, and is parsed where it is asked for."""
 _MIB = 1024 * 1024
+_TOO_MUCH = 75
 _WALL = 5  # times the CPU time that it may take: the machine may be busy
 
 
@@ -60,19 +61,26 @@ def read_onnx(root: Path, path: str, sizes: Mapping[str, int], bounds: Bounds | 
     task = Task(str(root.absolute()), path, sizes, bounds.memory_bytes, bounds.cpu_s)
     try:
         done = subprocess.run(  # noqa: S603 - this very module
-            [sys.executable, "-I", "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],
             input=json.dumps(asdict(task)).encode(),
-            # Threads of a library for algebra would reserve memory that the bound counts.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            # The modules of this process. Threads of a library for algebra would reserve memory that the bound counts.
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "OPENBLAS_NUM_THREADS": "1",
+                "OMP_NUM_THREADS": "1",
+            },
+            capture_output=True,
             timeout=bounds.cpu_s * _WALL,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise _too_much(path, bounds) from None
-    if done.returncode != 0:
+    if done.returncode == _TOO_MUCH or done.returncode < 0:
         raise _too_much(path, bounds)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise RuntimeError(f"the parser of ONNX files ended with {done.returncode}: {said}")
     answer = json.loads(done.stdout)
     if "refused" in answer:
         raise InvalidArgument(answer["refused"], reason=answer["reason"], field=answer["field"])
@@ -99,7 +107,7 @@ def _confine(memory_bytes: int, cpu_s: int) -> None:
 
 
 def main() -> int:
-    """The exit status: anything but 0 where the bounds were too narrow."""
+    """The exit status: 0, or 75 where the bounds were too narrow; the system's own where it ended the process."""
     from inference.examine import onnx_file  # noqa: PLC0415 - before the bounds count
 
     task = Task(**json.load(sys.stdin))
@@ -111,7 +119,7 @@ def main() -> int:
     except InvalidArgument as error:
         answer = {"refused": error.message, "reason": error.reason, "field": error.field}
     except MemoryError:
-        return 1
+        return _TOO_MUCH
     json.dump(answer, sys.stdout)
     return 0
 
