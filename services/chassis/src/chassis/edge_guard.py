@@ -93,10 +93,8 @@ class Connection:
     def tick(self, now: Traffic, passed_s: float, message_bytes: int, *, knows_readers: bool) -> None:
         """Takes what the kernel counted since the last tick together with what calls told."""
         received, acknowledged = now.received - self.received, now.acknowledged - self.acknowledged
-        held_on, waited = (
-            self.held > _SMALL,
-            self.unsent > _SMALL,
-        )  # what began within these seconds is no older than now
+        # what began within these seconds is no older than now
+        held_on, waited = self.held > _SMALL, self.unsent > _SMALL
         if not self.seen:
             received -= _FREE
         self.seen, self.received, self.acknowledged = True, now.received, now.acknowledged

@@ -60,7 +60,7 @@ class PublicAsgi:
     """An ASGI app on a port of its own.
 
     refuse: renders what its connections are told before the app knows of a request.
-    turn_away: answers a request by its head alone, where the app has no time for it: that costs a third of a refusal by the app.
+    turn_away: answers a request by its head alone, where the app has no time for it.
     """
 
     app: Any

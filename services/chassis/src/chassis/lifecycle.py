@@ -77,8 +77,8 @@ def loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
 def _settle_garbage_collector() -> None:
     """Requests leave few cycles: collecting every 700 objects, over all that was loaded, costs a sixth of a small RPC.
 
-    What is loaded now stays, and is looked at no more. Under overload a threshold of 50,000 held up the event loop for 25 to 150 ms
-    at a time, and with it every refusal; one of 2,000 does so for a few.
+    What is loaded now stays, and is looked at no more. The threshold bounds how long one collection of the young holds up the event
+    loop: under overload, 50,000 of them took longer than a refusal may take.
     """
     gc.collect()
     gc.freeze()

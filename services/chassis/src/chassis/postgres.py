@@ -35,6 +35,14 @@ class Owner:
         """The owner that the settings name, if they do."""
         return cls(settings.postgres_owner, settings.postgres_owner_password) if settings.postgres_owner else None
 
+    @classmethod
+    def needed(cls, settings: Postgres) -> "Owner":
+        """The owner that the settings name; SystemExit, with a sentence, where they name none."""
+        owner = cls.of(settings)
+        if owner is None:
+            raise SystemExit("MIZZEN_POSTGRES_OWNER: name the role that owns the tables")
+        return owner
+
 
 _GRANTS = (
     "grant usage on schema %1$I to %2$I",

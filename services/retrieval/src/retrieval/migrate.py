@@ -15,9 +15,7 @@ from retrieval.settings import Settings
 def main() -> int:
     """The exit status: 0 when the tables are there, 1 when they can't be changed."""
     settings = from_environment(Settings)
-    owner = Owner.of(settings)
-    if owner is None:
-        raise SystemExit("MIZZEN_POSTGRES_OWNER: name the role that owns the tables")
+    owner = Owner.needed(settings)
     return run_once(settings, lambda: migrate_owned(owner, settings.postgres_url))
 
 
