@@ -219,6 +219,19 @@ async def test_answers_keep_their_order_where_some_requests_of_a_pipeline_are_tu
         assert [(await client.answer())[0] for _ in range(2)] == [503, 200]
 
 
+async def test_who_is_turned_away_again_and_again_and_does_not_read_is_not_answered_without_end() -> None:
+    async with world(turn_away=busy) as here, here.client(receive_bytes=4096) as client:
+        sending = asyncio.create_task(client.send_all([(BUSY + b"Content-Length: 0\r\n\r\n") * 2000] * 200))
+        most = 0
+        while not sending.done():
+            most = max([most, *[each._gathering.kept() for each in here.server._shared.connections]])
+            await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionError):
+            await sending
+        assert most < 1 << 20
+        assert here.app.paths == ["/busy"]  # whose answer waits for the client, and so do the requests behind it
+
+
 @pytest.mark.parametrize(
     "head",
     [b"Content-Length: 1000", b"Content-Length: 1000\r\nExpect: 100-continue", b"Transfer-Encoding: chunked"],

@@ -211,8 +211,11 @@ class PublicConnection(HttpToolsProtocol):
             raise _RefusedError
 
     def _turned_away(self) -> bool:
-        """Whether the request was answered by its head alone; never behind one under way, nor the last of its connection."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        """Whether the request was answered by its head alone; never behind one under way, nor the last of its connection.
+
+        Nor while the client does not read: the app's answers wait for that, and requests behind them.
+        """
+        if self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete):
             return False
         if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
             return False

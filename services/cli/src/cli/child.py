@@ -15,12 +15,8 @@ PR_SET_PDEATHSIG = 1
 
 def main(arguments: list[str]) -> None:
     """Drop to UID where one is given ('-': stay), tie to the parent, then exec. Order matters: setuid clears the tie."""
-    parent, death_signal, uid, niceness, command = (
-        *map(int, arguments[:2]),
-        arguments[2],
-        int(arguments[3]),
-        arguments[4:],
-    )
+    parent, death_signal = map(int, arguments[:2])
+    uid, niceness, command = arguments[2], int(arguments[3]), arguments[4:]
     _be_nice(niceness)
     if uid != "-" and os.getuid() == 0:
         os.setgroups([])
