@@ -26,7 +26,7 @@ from mizzen.gateway.v1 import gateway_pb2 as pb
 
 ROOT = Path(__file__).parents[2]
 OVERLOAD_S = float(os.environ.get("EDGE_OVERLOAD_S", "60"))
-WARM_S, PEAK_S, CALM_S, AFTER_S = 3.0, 5.0, 8.0, 5.0
+WARM_S, PEAK_S, CALM_S, AFTER_S, REST_S = 3.0, 5.0, 8.0, 5.0, 20.0
 OK = {"http": "200", "grpc": "0"}
 REFUSED = {"http": ("429", "503"), "grpc": ("8", "14")}
 
@@ -145,6 +145,14 @@ class Run:
         ]
 
 
+async def rested(ops: str) -> None:
+    """Returns when nothing is under way any more, and some seconds have passed since: what is measured next stands alone."""
+    async with httpx2.AsyncClient(base_url=ops, timeout=60) as http:
+        while "\nmizzen_gateway_in_flight 0.0\n" not in (await http.get("/metrics")).text:  # noqa: ASYNC110 - another process's
+            await asyncio.sleep(0.5)
+    await asyncio.sleep(REST_S)
+
+
 async def overloaded(name: str, plan: dict[str, Any], ops_port: int) -> Run:
     """Peak, calm, overload, a pause, calm."""
     connections = 8 if plan["kind"] == "grpc" else 16
@@ -196,5 +204,6 @@ async def measure(platform: Platform) -> list[Figure]:
     figures: list[Figure] = []
     with apart(platform):
         for name, plan in plans(platform, example).items():
+            await rested(platform.ops)
             figures += (await overloaded(name, plan, platform.ports["gateway_ops"])).figures()
     return figures

@@ -57,3 +57,14 @@ def test_a_parser_of_its_own_says_the_same(tmp_path: Path) -> None:
         bounded.read_onnx(root, path, sizes, bounds)
     assert caught.value.field == path
     assert caught.value.reason == "FORMAT_REFUSED"
+
+
+def test_a_parser_that_does_not_start_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the modules of who asks, wherever these come from; so here it meets an `onnx` that cannot be imported."""
+    root = doubling(tmp_path / "package")
+    path = f"{MODEL}/1/{NAME}"
+    sizes = {path: (root / path).stat().st_size}
+    (tmp_path / "onnx.py").write_text("raise ImportError('not this one')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(RuntimeError, match="ended with 1: ImportError: not this one"):
+        bounded.read_onnx(root, path, sizes, bounded.Bounds.of(sizes[path]))

@@ -12,7 +12,7 @@ from features.domain.plan import check_schema, make_plan
 from features.domain.ports import Clock, OnlineStore, Telemetry
 
 MAX_PLANS = 1024
-# Asked of the store at once: it answers so many within some 15 ms, and lets other readers in between.
+# Asked of the store at once, so that it lets other readers in between.
 KEYS_AT_ONCE = 10_000
 
 
