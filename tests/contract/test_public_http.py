@@ -222,9 +222,10 @@ async def test_answers_keep_their_order_where_some_requests_of_a_pipeline_are_tu
 async def test_who_is_turned_away_again_and_again_and_does_not_read_is_not_answered_without_end() -> None:
     async with world(turn_away=busy) as here, here.client(receive_bytes=4096) as client:
         sending = asyncio.create_task(client.send_all([(BUSY + b"Content-Length: 0\r\n\r\n") * 2000] * 200))
+        connections: Any = here.server._shared.connections
         most = 0
         while not sending.done():
-            most = max([most, *[each._gathering.kept() for each in here.server._shared.connections]])
+            most = max([most, *[each._gathering.kept() for each in connections]])
             await asyncio.sleep(0)
         with contextlib.suppress(ConnectionError):
             await sending
