@@ -1,8 +1,8 @@
 """Three times the peak for a minute, over REST, gRPC and in search: answers go on, the rest is refused at once.
 
-For each: the peak (the most that closed loops of 8, 16 and 32 get answered), a calm of 60 % of it, the overload while health and
-metrics are asked ten times a second, and the same calm again. EDGE_OVERLOAD_S shortens the minute. The load has a core of its own,
-where there are two.
+For each: the peak (the most that closed loops of 8, 16 and 32 get answered), a calm of 60 % of it, the overload while health is
+asked ten times and metrics once a second, and the same calm again. gRPC predictions on the public port's other server as well.
+EDGE_OVERLOAD_S shortens the minute. The load has a core of its own, where there are two.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ import httpx2
 
 from bench.edge.cores import apart
 from bench.edge.model import Figure
-from bench.edge.platform import Platform
+from bench.edge.platform import Platform, running
 from mizzen.gateway.v1 import gateway_pb2 as pb
 
 ROOT = Path(__file__).parents[2]
 OVERLOAD_S = float(os.environ.get("EDGE_OVERLOAD_S", "60"))
-WARM_S, PEAK_S, CALM_S, AFTER_S, REST_S = 3.0, 5.0, 8.0, 5.0, 20.0
+WARM_S, PEAK_S, CALM_S, AFTER_S, REST_S = 3.0, 20.0, 8.0, 5.0, 20.0
+ASKED_EVERY_S = {"/healthz": 0.1, "/readyz": 0.1, "/metrics": 1.0}
 OK = {"http": "200", "grpc": "0"}
 REFUSED = {"http": ("429", "503"), "grpc": ("8", "14")}
 
@@ -84,26 +85,34 @@ async def offered(plan: dict[str, Any], seconds: float, connections: int, rate: 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Milliseconds of each answer of the ops port, and how late a timer beside was: the machine's share of that."""
+    """Milliseconds of each answer of the ops port by path, and how late a timer beside was: the machine's share of that."""
 
-    took_ms: list[float] = field(default_factory=list)
+    took_ms: dict[str, list[float]] = field(default_factory=lambda: {path: [] for path in ASKED_EVERY_S})
     late_ms: list[float] = field(default_factory=list)
 
     async def ask(self, port: int, until: asyncio.Event) -> None:
-        """Asks ten times a second, on connections of its own as a kubelet does."""
+        """Asks for each path as often as a hasty kubelet or Prometheus would, on connections of its own as these do."""
+        await asyncio.gather(*(self._ask(path, port, until) for path in ASKED_EVERY_S))
+
+    async def _ask(self, path: str, port: int, until: asyncio.Event) -> None:
+        every_s = ASKED_EVERY_S[path]
         while not until.is_set():
-            for path in ("/healthz", "/readyz", "/metrics"):
-                started = time.perf_counter()
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-                answer = await reader.read()
-                writer.close()
-                if not answer.startswith(b"HTTP/1.1 200 "):
-                    raise RuntimeError(f"{path}: {answer[:200]!r}")
-                self.took_ms.append((time.perf_counter() - started) * 1e3)
-            due = time.perf_counter() + 0.1
-            await asyncio.sleep(0.1)
+            started = time.perf_counter()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            answer = await reader.read()
+            writer.close()
+            if not answer.startswith(b"HTTP/1.1 200 "):
+                raise RuntimeError(f"{path}: {answer[:200]!r}")
+            self.took_ms[path].append((time.perf_counter() - started) * 1e3)
+            due = time.perf_counter() + every_s
+            await asyncio.sleep(every_s)
             self.late_ms.append((time.perf_counter() - due) * 1e3)
+
+    @property
+    def slowest_p99_ms(self) -> float:
+        """Of the path that has the greatest."""
+        return max(p99(took_ms) for took_ms in self.took_ms.values())
 
 
 def p99(values: list[float]) -> float:
@@ -127,11 +136,14 @@ class Run:
         peak, over, after = self.peak, self.over, self.after
         what = f"{self.name}, 3x of {peak.goodput:.0f}/s for {OVERLOAD_S:.0f} s"
         share, slower = over.goodput / peak.goodput, over.p99_ms / peak.p99_ms
-        health_ms, late_ms = p99(self.probes.took_ms), p99(self.probes.late_ms)
+        health_ms, late_ms = self.probes.slowest_p99_ms, p99(self.probes.late_ms)
         left, back = after.refused + after.lost, after.p99_ms / self.before.p99_ms
         taken = f"{over.p99_ms:.0f} ms, {slower:.1f}x of the peak's {peak.p99_ms:.0f} ms"
         refused = f"p99 {over.refused_p99_ms:.1f} ms of {over.refused}"
-        health = f"p99 {health_ms:.1f} ms of {len(self.probes.took_ms)} (a timer beside was {late_ms:.1f} ms late)"
+        each = ", ".join(
+            f"{path} {p99(took_ms):.1f} of {len(took_ms)}" for path, took_ms in self.probes.took_ms.items()
+        )
+        health = f"p99 in ms: {each} (a timer beside was {late_ms:.1f} ms late)"
         says_when = over.says_when == over.refused > 0
         return [
             Figure(f"{what}: goodput", f"{share:.0%} of peak", "≥ 90 %", share >= 0.9),
@@ -197,13 +209,21 @@ def _us(instant: str) -> int:
     return int(datetime.datetime.fromisoformat(instant).timestamp() * 1_000_000)
 
 
-async def measure(platform: Platform) -> list[Figure]:
-    """See bench.edge.model.Probe."""
+async def _measured(platform: Platform, names: Sequence[str] = (), on: str = "") -> list[Figure]:
+    """Of the named ways in, or all."""
     async with httpx2.AsyncClient(base_url=platform.rest, timeout=60) as http:
         example = (await http.get("/v1/endpoints/flight-delay")).json()["example"]
     figures: list[Figure] = []
     with apart(platform):
         for name, plan in plans(platform, example).items():
-            await rested(platform.ops)
-            figures += (await overloaded(name, plan, platform.ports["gateway_ops"])).figures()
+            if not names or name in names:
+                await rested(platform.ops)
+                figures += (await overloaded(name + on, plan, platform.ports["gateway_ops"])).figures()
     return figures
+
+
+async def measure(platform: Platform) -> list[Figure]:
+    """See bench.edge.model.Probe."""
+    figures = await _measured(platform)
+    with running({"MIZZEN_GATEWAY_PUBLIC_SERVER": "native"}) as native:
+        return figures + await _measured(native, ["gRPC predict"], " on pygrpc-native")

@@ -52,8 +52,11 @@ class Platform:
 
 
 @contextmanager
-def running() -> Iterator[Platform]:
-    """Starts the platform and, at the end, drains it and removes its files. SystemExit when it does not start."""
+def running(settings: Mapping[str, str] | None = None) -> Iterator[Platform]:
+    """Starts the platform and, at the end, drains it and removes its files. SystemExit when it does not start.
+
+    settings: variables of its services that are not as usual.
+    """
     state = Path(tempfile.mkdtemp(prefix="mizzen-edge-"))
     state.chmod(0o755)
     names = [name.removesuffix("_port") for name in Settings.model_fields if name.endswith("_port")]
@@ -61,7 +64,7 @@ def running() -> Iterator[Platform]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("MIZZEN_")}
     env |= {f"MIZZEN_{name.upper()}_PORT": str(port) for name, port in ports.items()}
     venv = os.environ.get("MIZZEN_TRITON_VENV", str(ROOT / ".venv-triton"))
-    env |= {"MIZZEN_STATE": str(state), "MIZZEN_TRITON_VENV": venv}
+    env |= {"MIZZEN_STATE": str(state), "MIZZEN_TRITON_VENV": venv, **(settings or {})}
     platform = Platform(state, env, ports)
     try:
         done = platform.mizzen("up", "-f", "examples/flights", "--detach")

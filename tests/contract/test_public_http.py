@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chassis.http_bounds import Answer, Headers, HttpBounds, PublicAsgi, TurnAway, nobody
+from chassis.http_bounds import Headers, HttpBounds, PublicAsgi, TurnAway, nobody, rendered
 from chassis.public_http import PublicHttp
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -166,11 +166,11 @@ MALFORMED = {
 }  # fmt: skip
 
 
-def busy(_method: bytes, target: bytes, headers: Headers) -> Answer | None:
+def busy(_method: bytes, target: bytes, headers: Headers) -> tuple[int, bytes] | None:
     """Turns away what asks for /busy, but for who says that the app should see it."""
     if target != b"/busy" or (b"x-let-in", b"1") in headers:
         return None
-    return 503, [(b"retry-after", b"1")], b"busy"
+    return 503, rendered([(b"retry-after", b"1")], b"busy")
 
 
 async def test_what_two_servers_would_read_differently_is_refused() -> None:
@@ -184,7 +184,7 @@ async def test_what_two_servers_would_read_differently_is_refused() -> None:
 
 
 async def test_what_two_servers_would_read_differently_ends_a_connection_whose_request_is_turned_away() -> None:
-    async with world(turn_away=lambda *_: (503, [], b"busy")) as here:
+    async with world(turn_away=lambda *_: (503, rendered([], b"busy"))) as here:
         for name, data in MALFORMED.items():
             told = await here.asked(data)
             assert told.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 503 ")), (name, told[:200])

@@ -95,6 +95,41 @@ async def test_the_wait_is_bounded(upstream: Upstream) -> None:
     assert await asyncio.gather(*tasks) == [2, 4]
 
 
+async def test_a_slow_upstream_gets_fewer_and_larger_batches() -> None:
+    class Slow(Upstream):
+        def now_us(self) -> int:
+            raise AssertionError("only durations are asked for")
+
+        def monotonic_s(self) -> float:
+            return self.now_s
+
+        now_s = 0.0
+
+        async def send(self, items: list[int]) -> list[int]:
+            results = await super().send(items)
+            self.now_s += 0.16
+            return results
+
+    slow = Slow()
+    coalescer = Coalescer(slow.send, max_wait_s=0, clock=slow)
+    for n in range(8):
+        await coalescer.submit(n, 60)
+    slow.gate.clear()
+    under_way = asyncio.create_task(coalescer.submit(8, 60))
+    while len(slow.batches) < 9:
+        await asyncio.sleep(0)
+    first = asyncio.create_task(coalescer.submit(9, 60))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    second = asyncio.create_task(coalescer.submit(10, 60))
+    while len(slow.batches) < 10:
+        await asyncio.sleep(0)
+    # without anything to end the batch under way, and so within the 20 ms that a wait is at most
+    assert slow.batches[9] == [9, 10]
+    slow.gate.set()
+    assert list(await asyncio.gather(under_way, first, second)) == [16, 18, 20]
+
+
 async def test_batches_are_bounded(upstream: Upstream) -> None:
     coalescer = Coalescer(upstream.send, max_items=4)
     await asyncio.gather(*(coalescer.submit(n, soon()) for n in range(10)))

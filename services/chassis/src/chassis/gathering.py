@@ -40,6 +40,15 @@ class Gathering:
             if not self._transport.is_closing():
                 self._transport.write(data)
 
+    def write_whole(self, answer: bytes) -> None:
+        """Writes an answer that has its head and body together already."""
+        self.flush()
+        self.written += len(answer)
+        if not self.since:
+            self.since = asyncio.get_running_loop().time()
+        if not self._transport.is_closing():
+            self._transport.write(answer)
+
     def close(self) -> None:
         """Closes once all is taken."""
         self.flush()

@@ -1,6 +1,6 @@
 """What a stranger's connection to a public HTTP port may cost, and what a connection is told that costs more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,9 @@ Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, Headers, bytes]
 # (the request's path, empty when it is not known; what is wrong) → status, headers, body.
 Refuse = Callable[[bytes, MizzenError], Answer]
-# (method, target, headers of a request whose head is whole) → what it is told at once; None where the app shall see it.
-TurnAway = Callable[[bytes, bytes, Headers], Answer | None]
+# (method, target, headers of a request whose head is whole) → what it is told at once, as a status and `rendered`; None where the
+# app shall see it.
+TurnAway = Callable[[bytes, bytes, Headers], tuple[int, bytes] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,18 @@ class HttpBounds:
         return min(self.head_s, self.body_s, self.answer_s) / 30
 
 
+def rendered(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """The bytes of an answer that follow its status line and the headers that every answer has."""
+    fields = (*headers, (b"content-length", b"%d" % len(body)))
+    return b"".join([*[b"%b: %b\r\n" % field for field in fields], b"\r\n", body])
+
+
 def plain_refusal(_path: bytes, error: MizzenError) -> Answer:
     """For an app that has no form of its own: 400 and the sentence."""
     return 400, [(b"content-type", b"text/plain; charset=utf-8")], error.message.encode()
 
 
-def nobody(_method: bytes, _target: bytes, _headers: Headers) -> Answer | None:
+def nobody(_method: bytes, _target: bytes, _headers: Headers) -> tuple[int, bytes] | None:
     """For an app that sees every request."""
     return None
 

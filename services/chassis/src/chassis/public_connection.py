@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from chassis.errors import InvalidArgument, MizzenError, ResourceExhausted, Unavailable
 from chassis.gathering import Gathering
-from chassis.http_bounds import Answer
+from chassis.http_bounds import rendered
 from chassis.http_heads import head_fault
 from chassis.http_shared import RETRY_S, Shared
 
@@ -223,7 +223,8 @@ class PublicConnection(HttpToolsProtocol):
         if answer is None:
             return False
         self.cycle = _ANSWERED  # so its body is read and dropped
-        self._gathering.write(self._rendered(answer))
+        status, rest = answer
+        self._gathering.write_whole(self._head(status) + rest)
         self.on_response_complete()
         return True
 
@@ -282,17 +283,15 @@ class PublicConnection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         if not self._in_body or answering:  # else the request has its answer already
-            answer = self._shared.refuse(getattr(self, "url", b""), error)
-            self._gathering.write(self._rendered(answer, (b"connection", b"close")))
+            status, headers, body = self._shared.refuse(getattr(self, "url", b""), error)
+            self._gathering.write_whole(self._head(status) + rendered((*headers, (b"connection", b"close")), body))
         # Closed at once, what the client still sends would be answered by a reset, and that may overtake the refusal.
         self._gathering.end()
         self.flow.resume_reading()
         self.loop.call_later(_LINGER_S, self.drop)
 
-    def _rendered(self, answer: Answer, *more: tuple[bytes, bytes]) -> bytes:
-        status, headers, body = answer
-        fields = (*self.server_state.default_headers, *headers, (b"content-length", b"%d" % len(body)), *more)
-        return b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % field for field in fields], b"\r\n", body])
+    def _head(self, status: int) -> bytes:
+        return b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % field for field in self.server_state.default_headers]])
 
     def drop(self) -> None:
         """Ends the connection now."""

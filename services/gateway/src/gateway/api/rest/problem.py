@@ -6,6 +6,7 @@ from functools import lru_cache
 import orjson
 
 from chassis.errors import BY_CODE, Code, MizzenError
+from chassis.http_bounds import Headers
 
 STATUS: Mapping[Code, int] = {
     Code.OK: 200,
@@ -98,6 +99,12 @@ def _rendered(error: MizzenError, request_id: str) -> bytes:
 def oip_error(error: MizzenError) -> bytes:
     """The Open Inference Protocol's shape."""
     return orjson.dumps({"error": INTERNAL_TEXT if error.code is Code.INTERNAL else error.message})
+
+
+def answer_to(error: MizzenError, request_id: str, common: Headers, *, is_oip: bool) -> tuple[Headers, bytes]:
+    """Headers and body that tell of an error where no handler does; `common` is what every answer carries."""
+    form, body = (JSON, oip_error(error)) if is_oip else (PROBLEM, problem(error, request_id))
+    return [(b"content-type", form), (b"x-request-id", request_id.encode()), *common, *retry_after(error)], body
 
 
 def retry_after(error: MizzenError) -> list[tuple[bytes, bytes]]:

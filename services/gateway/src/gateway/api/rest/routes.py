@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.errors import InvalidArgument, MizzenError, NotFound
-from chassis.http_bounds import Answer
+from chassis.http_bounds import Answer, TurnAway
 from chassis.logs import logger
 from gateway.api.edge import Edge
 from gateway.api.rest.browsers import JSON_ONLY, Browsers, check_media_type
@@ -20,7 +20,8 @@ from gateway.api.rest.http import Handler, Headers, Http, Limits, Receive, Scope
 from gateway.api.rest.page import ASSETS, asset
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.presence import ClientGoneError
-from gateway.api.rest.problem import JSON, PROBLEM, oip_error, problem, retry_after, status_of
+from gateway.api.rest.problem import JSON, PROBLEM, answer_to, oip_error, problem, retry_after, status_of
+from gateway.api.rest.turning_away import TurningAway
 
 _log = logger("gateway.rest")
 Deadline = Callable[[Mapping[str, str]], float]
@@ -69,6 +70,7 @@ class App:
         self._make_documents = documents
         self._documents: Any = None
         self._tree = PathTree([*paths, *(Path("GET", path, self._document, "–", None) for path in sorted(DOCUMENTS))])
+        self.turn_away: TurnAway = TurningAway(self._tree, edge, browsers.common, observe)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -130,34 +132,11 @@ class App:
             self._documents = await asyncio.to_thread(self._make_documents)
         await http.pass_on(self._documents)
 
-    def turn_away(self, method: bytes, target: bytes, headers: Headers) -> Answer | None:
-        """See chassis.http_bounds.TurnAway: the answer to a call that admission refuses, while that refuses any.
-
-        Neither the key nor the body is looked at. A page's request goes the long way, as its answer needs more headers.
-        """
-        if method != b"POST" or not self._edge.refuses or b"origin" in dict(headers):
-            return None
-        raw_path = target.partition(b"?")[0]
-        try:
-            found = self._tree.find(raw_path)
-        except MizzenError:
-            return None
-        path = None if found is None else found[0].rows.get("POST")
-        if found is None or path is None or path.place is None:
-            return None
-        error = self._edge.refusal(path.place.format_map(found[1]))
-        return None if error is None else self._refusal(raw_path, error, "POST", path.template)
-
     def refuse(self, raw_path: bytes, error: MizzenError) -> Answer:
         """Status, headers and body for what the port itself refuses, before the request is one."""
-        return self._refusal(raw_path, error, "other", "other")
-
-    def _refusal(self, raw_path: bytes, error: MizzenError, method: str, template: str) -> Answer:
         status, request_id = status_of(error), self._edge.new_id()
-        self._observe(method, template, status, 0.0)
-        form, body = (JSON, oip_error(error)) if raw_path.startswith(b"/v2") else (PROBLEM, problem(error, request_id))
-        told = [(b"content-type", form), (b"x-request-id", request_id.encode()), *self._browsers.common]
-        return status, [*told, *retry_after(error)], body
+        self._observe("other", "other", status, 0.0)
+        return status, *answer_to(error, request_id, self._browsers.common, is_oip=raw_path.startswith(b"/v2"))
 
     async def _failed(self, http: Http, error: MizzenError) -> int:
         status = status_of(error)

@@ -1,0 +1,86 @@
+"""Answers to calls that admission refuses, by a head alone: at three times the peak they are most of what a second brings."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from chassis.errors import BY_CODE, Code, MizzenError
+from chassis.http_bounds import Headers, rendered
+from gateway.api.edge import Edge
+from gateway.api.rest.dispatch import PathTree, Row
+from gateway.api.rest.problem import answer_to, status_of
+
+_TARGETS, _LONG = 1024, 512
+_ANY_ID = "00000000-0000-7000-8000-000000000000"
+
+
+class Placed(Row, Protocol):
+    """A row of the table that may have an admission limit of its own."""
+
+    @property
+    def place(self) -> str | None:
+        """Made of the path's parameters: `model/{model}`."""
+
+
+P = TypeVar("P", bound=Placed)
+
+
+class _Asked(NamedTuple):
+    place: str
+    template: str
+    is_oip: bool
+
+
+class TurningAway(Generic[P]):
+    """See chassis.http_bounds.TurnAway: what a call is told that admission refuses, while that refuses any.
+
+    Neither the key nor the body is looked at. A page's request goes the long way, as its answer needs more headers.
+    """
+
+    def __init__(
+        self, tree: PathTree[P], edge: Edge, common: Headers, observe: Callable[[str, str, int, float], None]
+    ) -> None:
+        """`common`: headers that every answer carries; `observe(method, template, status, seconds)` counts one."""
+        self._tree = tree
+        self._edge = edge
+        self._common = tuple(common)
+        self._observe = observe
+        self._asked: dict[bytes, _Asked] = {}
+
+    def __call__(self, method: bytes, target: bytes, headers: Headers) -> tuple[int, bytes] | None:
+        """Status and what follows the status line."""
+        if method != b"POST" or not self._edge.refuses or b"origin" in dict(headers):
+            return None
+        asked = self._asked.get(target) or self._look_up(target)
+        error = None if asked is None else self._edge.refusal(asked.place)
+        if asked is None or error is None:
+            return None
+        status, around = _around_id(error.code, error.message, error.retry_after_s, self._common, is_oip=asked.is_oip)
+        self._observe("POST", asked.template, status, 0.0)
+        return status, self._edge.new_id().encode().join(around)
+
+    def _look_up(self, target: bytes) -> _Asked | None:
+        raw_path = target.partition(b"?")[0]
+        try:
+            found = self._tree.find(raw_path)
+        except MizzenError:
+            return None
+        path = None if found is None else found[0].rows.get("POST")
+        if found is None or path is None or path.place is None:
+            return None
+        if len(self._asked) >= _TARGETS:  # anybody can make them up
+            self._asked.clear()
+        asked = _Asked(path.place.format_map(found[1]), path.template, raw_path.startswith(b"/v2"))
+        if len(target) <= _LONG:
+            self._asked[target] = asked
+        return asked
+
+
+@lru_cache(maxsize=_TARGETS)
+def _around_id(
+    code: Code, message: str, retry_after_s: float | None, common: tuple[tuple[bytes, bytes], ...], *, is_oip: bool
+) -> tuple[int, list[bytes]]:
+    """The answer's status, and its bytes before, between and after the places of the request id."""
+    error = BY_CODE[code](message, reason="OVERLOADED", retry_after_s=retry_after_s)
+    answer = rendered(*answer_to(error, _ANY_ID, list(common), is_oip=is_oip))
+    return status_of(error), answer.split(_ANY_ID.encode())
