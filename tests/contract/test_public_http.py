@@ -448,6 +448,16 @@ async def test_answers_that_nobody_takes_are_bounded_together() -> None:
         assert 0 < here.server._shared.held <= 64 << 20
 
 
+async def test_the_kernel_is_given_little_of_an_answer_that_nobody_reads() -> None:
+    async with world() as here, here.client(receive_bytes=4096) as client:
+        await client.send(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection: Any = next(iter(here.server._shared.connections))
+        while connection._gathering.written < 32 << 20:
+            await asyncio.sleep(0)
+        connection._gathering.flush()
+        assert connection._gathering.kept() > 31 << 20  # it took 2.5 MB of it
+
+
 async def test_unfinished_bodies_are_bounded_together_and_the_largest_goes() -> None:
     bounds = HttpBounds(buffered_bytes=1 << 20)
     async with world(bounds) as here, contextlib.AsyncExitStack() as stack:

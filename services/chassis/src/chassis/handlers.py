@@ -75,7 +75,8 @@ class _Method:
         self._tracing = around.tracing
         self._seconds = around.metrics.histogram(telemetry.SERVER_SECONDS)
         self._in_flight = around.metrics.level(telemetry.SERVER_IN_FLIGHT)
-        self._by_code = {code: self._seconds.labels(path, code.value) for code in (Code.OK,)}
+        # Made when a call ends so: at each scrape all buckets of a method that nobody calls would be written as well.
+        self._by_code: dict[Code, Any] = {}
 
     def begin(self, context: aio.ServicerContext[Any, Any]) -> Any:
         """Refuses strangers; answers the span of this call when it belongs to a trace."""
