@@ -330,6 +330,20 @@ POISONS: dict[str, tuple[Damage, tuple[str, ...]]] = {
         instead('"y" data_type', '"y" label_filename: "../../etc/passwd" data_type'),
         ("doubling/config.pbtxt", "output[0].label_filename"),
     ),
+    "label file that is Triton's stub": (
+        both(
+            instead('"y" data_type', '"y" label_filename: "triton_python_backend_stub" data_type'),
+            file("triton_python_backend_stub", b"#!/bin/sh\ntouch /tmp/evil\n"),
+        ),
+        ("doubling/config.pbtxt", "output[0].label_filename", ".txt"),
+    ),
+    "label file that is a program": (
+        both(
+            instead('"y" data_type', '"y" label_filename: "model.py" data_type'),
+            file("model.py", b"import os\n"),
+        ),
+        ("doubling/config.pbtxt", "output[0].label_filename", ".txt"),
+    ),
     "config that is not UTF-8": (
         lambda root: (root / MODEL / "config.pbtxt").write_bytes(b'name: "\xff\xfe"'),
         ("doubling/config.pbtxt", "UnicodeDecodeError"),

@@ -97,7 +97,12 @@ def test_nothing_is_started_where_nothing_passes(tmp_path: Path, root: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "flags", [["--model-repository=/a", "--model-store", "/b"], ["--model-store=/a", "--model-repository=/b"]]
+    "flags",
+    [
+        ["--model-repository=/a", "--model-store", "/b"],
+        ["--model-store=/a", "--model-repository=/b"],
+        ["--model-r=/a", "--model-sto", "/b"],
+    ],
 )
 def test_repositories_are_found_however_they_are_named(flags: list[str]) -> None:
     assert launcher.repositories(["tritonserver", *flags, "--x=1"]) == (["tritonserver", "--x=1"], ["/a", "/b"])

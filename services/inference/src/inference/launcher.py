@@ -66,13 +66,13 @@ def run(prefix: str, command: list[str], staging: Staging) -> int:
 
 
 def repositories(command: list[str]) -> tuple[list[str], list[str]]:
-    """``command`` without its model repositories, and these."""
+    """``command`` without its model repositories, and these; Triton takes an option by a beginning of its name as well."""
     flags: list[str] = []
     roots: list[str] = []
     words = iter(command)
     for word in words:
         name, equals, value = word.partition("=")
-        if name in REPOSITORY_FLAGS:
+        if len(name) > len("--model-") and any(flag.startswith(name) for flag in REPOSITORY_FLAGS):
             roots.append(value if equals else next(words, ""))
         else:
             flags.append(word)

@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from inference.examine.entries import FILE_NAME
-
 # The backends that run data and never code of the package. A TensorRT plan is machine code, so nobody can read it.
 BACKENDS = ("onnxruntime", "sentence_embedding")
 PLATFORMS: Mapping[str, str] = {"onnxruntime_onnx": "onnxruntime"}
@@ -51,7 +49,8 @@ _tensor_name = matching(
 )
 _plain_name = matching(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,127}", "a plain name of at most 128 characters")
 _datatype = between(1, 14)
-_file_name = matching(FILE_NAME.pattern, "the name of a file in its folder, no path")
+# Triton runs some names, such as its stub's, where it finds them: labels are told from these by their suffix.
+_label_file = matching(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,123}\.txt", "the name of a .txt file in its folder, no path")
 
 
 def _dim(value: int) -> str:
@@ -97,7 +96,7 @@ FIELDS: Mapping[str, Check] = {
     "input.optional": anything,
     "output": anything,
     **_tensor("output"),
-    "output.label_filename": _file_name,
+    "output.label_filename": _label_file,
     "optimization": anything,
     "optimization.graph": anything,
     "optimization.graph.level": between(-1, 99),
