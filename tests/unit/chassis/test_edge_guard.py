@@ -157,6 +157,21 @@ async def test_the_one_that_holds_most_goes_when_all_hold_too_much(*, knows_read
     assert (rig.sockets.cuts, rig.reasons) == ([3], [HELD])
 
 
+@pytest.mark.parametrize(("taken", "reasons"), [(2_000, [HELD]), (200_000, [])], ids=["a trickle", "a reader"])
+async def test_who_reads_one_answer_slowly_does_not_keep_all_others(taken: int, reasons: list[str]) -> None:
+    rig = Rig()
+    rig.sockets.add(1)
+    rig.ticks(0.1)
+    connection = rig.guard.connection("ipv4:h:1")
+    for _ in range(20):  # over the 16 MB that all may hold; each small enough not to be refused
+        rig.guard.answer(connection, 1_000_000)
+    # 20 KB a second is enough not to stand still, and would take a quarter of an hour; 2 MB a second are a reader's
+    rig.ticks(
+        4, lambda: rig.sockets.add(1, acknowledged=taken) if 1 in {port for _, port in rig.sockets.there} else None
+    )
+    assert rig.reasons == reasons
+
+
 async def test_a_large_answer_is_refused_while_too_much_waits_and_a_small_one_is_not() -> None:
     rig = Rig()
     connection = rig.guard.connection("ipv4:h:1")

@@ -111,6 +111,15 @@ def test_all_else_in_the_file_stays_as_it_is(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\xef\xbb\xbf# ours\r\nwrong line\r\n")
 
 
+def test_a_key_on_the_first_line_behind_a_byte_order_mark_is_revoked(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    keys.create(path, SECRET, "first", tenant="acme", scopes=frozenset({"read"}))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [key.name for _, key in parse_keys(path.read_bytes()).keys] == ["first"]
+    assert keys.revoke(path, "first") == 1
+    assert path.read_bytes() == b"\xef\xbb\xbf"
+
+
 def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     names = [f"key-{number}" for number in range(12)]

@@ -27,7 +27,7 @@ from mizzen.chassis.v1 import values_pb2
 CLIENT_FAULTS = {Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED, Code.NOT_FOUND}
 PLAN = EndpointPlan(
     name="e", description="", entities=(Field("tailnum", DType.STRING), Field("leg", DType.INT64)),
-    inputs=(Field("distance", DType.FLOAT64), Field("at", DType.TIMESTAMP), Field("wet", DType.BOOL)), references=(), firsts=(),
+    inputs=(Field("distance", DType.FLOAT64), Field("at", DType.TIMESTAMP), Field("wet", DType.BOOL)), references=(), telling=(),
     join_keys=(), view_inputs=(), tensors=(), outputs=(), routes=(), shadow=None, sticky_key=None, request_clock=True,
     on_stale="mark", default_when_down=False, max_rows=10, max_explain_rows=10, deadline_s=1, max_in_flight=1, schema_hash="",
     defaults={}, dtypes={}, example={},

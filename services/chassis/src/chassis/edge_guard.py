@@ -43,6 +43,7 @@ _FLOOD_EBBS = 256 * 1024  # a second: pings, settings and resets of a client tha
 _HELD_EBBS = 256  # a second: pings and heads of frames on a connection whose call waits for hours
 _SMALL = 4096
 _LEAST_READ = 16 * 1024  # bytes a second that a client takes of an answer which it reads
+_RATE_S = 2.0
 _LARGE = 1024 * 1024
 _COPIES = 2  # of an answer that waits: ours and the library's
 
@@ -72,7 +73,7 @@ class Connection:
 
     __slots__ = (
         "abandoned", "acknowledged", "answered", "calm_s", "delivered", "given_up", "held", "patience", "peer", "quiet_s",
-        "reading", "received", "seen", "stalled_s", "unexplained", "unsent", "writing",
+        "rate", "reading", "received", "seen", "stalled_s", "unexplained", "unsent", "waits_s", "writing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -86,6 +87,8 @@ class Connection:
         self.unsent = 0.0  # answered, and not acknowledged
         self.unexplained = 0.0  # received for nothing
         self.quiet_s = self.stalled_s = self.calm_s = 0.0
+        self.waits_s = 0.0  # since when something of its answers has waited
+        self.rate = 0.0  # bytes a second that the client takes of answers, of the last seconds
         self.abandoned = False
         self.given_up = 0.0
         self.patience = math.inf
@@ -112,6 +115,9 @@ class Connection:
             self.unsent = min(self.unsent, self.writing)
         self.quiet_s = self.quiet_s + passed_s if held_on and self.held > _SMALL and not delivered else 0.0
         reads = acknowledged >= _LEAST_READ * passed_s
+        self.waits_s = self.waits_s + passed_s if self.unsent > _SMALL else 0.0
+        if passed_s:
+            self.rate += (acknowledged / passed_s - self.rate) * min(1.0, passed_s / _RATE_S)
         self.stalled_s = self.stalled_s + passed_s if waited and self.unsent > _SMALL and not reads else 0.0
         moves = received > 0 or acknowledged > 0 or self.held > _SMALL or self.unsent > _SMALL
         self.calm_s = 0.0 if moves else self.calm_s + passed_s
@@ -281,11 +287,12 @@ class EdgeGuard:
             found[address] = CONNECTIONS
             del left[address]
         held = sum(each.held + each.unsent for each in left.values())
-        # the one that holds most without reading or sending on; answers that flow leave by themselves
+        # the one that holds most without reading or sending on; answers that flow leave by themselves, within their time
         for address, each in sorted(left.items(), key=lambda item: -(item[1].held + item[1].unsent)):
             if held <= self.bounds.held_bytes:
                 break
-            if each.held >= each.unsent or each.stalled_s:
+            late = each.waits_s > _RATE_S and each.unsent > each.rate * self.bounds.answer_timeout_s
+            if each.held >= each.unsent or each.stalled_s or late:
                 found[address] = HELD
                 held -= each.held + each.unsent
         return found

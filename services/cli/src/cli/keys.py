@@ -1,5 +1,6 @@
 """API keys of one machine: the file that `mizzen key` writes, and the key that the command itself shows."""
 
+import codecs
 import fcntl
 import hmac
 import os
@@ -129,10 +130,11 @@ def revoke(path: Path, name: str) -> int:
     counts = [0]
 
     def without(data: bytes) -> bytes:
-        lines = data.splitlines(keepends=True)
+        text = data.removeprefix(codecs.BOM_UTF8)
+        lines = text.splitlines(keepends=True)
         left = [line for line in lines if line.strip().split(b":")[0] != name.encode()]
         counts[0] = len(lines) - len(left)
-        return b"".join(left)
+        return data[: len(data) - len(text)] + b"".join(left)
 
     _change(path, without)
     return counts[0]

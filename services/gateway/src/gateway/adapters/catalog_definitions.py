@@ -1,5 +1,6 @@
 """Definitions of the catalog → plans of the domain."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from catalog import Catalog, DefinitionError, DefinitionSource, FeatureView
@@ -67,9 +68,7 @@ def _plan(endpoint: Definition, catalog: Catalog) -> EndpointPlan:
         entities=_fields(spec.entities),
         inputs=_fields(spec.inputs),
         references=references,
-        firsts=tuple(
-            {reference.partition(":")[0]: at for at, reference in reversed(list(enumerate(references)))}.values()
-        ),
+        telling=_telling(references, catalog),
         join_keys=tuple(join_keys),
         view_inputs=tuple(view_inputs),
         tensors=tuple(TensorPlan(tensor.name, tensor.datatype, tensor.features) for tensor in spec.model.tensors),
@@ -106,6 +105,19 @@ def _column(reference: str, catalog: Catalog) -> tuple[DType, Scalar | None] | N
         return None
     column = catalog.feature_views[view].column(name)
     return None if column is None else (DType(column.dtype.value), getattr(column, "default", None))
+
+
+def _telling(references: Sequence[str], catalog: Catalog) -> tuple[int, ...]:
+    """See EndpointPlan. A row's stored columns are unavailable together; of what is computed, only what is made of these."""
+    stored: dict[str, int] = {}
+    computed: dict[str, list[int]] = {}
+    for at, reference in enumerate(references):
+        view, _, name = reference.partition(":")
+        if view in catalog.feature_views and any(name == one.name for one in catalog.feature_views[view].spec.features):
+            stored.setdefault(view, at)
+        else:
+            computed.setdefault(view, []).append(at)
+    return (*stored.values(), *(at for view, places in computed.items() if view not in stored for at in places))
 
 
 def _fields(fields: tuple[FieldDefinition, ...]) -> tuple[Field, ...]:

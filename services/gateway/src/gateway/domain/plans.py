@@ -67,8 +67,8 @@ class EndpointPlan:
     entities: tuple[Field, ...]
     inputs: tuple[Field, ...]
     references: tuple[str, ...]
-    # The first column of each view: the columns of one view are unavailable together.
-    firsts: tuple[int, ...]
+    # Columns that tell whether a row of any view could not be read, as few as do.
+    telling: tuple[int, ...]
     # Entities and inputs that the views of `references` read.
     join_keys: tuple[str, ...]
     view_inputs: tuple[str, ...]

@@ -102,7 +102,7 @@ class Predictor:
         record.model_versions = [parts[i][0].version if i in parts else "" for i in range(len(plan.routes))]
         record.outputs = _merged(plan, parts, request.rows)
         record.degraded = (
-            rows is not None and plan.default_when_down and rows.has_status(Status.UNAVAILABLE, plan.firsts)
+            rows is not None and plan.default_when_down and rows.has_status(Status.UNAVAILABLE, plan.telling)
         )
         record.timings_ms = {
             "features": round((read - started) * 1e3, 3),

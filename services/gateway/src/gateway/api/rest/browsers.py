@@ -13,7 +13,7 @@ from chassis.errors import InvalidArgument, PermissionDenied
 Headers = list[tuple[bytes, bytes]]
 JSON_ONLY = frozenset({b"application/json"})
 
-_LOOPBACK = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
+_LOOPBACK = re.compile(rb"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _EXPOSED = b"x-request-id, retry-after, inference-header-content-length"
 _ASKED_HEADERS = (
     b"authorization, content-type, idempotency-key, inference-header-content-length, traceparent, x-api-key, x-request-id,"
