@@ -57,7 +57,14 @@ async def test_without_keys_only_loopback_names_are_served(rig: Rig) -> None:
 async def test_without_keys_no_page_of_elsewhere_is_served(rig: Rig) -> None:
     document = {"documents": [{"id": "d", "text": "t"}]}
     async with httpx2.AsyncClient(base_url=rig.url) as http:
-        for origin in (PAGE, "null", "http://localhost:1", "http://127.0.0.1", "http://localhost.evil.example"):
+        for origin in (
+            PAGE,
+            "null",
+            "http://localhost:1",
+            "http://127.0.0.1",
+            "http://localhost.evil.example",
+            rig.url.replace("http", "foo"),
+        ):
             for path, body in ((PREDICT, BODY), (DOCUMENTS, document), (LABELS, {"labels": []})):
                 refused = await http.post(path, json=body, headers={"origin": origin})
                 assert (refused.status_code, refused.json()["reason"]) == (403, "ORIGIN_REFUSED"), origin

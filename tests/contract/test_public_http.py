@@ -144,6 +144,9 @@ MALFORMED = {
     "another encoding": POST + b"Transfer-Encoding: gzip\r\n\r\n" + SMUGGLED,
     "chunked is not the last": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + SMUGGLED,
     "an encoding almost chunked": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    "another encoding before it": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    "two lines of encodings": POST + b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    "chunked twice": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
     "encoding in 1.0": b"POST /a HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
     "bare line feeds": b"GET /a HTTP/1.1\nHost: x\n\n" + SMUGGLED,
     "a bare line feed": b"GET /a HTTP/1.1\r\nHost: x\nX-A: b\r\n\r\n" + SMUGGLED,
@@ -276,6 +279,12 @@ async def test_a_draining_port_turns_nobody_away_unseen() -> None:
         await client.send(BUSY + b"Content-Length: 1\r\n\r\nx")
         told = await client.ended()
         assert told.startswith(b"HTTP/1.1 200 ") and b"connection: close" in told.lower()
+
+
+async def test_white_space_behind_a_value_is_no_part_of_it() -> None:
+    async with world() as here, here.client() as client:
+        await client.send(b"GET /a HTTP/1.1\r\nHost: localhost \t\r\n\r\n")
+        assert (await client.answer())[0] == 200
 
 
 async def test_names_with_underscores_and_trailers_reach_no_handler() -> None:

@@ -12,7 +12,7 @@ _RARE = _BODIES | {b"upgrade"}
 
 def head_fault(target: bytes, headers: Sequence[tuple[bytes, bytes]], version: str) -> InvalidArgument | None:
     """What is wrong with a head whose names are in lower case, for a server that speaks HTTP/1 and nothing else."""
-    host, rare = None, set[bytes]()
+    host, rare, encodings = None, set[bytes](), list[bytes]()
     for name, value in headers:
         if name == b"host":
             if host is not None:
@@ -20,14 +20,23 @@ def head_fault(target: bytes, headers: Sequence[tuple[bytes, bytes]], version: s
             host = value
         elif name in _RARE:
             rare.add(name)
+            if name == b"transfer-encoding":
+                encodings.append(value.lower())
     if host is None or _HOST.fullmatch(host) is None:
         text = "the request has no Host header" if host is None else "the Host header is no host"
         return InvalidArgument(text, reason="HOST_INVALID", field="Host")
     if not target.startswith(b"/") and not _names(target, host):
         message = "the request's target names another host than its Host header, or none"
         return InvalidArgument(message, reason="INVALID_HTTP")
-    if b"transfer-encoding" in rare and version != "1.1":
+    return _framing_fault(rare, encodings, version) if rare else None
+
+
+def _framing_fault(rare: set[bytes], encodings: list[bytes], version: str) -> InvalidArgument | None:
+    if encodings and version != "1.1":
         return InvalidArgument("only HTTP/1.1 has Transfer-Encoding", reason="INVALID_HTTP")
+    if encodings and encodings != [b"chunked"]:
+        text = "chunked, once, is the only Transfer-Encoding that is spoken here"
+        return InvalidArgument(text, reason="INVALID_HTTP", field="Transfer-Encoding")
     if b"upgrade" in rare and not rare.isdisjoint(_BODIES):
         # httptools would take the body for the new protocol's bytes, and so for the next request.
         message = "no other protocol is spoken here; leave Upgrade out of a request with a body"

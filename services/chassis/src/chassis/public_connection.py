@@ -188,7 +188,7 @@ class PublicConnection(HttpToolsProtocol):
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
-        self.headers.append((name, value))
+        self.headers.append((name, value.rstrip(b" \t")))  # what may stand behind a value is no part of it
 
     def on_headers_complete(self) -> None:
         if self._since:  # it came in several steps, which may have held more than this head

@@ -39,7 +39,8 @@ class Browsers:
             host = headers.get(b"host", b"")
             if _LOOPBACK.fullmatch(host) is None:
                 raise _not_loopback()
-            if origin is not None and not self._allowed(origin) and origin.partition(b"://")[2].lower() != host.lower():
+            own = (b"http://" + host.lower(), b"https://" + host.lower())
+            if origin is not None and not self._allowed(origin) and origin.lower() not in own:
                 raise _foreign(origin)
         if origin is None or not self._allowed(origin):
             return self.common
