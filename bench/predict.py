@@ -81,11 +81,11 @@ def start_triton(processes: Processes, directory: Path, repository: Path) -> tup
     grpc_port, http_port, metrics_port = free_port(), free_port(), free_port()
     directory.mkdir()
     venv = ROOT / ".venv-triton"
-    spec = triton.spec(
-        venv, [repository], directory, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port
-    )
+    spec = triton.spec(venv, [repository], directory, grpc_port=grpc_port, metrics_port=metrics_port)
+    # KServe's transformer asks over HTTP, which `mizzen up` has off.
+    http = "--allow-http=true", "--http-address=127.0.0.1", f"--http-port={http_port}"
     log = directory / "triton.log"
-    processes.start(spec.command, core=LOAD_CORE, log=log, env=spec.env, cwd=Path(spec.cwd or directory))
+    processes.start([*spec.command, *http], core=LOAD_CORE, log=log, env=spec.env, cwd=Path(spec.cwd or directory))
 
     def ready() -> bool:
         with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/v2/health/ready", timeout=1) as answer:

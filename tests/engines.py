@@ -147,12 +147,8 @@ class RunningTriton(RunningEngine):
         return f"127.0.0.1:{self.spec.ports[0]}"
 
     @property
-    def http_port(self) -> int:
-        return self.spec.ports[1]
-
-    @property
     def metrics_port(self) -> int:
-        return self.spec.ports[2]
+        return self.spec.ports[1]
 
 
 @contextmanager
@@ -241,10 +237,8 @@ def triton_serving(repositories: Sequence[Path], directory: Path) -> Iterator[Ru
     from cli.engines import triton as triton_engine
 
     directory.mkdir(parents=True, exist_ok=True)
-    grpc_port, http_port, metrics_port = free_ports(3)
-    spec = triton_engine.spec(
-        triton_venv(), repositories, directory, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port
-    )
+    grpc_port, metrics_port = free_ports(2)
+    spec = triton_engine.spec(triton_venv(), repositories, directory, grpc_port=grpc_port, metrics_port=metrics_port)
     with running(RunningTriton(spec, directory / "triton.log")) as engine:
         yield engine
 

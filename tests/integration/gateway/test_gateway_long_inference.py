@@ -56,11 +56,10 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     (version.parent / "config.pbtxt").write_text(CONFIG)
     (version / "model.py").write_text(SLEEPER)
     (tmp_path / "triton").mkdir()
-    grpc_port, http_port, metrics_port = free_ports(3)
+    grpc_port, metrics_port = free_ports(2)
     spec = triton_engine.spec(
         *(triton_venv(), [tmp_path / "models"], tmp_path / "triton"),
         grpc_port=grpc_port,
-        http_port=http_port,
         metrics_port=metrics_port,
         allow_code=("echo",),
     )

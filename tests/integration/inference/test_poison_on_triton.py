@@ -75,11 +75,10 @@ def poisoned(folder: Path, markers: Path) -> list[Path]:
 
 def spec(repositories: list[Path], state: Path, allow_code: tuple[str, ...] = ()) -> ChildSpec:
     state.mkdir(parents=True, exist_ok=True)
-    grpc_port, http_port, metrics_port = free_ports(3)
+    grpc_port, metrics_port = free_ports(2)
     return triton_engine.spec(
         *(triton_venv(), repositories, state),
         grpc_port=grpc_port,
-        http_port=http_port,
         metrics_port=metrics_port,
         allow_code=allow_code,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tritonclient.grpc as grpcclient
 
+from cli import models
 from inference import launcher
 from tests.engines import RunningTriton, triton_serving
 from tests.unit.inference.onnx_models import doubling
@@ -74,6 +75,9 @@ def test_a_model_that_cannot_load_is_no_dead_stub(server: RunningTriton) -> None
     until(lambda: all(launcher.state_of(pid)[0] != "Z" for pid in launcher.children(triton)), 2)
     with grpcclient.InferenceServerClient(server.grpc_address) as client:
         assert client.is_model_ready("doubling")
+    (line,) = models.not_served(server.port)
+    assert line.startswith("model misfit is not served: ")
+    assert "'z'" in line
 
 
 @pytest.mark.parametrize("victim", ["triton_python_b", "tritonserver"])

@@ -1,20 +1,25 @@
 """The engines that every other integration test stands on."""
 
+import json
 import re
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import redis
 import tritonclient.grpc as grpcclient
 
+from cli import models, processes
 from cli.engines import postgres as postgres_engine
 from cli.engines import valkey as valkey_engine
 from cli.engines.passwords import password_file
 from cli.readiness import is_ready
-from cli.spec import specs_to_json
+from cli.spec import Ready, specs_to_json
 from tests.engines import RunningPostgres, RunningTriton, RunningValkey
 
 pytestmark = pytest.mark.engines
@@ -70,6 +75,79 @@ def test_triton_embeds_and_comes_back_after_a_kill(triton: RunningTriton) -> Non
     assert not list(Path("/dev/shm").glob(f"{prefix}*"))
     triton.start()
     assert _embed(triton) == pytest.approx(before, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/logging", {"log_verbose_level": 1}),
+        ("/v2/repository/index", {}),
+        (
+            "/v2/models/minilm/infer",
+            {"inputs": [{"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": ["a late plane"]}]},
+        ),
+    ],
+)
+def test_a_web_page_reaches_no_call_of_triton(triton: RunningTriton, path: str, body: dict[str, Any]) -> None:
+    text = json.dumps(body)
+    for host in ("evil.example", f"127.0.0.1:{triton.port}"):
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://evil.example\r\nConnection: close\r\n"
+        asked = f"{head}Content-Type: text/plain\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+        answers = {port: _sent(port, asked) for port in _listens_on(triton)}
+        assert [answer for answer in answers.values() if re.match(rb"HTTP/1.. 2", answer)] == []
+        assert set(answers) == {triton.port, triton.metrics_port}
+
+
+def test_no_web_page_may_read_the_metrics_of_triton(triton: RunningTriton) -> None:
+    assert triton.metrics_port in _listens_on(triton)
+    answer = _sent(
+        triton.metrics_port, b"GET /metrics HTTP/1.1\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n"
+    )
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"nv_inference_request_success" in body
+    assert b"access-control" not in head.lower()
+
+
+def test_a_triton_that_stands_still_is_not_ready(triton: RunningTriton) -> None:
+    assert is_ready(triton.spec.ready)
+    assert models.not_served(triton.port) == []
+    triton.pause()
+    try:
+        assert not is_ready(triton.spec.ready)
+    finally:
+        triton.resume()
+    assert is_ready(triton.spec.ready, timeout_s=10)
+
+
+def test_a_triton_that_is_gone_is_not_ready_and_lists_nothing(triton: RunningTriton) -> None:
+    triton.kill()
+    try:
+        assert not is_ready(triton.spec.ready)
+        (line,) = models.not_served(triton.port)
+        assert line.startswith("tritonserver does not list its models: ")
+    finally:
+        triton.start()
+
+
+def _listens_on(triton: RunningTriton) -> set[int]:
+    """Its ports once the last one, that of the metrics, is open: Triton opens it after the others."""
+    assert triton.child is not None
+    metrics = Ready("http", triton.metrics_port, path="/metrics")
+    processes.wait_ready(replace(triton.spec, ready=metrics), triton.child, triton.log)
+    leader: Any = psutil.Process(triton.child.pid)
+    members = (leader, *leader.children(recursive=True))
+    held = (each for process in members for each in process.connections("inet"))
+    return {each.laddr.port for each in held if each.status == psutil.CONN_LISTEN}
+
+
+def _sent(port: int, asked: bytes) -> bytes:
+    """All that the port answers until it closes."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(asked)
+        while part := connection.recv(65536):
+            answer += part
+    return answer
 
 
 def _embed(triton: RunningTriton) -> np.ndarray:

@@ -56,14 +56,14 @@ def test_backends_are_laid_out_once_per_content(fake_venv: Path, tmp_path: Path)
 
 def test_everything_listens_on_the_given_host_only(fake_venv: Path, tmp_path: Path) -> None:
     command = runtime.tritonserver_command(
-        *(fake_venv, [tmp_path / "a", tmp_path / "b"], 1, 2, 3, "127.0.0.1"),
+        *(fake_venv, [tmp_path / "a", tmp_path / "b"], 1, 3, "127.0.0.1"),
         backends=tmp_path,
         shared_memory_prefix="p-",
         serving=tmp_path / "serving",
         allow_code=("B", "a"),
     )
     assert command[3:7] == ["p-", str(tmp_path / "serving"), sys.executable, "B,a"]
-    for name, port in (("grpc", 1), ("http", 2), ("metrics", 3)):
+    for name, port in (("grpc", 1), ("metrics", 3)):
         assert f"--{name}-address=127.0.0.1" in command
         assert f"--{name}-port={port}" in command
     assert [each for each in command if "repository=" in each] == [

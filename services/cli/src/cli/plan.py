@@ -39,7 +39,6 @@ def engines(settings: Settings, layout: Layout, served: Served, home: postgres.P
                 served.roots,
                 layout.state,
                 grpc_port=settings.triton_grpc_port,
-                http_port=settings.triton_http_port,
                 metrics_port=settings.triton_metrics_port,
                 fingerprint=served.fingerprint,
                 allow_code=settings.models_with_code(),

@@ -4,6 +4,7 @@ import http.client
 import socket
 import struct
 from pathlib import Path
+from typing import Any
 
 from cli.spec import Ready
 
@@ -24,6 +25,8 @@ def _ask(ready: Ready, timeout_s: float) -> bool:
         return True
     if ready.kind == "http":
         return _http(ready, timeout_s)
+    if ready.kind == "grpc":
+        return _grpc(ready, timeout_s)
     with socket.create_connection((ready.host, ready.port), timeout=timeout_s) as connection:
         if ready.kind == "valkey":
             return _valkey(connection, ready)
@@ -39,6 +42,23 @@ def _http(ready: Ready, timeout_s: float) -> bool:
         return connection.getresponse().status == OK
     finally:
         connection.close()
+
+
+def _grpc(ready: Ready, timeout_s: float) -> bool:
+    # Imported here: most commands, and a machine without models, do without it.
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    health: Any = health_pb2
+    # A pool of its own: a shared one would keep the pause after a refused connection for the next question.
+    options = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+    with grpc.insecure_channel(f"{ready.host}:{ready.port}", options=options) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health.HealthCheckRequest(), timeout=timeout_s)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health.HealthCheckResponse.SERVING)
 
 
 def _valkey(connection: socket.socket, ready: Ready) -> bool:

@@ -74,7 +74,6 @@ class Settings(Definitions):
     monitoring_port: int = _port("MONITORING", 8103, "gRPC of monitoring")
     monitoring_ops_port: int = _port("MONITORING_OPS", 8183, "Health and metrics of monitoring")
     triton_grpc_port: int = _port("TRITON_GRPC", 9000, "gRPC of tritonserver")
-    triton_http_port: int = _port("TRITON_HTTP", 8090, "HTTP of tritonserver")
     triton_metrics_port: int = _port("TRITON_METRICS", 8002, "Metrics of tritonserver")
     valkey_port: int = _port("VALKEY", 6391, "Valkey")
     postgres_port: int = _port("POSTGRES", 5433, "PostgreSQL")

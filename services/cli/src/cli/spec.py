@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 # Under load the gateway gets the CPU first, as only it can refuse in time; and what looks back at predictions gets it last.
 BEHIND_THE_GATEWAY, IN_THE_BACKGROUND = 5, 10
-ReadyKind = Literal["http", "valkey", "postgres", "tcp", "process"]
+ReadyKind = Literal["http", "grpc", "valkey", "postgres", "tcp", "process"]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """How a child shows that it can do its work: `path` is for http, `user` and `database` are for postgres.
+    """How a child shows that it can do its work: `path` is for http, `user` and `database` are for postgres; grpc asks its
+    standard health service.
 
     `password_file` is for valkey, which tells of its state only to who is logged in.
     """

@@ -102,7 +102,7 @@ def await_ready(prepared: Prepared, settings: Settings, layout: Layout, screen: 
         control.wait_all_ready(layout, prepared.specs, settings.start_timeout_s, lambda status: _tell(step, status))
         step.detail = f"{len(prepared.specs)} ready"
     if any(spec.name == "triton" for spec in prepared.specs):
-        for reason in models.not_served(settings.triton_http_port):
+        for reason in models.not_served(settings.triton_grpc_port):
             screen.line(f"! {reason}", style="yellow")
 
 

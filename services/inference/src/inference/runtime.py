@@ -45,7 +45,6 @@ def tritonserver_command(
     venv: Path,
     repositories: list[Path],
     grpc_port: int,
-    http_port: int,
     metrics_port: int,
     host: str,
     *,
@@ -58,7 +57,8 @@ def tritonserver_command(
 
     ``backends`` is what :func:`prepare_backends` returned; ``shared_memory_prefix`` is :func:`shared_memory_prefix` of the
     state directory. A model that fails to load leaves the others serving: ask each model's own readiness. Models can't be
-    loaded over the network: Triton's load call takes files, Python code included. The command's own process is
+    loaded over the network: Triton's load call takes files, Python code included. Triton's HTTP server stays off: any web page
+    open on this machine could post to it, past the gateway, its keys and its records. The command's own process is
     ``inference.launcher``: it ends the server when a stub dies, and sweeps up after it. Before that it has this Python copy the
     repositories into the private folder ``serving`` and examine them; ``allow_code`` names the models that may run code.
     """
@@ -76,8 +76,9 @@ def tritonserver_command(
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
         "--log-format=ISO8601",
         "--allow-gpu-metrics=false",
+        "--allow-http=false",
     ]
-    for name, port in (("grpc", grpc_port), ("http", http_port), ("metrics", metrics_port)):
+    for name, port in (("grpc", grpc_port), ("metrics", metrics_port)):
         command += [f"--{name}-address={host}", f"--{name}-port={port}"]
     return command
 
