@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from chassis.errors import Unavailable
+from monitoring.adapters.record_checks import refused
 from monitoring.adapters.record_files import RecordFile, RecordFiles
 from monitoring.domain.model import Codes, Floats, Latency, Retrieval, Texts, Volume, Window, WindowCounts
 from monitoring.domain.windows import ORIGIN_US
@@ -31,12 +32,10 @@ class DuckDBLog:
         """`memory_limit` is DuckDB's, e.g. 1GB; beyond it DuckDB refuses the query."""
         self._files = files
         self._executor = ThreadPoolExecutor(1, "duckdb")
-        self._connection = duckdb.connect(":memory:", config={"memory_limit": memory_limit, "threads": 2})
-        self._connection.execute("SET TimeZone='UTC'")
-        # Files never change under a name: their footers, of some 200 columns each, are read once.
-        self._connection.execute("SET parquet_metadata_cache=true")
+        self._memory_limit = memory_limit
+        self._connection = self._open()
         self._asked: Sequence[RecordFile] = ()
-        self._counted: dict[tuple[str, str, int], tuple[tuple[str, ...], list[WindowCounts]]] = {}
+        self._counted: dict[tuple[str, str, int], tuple[Sequence[RecordFile], list[WindowCounts]]] = {}
 
     async def names(self) -> list[tuple[str, str]]:
         """See RecordLog."""
@@ -89,19 +88,45 @@ class DuckDBLog:
         while True:
             try:
                 return work()
-            except (OSError, pa.ArrowException, duckdb.Error):
-                if not self._files.set_aside_damaged([Path(asked.path) for asked in self._asked]):
+            except duckdb.InterruptException:
+                raise
+            except (OSError, pa.ArrowException, duckdb.Error) as error:
+                paths = [Path(asked.path) for asked in self._asked]
+                damaged = self._files.set_aside_damaged(paths)
+                if isinstance(error, duckdb.Error):
+                    # An internal error makes the database refuse whatever is asked next.
+                    broken, self._connection = self._connection, self._open()
+                    broken.close()
+                    damaged = damaged or self._set_aside_refused(paths)
+                if not damaged:
                     raise
                 self._counted.clear()
 
+    def _set_aside_refused(self, paths: Sequence[Path]) -> int:
+        """Sets aside the files that DuckDB refuses one by one, though they pass their checks; how many."""
+        damaged = 0
+        for path in paths:
+            with self._open() as connection:
+                error = refused(connection, path)
+            if error is not None:
+                self._files.set_aside(path, error)
+                damaged += 1
+        return damaged
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        opened = duckdb.connect(":memory:", config={"memory_limit": self._memory_limit, "threads": 2})
+        opened.execute("SET TimeZone='UTC'")
+        # Files never change under a name: their footers, of some 200 columns each, are read once.
+        opened.execute("SET parquet_metadata_cache=true")
+        return opened
+
     def _windows(self, tenant: str, endpoint: str, size_us: int) -> list[WindowCounts]:
         files = self._files.files(tenant, endpoint)
-        paths = tuple(file.path for file in files)
         cached = self._counted.get((tenant, endpoint, size_us))
-        if cached is not None and cached[0] == paths:
+        if cached is not None and cached[0] == files:
             return cached[1]
         counts = self._count(files, size_us) if files else []
-        self._counted[tenant, endpoint, size_us] = (paths, counts)
+        self._counted[tenant, endpoint, size_us] = (files, counts)
         return counts
 
     def _count(self, files: Sequence[RecordFile], size_us: int) -> list[WindowCounts]:

@@ -16,7 +16,8 @@ from google.protobuf.message import DecodeError
 
 from chassis.errors import Unavailable
 from mizzen.monitoring.v1 import record_pb2
-from monitoring.adapters.record_files import UNREADABLE, Ledger, RecordFiles, date_of, sync_directory
+from monitoring.adapters.record_checks import UNREADABLE, check, named
+from monitoring.adapters.record_files import Ledger, RecordFiles, date_of, sync_directory
 from monitoring.adapters.record_schema import BadRecordError, Prepared, RecordTable, prepare
 from monitoring.domain.model import Appended, Delivery, Span
 
@@ -107,8 +108,8 @@ class ParquetWriter:
                 directory.mkdir(parents=True, exist_ok=True)
                 hidden, final = directory / f".{name}_{index}.parquet", directory / f"{name}_{index}.parquet"
                 made.append(hidden)
-                _write(hidden, table.table())
-                ledger.files[self._files.relative(hidden)] = self._files.relative(final)
+                written = _write(hidden, table.table())
+                ledger.files[self._files.relative(hidden)] = self._files.relative(named(final, written))
             self._files.write_ledger(name, ledger)
         except BaseException:
             for path in made:
@@ -167,13 +168,15 @@ class ParquetWriter:
         schema = pa.unify_schemas([pq.read_schema(path) for path in small], promote_options="permissive")
         replaced = "\n".join(path.name for path in small)
         metadata = {**(schema.metadata or {}), b"mizzen.replaces": replaced.encode()}
+        for path in small:
+            check(path)
         tables = [pq.read_table(path, partitioning=None, page_checksum_verification=True) for path in small]
         merged = pa.concat_tables(tables, promote_options="permissive").sort_by(
             [("request_id", "ascending"), ("row", "ascending")]
         )
-        _write(hidden, merged.replace_schema_metadata(metadata))
+        written = _write(hidden, merged.replace_schema_metadata(metadata))
         with self._files.lock:
-            hidden.rename(final)
+            hidden.rename(named(final, written))
             sync_directory(directory)
             _drop_replaced(directory, self._files)
 
@@ -213,11 +216,16 @@ def _sort_in(batch: Any, tables: dict[_Key, RecordTable]) -> int:
     return rejected
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def _write(path: Path, table: pa.Table) -> pa.Buffer:
+    """Writes the table and makes it durable; the bytes of the file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", row_group_size=122_880, write_page_checksum=True)
+    content = sink.getvalue()
     with path.open("wb") as file:
-        pq.write_table(table, file, compression="zstd", row_group_size=122_880, write_page_checksum=True)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    return content
 
 
 def _drop_replaced(directory: Path, files: RecordFiles) -> None:

@@ -1,4 +1,4 @@
-"""Where the record log's files lie: `tenant=T/endpoint=E/date=D/NAME.parquet`, committed by small JSON ledgers.
+"""Where the record log's files lie: `tenant=T/endpoint=E/date=D/NAME.CRC32.parquet`, committed by small JSON ledgers.
 
 A commit is: Parquet files under hidden names, fsync; the ledger with their final names and the stream entries in them, fsync,
 rename (from here on the records count); then the final names. Whoever finds a ledger finishes its renames. Entries that any
@@ -16,14 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from monitoring.adapters.record_checks import UNREADABLE, check
 from monitoring.domain.model import Span
 
 _log = logging.getLogger(__name__)
-UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError, IndexError, TypeError, MemoryError)
-"""What reading damaged bytes raises, by where the damage is."""
 _LEDGERS = "_commits"
 _REJECTED = "_rejected"
 _SET_ASIDE = "_set_aside"
@@ -33,9 +31,11 @@ _KEEP_REJECTED = 100
 
 @dataclass(frozen=True, slots=True)
 class RecordFile:
-    """One Parquet file: rows, the smallest and largest request id in it, its columns."""
+    """One Parquet file: size and mtime (ns) that it was checked with, rows, smallest and largest request id, columns."""
 
     path: str
+    size: int
+    mtime_ns: int
     date: str
     rows: int
     first_id: str
@@ -57,7 +57,8 @@ class RecordFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._index: dict[str, RecordFile] = {}
+        # What was checked, by partition and name: what is gone is dropped when files are merged.
+        self._index: dict[Path, dict[str, RecordFile]] = {}
         # Held while files are read, and while compaction replaces some by one: readers never see a row twice.
         self.lock = threading.RLock()
 
@@ -78,13 +79,15 @@ class RecordFiles:
         return [_value(endpoint) for endpoint in _directories(directory, "endpoint=")]
 
     def files(self, tenant: str, endpoint: str, from_us: int = 0, to_us: int = 0) -> list[RecordFile]:
-        """Files of the dates that touch [from_us, to_us), 0 = open, by date and name. Opens each new file's footer once."""
+        """Files of the dates that touch [from_us, to_us), 0 = open, by date and name. Checks each new or changed file."""
         first = date_of(from_us) if from_us else ""
         last = date_of(to_us - 1) if to_us else "~"
         found: list[RecordFile] = []
         for day in _directories(self.partition(tenant, endpoint, "x").parent, "date="):
             if first <= _value(day) <= last:
-                found.extend(file for name in _parquet(day) if (file := self._describe(day, name)) is not None)
+                present = [file for name in _parquet(day) if (file := self._describe(day, name)) is not None]
+                self._index[day] = {Path(file.path).name: file for file in present}
+                found.extend(present)
         return sorted(found, key=lambda each: each.path)
 
     def partitions(self) -> Iterable[Path]:
@@ -94,19 +97,22 @@ class RecordFiles:
                 yield from _directories(endpoint, "date=")
 
     def _describe(self, directory: Path, name: str) -> RecordFile | None:
-        """The file, or None where its footer says that it is damaged: it is set aside then."""
+        """The file, or None where it is damaged: it is set aside then."""
         path = directory / name
-        known = self._index.get(str(path))
-        if known is None:
-            try:
-                known = self._index[str(path)] = _described(path)
-            except FileNotFoundError:
-                return None
-            except UNREADABLE as error:
-                if _is_fault_of_disk(error):
-                    raise
-                self.set_aside(path, error)
-        return known
+        try:
+            stat = path.stat()
+            known = self._index.get(directory, {}).get(name)
+            if known is not None and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+                return known
+            check(path)
+            return _described(path, stat)
+        except FileNotFoundError:
+            return None
+        except UNREADABLE as error:
+            if _is_fault_of_disk(error):
+                raise
+            self.set_aside(path, error)
+            return None
 
     def set_aside(self, path: Path, error: Exception) -> None:
         """Moves a damaged file out of the reports' way, keeping its place by name, for a person to look at."""
@@ -122,9 +128,8 @@ class RecordFiles:
         damaged = 0
         for path in paths:
             try:
-                with pq.ParquetFile(path, page_checksum_verification=True) as opened:
-                    for group in range(opened.num_row_groups):
-                        opened.read_row_group(group)
+                check(path)
+                pq.read_metadata(path)
             except FileNotFoundError:
                 continue
             except UNREADABLE as error:
@@ -143,7 +148,7 @@ class RecordFiles:
 
     def forget(self, path: Path) -> None:
         """A file went away."""
-        self._index.pop(str(path), None)
+        self._index.get(path.parent, {}).pop(path.name, None)
 
     def write_ledger(self, name: str, ledger: Ledger) -> None:
         """The commit point: durable when it returns."""
@@ -189,7 +194,9 @@ class RecordFiles:
         return found
 
     def prune(self) -> None:
-        """Drops ledgers of more than six hours ago, and hidden files that no commit named."""
+        """Drops ledgers of more than six hours ago, hidden files that no commit named, and the index of days that are gone."""
+        with self.lock:
+            self._index = {day: files for day, files in self._index.items() if day.exists()}
         before = time.time() - _KEEP_S
         hidden = [path for day in self.partitions() for path in day.glob(".*.parquet")]
         for path in [*(self._root / _LEDGERS).glob("*.json"), *hidden]:
@@ -242,12 +249,14 @@ def _value(path: Path) -> str:
     return unquote(path.name.partition("=")[2])
 
 
-def _described(path: Path) -> RecordFile:
+def _described(path: Path, stat: os.stat_result) -> RecordFile:
     footer = pq.read_metadata(path)
     ids = [_statistics(footer, group) for group in range(footer.num_row_groups)]
     first, last = min(low for low, _ in ids), max(high for _, high in ids)
     names = tuple(footer.schema.to_arrow_schema().names)
-    return RecordFile(str(path), _value(path.parent), footer.num_rows, first, last, names)
+    return RecordFile(
+        str(path), stat.st_size, stat.st_mtime_ns, _value(path.parent), footer.num_rows, first, last, names
+    )
 
 
 def _is_fault_of_disk(error: Exception) -> bool:

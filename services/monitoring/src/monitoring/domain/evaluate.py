@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,7 +40,6 @@ _VALUES_AT_ONCE, _FEWEST_COLUMNS = 2_000_000, 4
 _CALIBRATING_WINDOWS = 4
 # A report without quality now is better than a whole one too late.
 _LABELS_S, _LABELS_PAUSE_S = 5.0, 3.0
-_NAMED = 3
 _NO_LABELS = "the label store does not answer: quality is missing"
 
 
@@ -74,45 +73,53 @@ class Evaluate:
 
         Of what is left until `deadline_s` (monotonic seconds), the label store gets half at most.
         """
+        async with self._busy:
+            aside = await self._log.set_aside(tenant, endpoint)
+            while True:
+                report = await self._report(tenant, endpoint, from_us, to_us, deadline_s)
+                before, aside = set(aside), await self._log.set_aside(tenant, endpoint)
+                # Where a file was set aside on the way, the rows counted before that may be among its own.
+                if before.issuperset(aside):
+                    return replace(report, notices=(*report.notices, *summary.set_aside(aside)))
+
+    async def _report(self, tenant: str, endpoint: str, from_us: int, to_us: int, deadline_s: float) -> Report:
         watched = self._definitions.endpoint(endpoint)
         policy = watched.policy if watched else DEFAULT_POLICY
-        async with self._busy:
-            counts = await self._log.windows(tenant, endpoint, policy.window_us)
-            if not counts and not self._definitions.known(endpoint):
-                raise NotFound(
-                    f"no endpoint or collection {endpoint!r}"[:200], reason="ENDPOINT_NOT_FOUND", field="endpoint"
-                )
-            notices: list[str] = []
-            if len(counts) > MAX_WINDOWS:
-                notices.append(
-                    f"{len(counts) - MAX_WINDOWS} older windows are left out; the newest {MAX_WINDOWS} are shown"
-                )
-                counts = counts[-MAX_WINDOWS:]
-            profile = await self._profile(endpoint, notices) if watched else None
-            scored = await self._score(tenant, endpoint, counts, profile) if profile else {}
-            truths = await self._truths(tenant, endpoint, policy, notices, deadline_s)
-            shown = [c for c in counts if (not to_us or c.window.from_us < to_us) and c.window.to_us > from_us]
-            natural = _natural(scored, profile, policy) if profile else {}
-            windows = tuple(_window(c, policy, profile, scored.get(c.window), natural, truths) for c in shown)
-            start, end = _range(shown, from_us, to_us)
-            latency = await self._log.latency(tenant, endpoint, start, end) if shown else {}
-            await self._aside(tenant, endpoint, notices)
-            return Report(
-                tenant=tenant,
-                endpoint=endpoint,
-                generated_at_us=self._clock.now_us(),
-                from_us=start,
-                to_us=end,
-                window_us=policy.window_us,
-                volume=summary.volume([c.volume for c in shown]),
-                latency=latency,
-                reference=profile,
-                windows=windows,
-                quality=_overall(windows, policy, truths),
-                label_output=policy.label_output,
-                retrieval=summary.retrieval([c.retrieval for c in shown if c.retrieval]),
-                notices=tuple(notices),
+        counts = await self._log.windows(tenant, endpoint, policy.window_us)
+        if not counts and not self._definitions.known(endpoint):
+            raise NotFound(
+                f"no endpoint or collection {endpoint!r}"[:200], reason="ENDPOINT_NOT_FOUND", field="endpoint"
             )
+        notices: list[str] = []
+        if len(counts) > MAX_WINDOWS:
+            notices.append(
+                f"{len(counts) - MAX_WINDOWS} older windows are left out; the newest {MAX_WINDOWS} are shown"
+            )
+            counts = counts[-MAX_WINDOWS:]
+        profile = await self._profile(endpoint, notices) if watched else None
+        scored = await self._score(tenant, endpoint, counts, profile) if profile else {}
+        truths = await self._truths(tenant, endpoint, policy, notices, deadline_s)
+        shown = [c for c in counts if (not to_us or c.window.from_us < to_us) and c.window.to_us > from_us]
+        natural = _natural(scored, profile, policy) if profile else {}
+        windows = tuple(_window(c, policy, profile, scored.get(c.window), natural, truths) for c in shown)
+        start, end = _range(shown, from_us, to_us)
+        latency = await self._log.latency(tenant, endpoint, start, end) if shown else {}
+        return Report(
+            tenant=tenant,
+            endpoint=endpoint,
+            generated_at_us=self._clock.now_us(),
+            from_us=start,
+            to_us=end,
+            window_us=policy.window_us,
+            volume=summary.volume([c.volume for c in shown]),
+            latency=latency,
+            reference=profile,
+            windows=windows,
+            quality=_overall(windows, policy, truths),
+            label_output=policy.label_output,
+            retrieval=summary.retrieval([c.retrieval for c in shown if c.retrieval]),
+            notices=tuple(notices),
+        )
 
     async def _profile(self, endpoint: str, notices: list[str]) -> ReferenceProfile | None:
         try:
@@ -123,15 +130,6 @@ class Evaluate:
         if profile is None:
             notices.append("no reference profile in the model package: no drift is computed")
         return profile
-
-    async def _aside(self, tenant: str, endpoint: str, notices: list[str]) -> None:
-        damaged = await self._log.set_aside(tenant, endpoint)
-        if damaged:
-            more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
-            notices.append(
-                f"{len(damaged)} damaged files of the record log are set aside, their rows are missing: "
-                f"{', '.join(damaged[:_NAMED])}{more}"
-            )
 
     async def unreadable(self) -> tuple[int, int]:
         """(files of the record log, profiles) that can't be read."""

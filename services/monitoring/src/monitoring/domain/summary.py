@@ -1,9 +1,11 @@
-"""Sums over windows."""
+"""Sums over windows, and what a report says about files that it leaves out."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from monitoring.domain.model import Retrieval, Verdict, Volume, WindowReport
+
+_NAMED = 3
 
 
 def volume(parts: Sequence[Volume]) -> Volume:
@@ -55,3 +57,14 @@ def verdict(windows: Sequence[WindowReport]) -> Verdict:
         if candidate in verdicts:
             return candidate
     return Verdict.NO_REFERENCE
+
+
+def set_aside(damaged: Sequence[str]) -> list[str]:
+    """The notice that names damaged files of the record log; none where there are none."""
+    if not damaged:
+        return []
+    more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+    return [
+        f"{len(damaged)} damaged files of the record log are set aside, their rows are missing: "
+        f"{', '.join(damaged[:_NAMED])}{more}"
+    ]
