@@ -113,6 +113,25 @@ async def test_a_large_answer_holds_up_nobody(kind: Kind) -> None:
         assert sorted(waits)[len(waits) // 2] < 1
 
 
+async def test_small_calls_do_not_keep_a_streamed_message_that_stops() -> None:
+    async with opened("grpcio") as run:
+
+        def half() -> float:
+            raw = RawGrpc(run.address)
+            raw.listen(0.05)
+            raw.body(raw.begin(CHAT), message(b"x" * 60_000, MB))
+            started = time.monotonic()
+            while not raw.closed and time.monotonic() - started < 10:
+                with contextlib.suppress(OSError):
+                    raw.until(raw.call(SAY, text("small")), 0.5)
+                raw.listen(0.1)
+            raw.socket.close()
+            return time.monotonic() - started
+
+        assert await asyncio.to_thread(half) < 5  # 0.5 s, and two for what may have been late
+        assert run.cut("slow_body") == 1
+
+
 @BOTH
 async def test_a_body_that_stops_is_ended(kind: Kind) -> None:
     async with opened(kind) as run:

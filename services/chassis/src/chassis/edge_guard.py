@@ -33,6 +33,8 @@ _CALM_S = 1.0  # without bytes, until the guard rests
 _REST_S = 5.0  # a look even so
 _FREE = 32 * 1024  # greetings, a TLS handshake
 _OF_A_CALL = 256  # its frames' heads, beside its metadata
+_HEADS = 64  # a byte of heads of frames and TLS records for so many bytes of a message
+_LATE_S = 2.0  # from a call's bytes in the kernel to its handler
 _MOST_GIVEN_UP = 1000  # calls without a request; more are a flood of resets
 _GIVEN_UP_EBB = 100  # a second
 _WINDOW_UPDATES = 256  # a byte of them for so many bytes of answers
@@ -72,8 +74,9 @@ class Connection:
     """One client's connection: what its calls told, and what came of that at the last tick."""
 
     __slots__ = (
-        "abandoned", "acknowledged", "answered", "calm_s", "delivered", "given_up", "held", "patience", "peer", "quiet_s",
-        "rate", "reading", "received", "seen", "stalled_s", "unexplained", "unsent", "waits_s", "writing",
+        "abandoned", "acknowledged", "answered", "calm_s", "delivered", "excused", "given_up", "held", "owed", "owed_s",
+        "patience", "peer", "quiet_s", "rate", "reading", "received", "seen", "stalled_s", "unexplained", "unsent", "waits_s",
+        "writing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -84,6 +87,8 @@ class Connection:
         self.reading = 0  # calls that wait for a message
         self.writing = 0  # bytes of answers that calls have given and the library has not sent whole
         self.held = 0.0  # received, and in no message yet
+        self.owed = self.owed_s = 0.0  # of what was held so long ago, what no message since then can have been made of
+        self.excused = 0.0  # held, and perhaps of calls that were given up
         self.unsent = 0.0  # answered, and not acknowledged
         self.unexplained = 0.0  # received for nothing
         self.quiet_s = self.stalled_s = self.calm_s = 0.0
@@ -107,6 +112,11 @@ class Connection:
         self.held = max(0.0, max(0.0, self.held - _HELD_EBBS * passed_s) + gained)
         if knows_readers and not self.reading:
             self.held = 0.0
+        self.owed = min(self.owed - _HELD_EBBS * passed_s, self.held)
+        self.owed_s += passed_s
+        self.excused = self.held if self.abandoned else min(self.excused, self.held)
+        if self.abandoned or self.owed <= _SMALL:
+            self.owed, self.owed_s = self.held - self.excused, 0.0
         self.unexplained = max(0.0, max(0.0, self.unexplained - _FLOOD_EBBS * passed_s) + gained)
         self._forgive(passed_s, message_bytes)
         self.given_up = max(0.0, self.given_up - _GIVEN_UP_EBB * passed_s)
@@ -168,9 +178,12 @@ class EdgeGuard:
         return known
 
     @staticmethod
-    def delivered(connection: Connection, size: int) -> None:
-        """A message of so many bytes, metadata included, arrived whole."""
-        connection.delivered += size + _OF_A_CALL
+    def delivered(connection: Connection, size: int, waited_s: float = math.inf) -> None:
+        """A message of so many bytes arrived whole; waited_s: since its call began, inf where it may have come before."""
+        received = size + size // _HEADS + _OF_A_CALL
+        connection.delivered += received
+        if waited_s >= connection.owed_s - _LATE_S:
+            connection.owed -= received
 
     @staticmethod
     def abandoned(connection: Connection) -> None:
@@ -274,11 +287,12 @@ class EdgeGuard:
         found: dict[Address, str] = {}
         for address, each in self._by_address.items():
             of_bodies = min(each.reading * self.bounds.message_bytes, self.bounds.held_bytes // 2)
+            owed_s = each.owed_s - _LATE_S if self._knows_readers else 0.0
             strict = STRICTER if self._flooders.suspects(address[0]) else 1
             explained = each.unexplained <= _FLOOD / strict + of_bodies and each.given_up <= _MOST_GIVEN_UP / strict
             if self._knows_readers and not explained:
                 found[address] = FLOOD
-            elif each.quiet_s > self.bounds.body_timeout_s:
+            elif max(each.quiet_s, owed_s) > self.bounds.body_timeout_s:
                 found[address] = SLOW_BODY
             elif each.stalled_s > self.bounds.answer_timeout_s:
                 found[address] = UNREAD_ANSWER

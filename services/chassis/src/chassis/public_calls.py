@@ -6,6 +6,8 @@ that its body is asked for by us, after the caller's key was looked at and under
 
 import asyncio
 import inspect
+import math
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -125,6 +127,7 @@ class _PublicCall:
     async def _read(self, connection: Connection, context: Any) -> Any:
         timeout_s = self._guard.bounds.body_timeout_s
         connection.reading += 1
+        asked_at = time.monotonic()
         data: Any = None
         try:
             async with asyncio.timeout(timeout_s):
@@ -139,10 +142,10 @@ class _PublicCall:
                 self._guard.abandoned(connection)
         if data is aio.EOF:
             raise InvalidArgument("the call has no request", reason="REQUEST_MISSING")
-        return self._taken(connection, data)
+        return self._taken(connection, data, time.monotonic() - asked_at)
 
-    def _taken(self, connection: Connection, data: bytes) -> Any:
-        self._guard.delivered(connection, len(data))
+    def _taken(self, connection: Connection, data: bytes, waited_s: float = math.inf) -> Any:
+        self._guard.delivered(connection, len(data), waited_s)
         if self._parse is None:
             return data
         try:
@@ -156,6 +159,9 @@ class _PublicCall:
             connection.reading += 1
             try:
                 data = await anext(source, None)
+            except BaseException:
+                connection.abandoned = True
+                raise
             finally:
                 connection.reading -= 1
             if data is None:
