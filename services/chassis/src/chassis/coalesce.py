@@ -88,7 +88,7 @@ class Coalescer(Generic[T, R]):
     max_items: a batch is sent at once when it has as many.
     max_wait_s: the longest that an item waits for company, and only while another batch is in flight; when batches take longer
     than twice that, half of what they lately took, up to 20 ms. A busy upstream so gets few large batches instead of many small
-    ones, each of which costs it as much: at three times the peak that doubles what a gateway answers (ADR 0020).
+    ones, each of which costs it as much (ADR 0020).
 
     While nothing is in flight, a batch leaves after one more turn of the loop, so that what arrived while its first item was
     made comes along. A caller that is cancelled or expires neither stalls nor fails the others; a batch whose callers are all

@@ -26,9 +26,7 @@ class Gathering:
 
     def write(self, data: bytes) -> None:
         """Writes, soon."""
-        self.written += len(data)
-        if not self.since:
-            self.since = asyncio.get_running_loop().time()
+        self._count(data)
         if self._flushing is None:
             self._held = data
             self._flushing = asyncio.get_running_loop().call_soon(self.flush)
@@ -43,11 +41,14 @@ class Gathering:
     def write_whole(self, answer: bytes) -> None:
         """Writes an answer that has its head and body together already."""
         self.flush()
-        self.written += len(answer)
-        if not self.since:
-            self.since = asyncio.get_running_loop().time()
+        self._count(answer)
         if not self._transport.is_closing():
             self._transport.write(answer)
+
+    def _count(self, data: bytes) -> None:
+        self.written += len(data)
+        if not self.since:
+            self.since = asyncio.get_running_loop().time()
 
     def close(self) -> None:
         """Closes once all is taken."""

@@ -17,7 +17,7 @@ from chassis.public_connection import PublicConnection
 # What this process opens besides the connections of its public port.
 _OTHER_FILES = 512
 # What the kernel takes of an answer before it can be sent, bytes. Else it copies megabytes for a client who reads none of them, and
-# 300 such clients held up the predictions of others for 0.2 s (`make chaos-edge EDGE_ARGS="--only slow_heads"`).
+# hundreds of such clients hold up the predictions of others (`make chaos-edge EDGE_ARGS="--only slow_heads"` has 300).
 _UNSENT = 128 * 1024
 
 
