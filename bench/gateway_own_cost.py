@@ -1,4 +1,5 @@
-"""The gateway's own CPU per request at 16 in flight: predict, infer and features:read over REST, between fakes of what it calls.
+"""The gateway's own CPU per request at 16 in flight: predict, infer and features:read over REST, between fakes of what it calls,
+and a predict that is refused because features answers none of those under way.
 
 `python -m bench.gateway_own_cost [seconds]` prints one line a case: server CPU µs per request (utime + stime of the gateway's
 process ÷ answers). The gateway is pinned to the first core; the load and the fakes to the second.
@@ -26,6 +27,8 @@ from tests.fakes.gateway_rig import write_definitions
 from tests.fakes.gateway_upstreams import FakeFeatures, FakeTriton, oip, served
 
 CONNECTIONS = 16
+ADMITTED = 64  # predictions of an endpoint at once, until admission has learnt
+PREDICT = "predict 1 row, 67 columns (flights)"
 TICKS = os.sysconf("SC_CLK_TCK")
 ROOT = Path(__file__).parents[1]
 
@@ -36,8 +39,11 @@ class FastFeatures(FakeFeatures):
     def __init__(self) -> None:
         super().__init__()
         self.answers: dict[tuple[str, ...], Any] = {}
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     async def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.answering.wait()
         results = []
         for item in request.items:
             key = tuple(item.joined_refs.split(",")) if item.joined_refs else tuple(item.refs)
@@ -67,14 +73,14 @@ class FastTriton(FakeTriton):
         return response
 
 
-async def load(port: int, request: bytes, seconds: float) -> int:
-    """Answers counted over that time on 16 connections; raises when one is not 200."""
+async def load(port: int, request: bytes, seconds: float, status: int = 200, connections: int = CONNECTIONS) -> int:
+    """Answers counted over that time; raises when one has another status."""
     end = time.monotonic() + seconds
-    counts = await asyncio.gather(*(_connection(port, request, end) for _ in range(CONNECTIONS)))
+    counts = await asyncio.gather(*(_connection(port, request, end, b"%d" % status) for _ in range(connections)))
     return sum(counts)
 
 
-async def _connection(port: int, request: bytes, end: float) -> int:
+async def _connection(port: int, request: bytes, end: float, status: bytes) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     count = 0
     while time.monotonic() < end:
@@ -82,7 +88,7 @@ async def _connection(port: int, request: bytes, end: float) -> int:
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         body = await reader.readexactly(length)
-        if not head.startswith(b"HTTP/1.1 200"):
+        if head[9:12] != status:
             raise RuntimeError(body.decode())
         count += 1
     writer.close()
@@ -92,7 +98,10 @@ async def _connection(port: int, request: bytes, end: float) -> int:
 def post(path: str, body: object) -> bytes:
     """A request as it goes over the wire."""
     data = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"x-request-timeout-ms: 60000\r\ncontent-length: {len(data)}\r\n\r\n"
+    )
     return head.encode() + data
 
 
@@ -149,7 +158,7 @@ async def main(seconds: float) -> None:
         "predict 1 row, 3 columns": post(
             "/v1/endpoints/late:predict", {"entities": {"tailnum": ["N14228"]}, "inputs": {"distance": [10.0]}}
         ),
-        "predict 1 row, 67 columns (flights)": post(
+        PREDICT: post(
             "/v1/endpoints/flight-delay:predict",
             {
                 "entities": {"tailnum": ["N14228"], "origin": ["EWR"], "dest": ["IAH"], "carrier": ["UA"]},
@@ -175,6 +184,20 @@ async def main(seconds: float) -> None:
             count = await load(rest, request, seconds)
             spent, wall = cpu_s(gateway.pid) - before, time.monotonic() - started
             print(f"{name:40} {spent / count * 1e6:7.0f} µs CPU  {count / wall:7.0f} /s  ({count} answers)", flush=True)
+        request = cases[PREDICT]
+        features.answering.clear()
+        waiting = asyncio.create_task(load(rest, request, 0.9, connections=ADMITTED))
+        await asyncio.sleep(1)
+        await load(rest, request, 0.5, 429)
+        before, started = cpu_s(gateway.pid), time.monotonic()
+        count = await load(rest, request, seconds, 429)
+        spent, wall = cpu_s(gateway.pid) - before, time.monotonic() - started
+        print(
+            f"{'predict, refused':40} {spent / count * 1e6:7.0f} µs CPU  {count / wall:7.0f} /s  ({count} answers)",
+            flush=True,
+        )
+        features.answering.set()
+        await waiting
     finally:
         gateway.terminate()
         gateway.wait()

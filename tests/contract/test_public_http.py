@@ -511,6 +511,18 @@ async def test_connections_are_bounded_and_the_idle_make_room() -> None:
         assert [(await client.answer())[0] for client in waiting] == [200] * 4
 
 
+async def test_a_connection_is_kept_for_a_while_after_its_last_answer_and_no_longer() -> None:
+    async with world(HttpBounds(head_s=3.0, idle_s=0.6)) as here, here.client() as client:
+        loop = asyncio.get_running_loop()
+        for target in (b"/a", b"/wait"):  # a request under way for longer than that is no idle connection
+            await client.send(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % target)
+            loop.call_later(1.0, here.app.gate.set)
+            assert (await client.answer())[0] == 200
+        answered = loop.time()
+        assert await client.ended() == b""
+        assert 0.6 <= loop.time() - answered + 0.05 < 3.0
+
+
 async def test_pipelined_requests_are_bounded_and_answered_in_order() -> None:
     async with world() as here:
         async with here.client() as client:

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
 from chassis.http_bounds import PublicAsgi
 
 RETRY_S = 1.0
@@ -37,6 +39,19 @@ class Shared:
         self.turn_away = public.turn_away
         self.held = 0
         self.connections: dict[Holder, None] = {}
+        self._common: list[tuple[bytes, bytes]] = []
+        self._heads: dict[int, bytes] = {}
+
+    def head(self, status: int, common: list[tuple[bytes, bytes]]) -> bytes:
+        """The status line and the headers that every answer has, which uvicorn makes anew each second, for the Date."""
+        if common is not self._common:
+            self._common = common
+            self._heads.clear()
+        head = self._heads.get(status)
+        if head is None:
+            fields = [b"%b: %b\r\n" % field for field in common]
+            head = self._heads[status] = b"".join([STATUS_LINE[status], *fields])
+        return head
 
     def hold(self, more: int) -> None:
         """Counts bytes; over the bound, whoever holds the most is ended, as long as others hold something as well."""

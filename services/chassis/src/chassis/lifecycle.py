@@ -21,6 +21,7 @@ from chassis.memory import Reclaim
 from chassis.ops import OpsServer
 from chassis.public_grpc import make_public_server
 from chassis.runtime import Build, Runtime, S, Service, Step, make_runtime
+from chassis.scheduling import let_others_finish
 from chassis.server import Server, Surroundings, make_server
 
 __all__ = ["Build", "Lifecycle", "Runtime", "Service", "Step", "make_runtime", "run"]
@@ -36,6 +37,7 @@ def run(settings: S, build: Build[S]) -> int:
     """Runs a service until SIGTERM; answers the exit status: 0 after a full drain, 1 when it could not start."""
     logs.setup(settings.room, settings.log_level)
     sys.setswitchinterval(_SWITCH_S)
+    let_others_finish()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(settings, build))
 

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chassis.errors import InvalidArgument, MizzenError, ResourceExhausted, Unavailable
 from chassis.gathering import Gathering
@@ -59,6 +59,7 @@ class PublicConnection(HttpToolsProtocol):
         self._linger = _LINGER_BYTES
         self._goal: tuple[float, int] | None = None  # since when, and up to where the client has to take its answer
         self._settled = 0  # bytes of answers that are known to have been taken
+        self._idle = 0.0  # since when nothing is under way; 0 while something is, and before the first request
 
     # What the transport says.
 
@@ -96,7 +97,7 @@ class PublicConnection(HttpToolsProtocol):
             if self._linger < 0:
                 self.transport.abort()
             return
-        self._unset_keepalive_if_required()
+        self._idle = 0.0
         if self.pipeline or self._later:
             self._keep_for_later(data)
         else:
@@ -171,7 +172,9 @@ class PublicConnection(HttpToolsProtocol):
     # What the parser says.
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._open = True
         self._fresh = False
         self._dropped = 0
@@ -200,7 +203,7 @@ class PublicConnection(HttpToolsProtocol):
         if fault is not None:
             self._stop(fault)
         if not self._turned_away():
-            super().on_headers_complete()
+            self._begin()
         self._in_body = self._fresh = True
         self._since = 0.0
         self._framing = self._plain = self._chunk = 0
@@ -209,6 +212,14 @@ class PublicConnection(HttpToolsProtocol):
             self._refused = True
             self.drop()
             raise _RefusedError
+
+    def _begin(self) -> None:
+        """Hands the request to the app. uvicorn makes its scope earlier, which a request that is turned away has no use for."""
+        url, headers, continues = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.headers += headers
+        self.url, self.expect_100_continue = url, continues
+        super().on_headers_complete()
 
     def _turned_away(self) -> bool:
         """Whether the request was answered by its head alone; never behind one under way, nor the last of its connection.
@@ -245,17 +256,23 @@ class PublicConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        """As uvicorn's, which starts a timer for each idle connection."""
         later, self._later = self._later, b""
         if self._held:
             self._shared.hold(-self._held)
             self._held = 0
-        super().on_response_complete()
-        if later and not self.transport.is_closing():
-            if self.pipeline:
-                self._keep_for_later(later)
-            else:
-                self._unset_keepalive_if_required()
-                self._parse(later)
+        self.server_state.total_requests += 1
+        if self._gathering.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif not later:
+            self._idle = self.loop.time()
+        if later and self.pipeline:
+            self._keep_for_later(later)
+        elif later:
+            self._parse(later)
 
     def _head_too_large(self) -> MizzenError:
         message = f"a head has at most {self._bounds.head_bytes} bytes and {self._bounds.head_fields} fields"
@@ -272,7 +289,6 @@ class PublicConnection(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        self._unset_keepalive_if_required()
         cycle = self.cycle
         answering = cycle is not None and not cycle.response_complete
         if answering and (cycle.response_started or not self._in_body or self.pipeline):
@@ -291,7 +307,7 @@ class PublicConnection(HttpToolsProtocol):
         self.loop.call_later(_LINGER_S, self.drop)
 
     def _head(self, status: int) -> bytes:
-        return b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % field for field in self.server_state.default_headers]])
+        return self._shared.head(status, self.server_state.default_headers)
 
     def drop(self) -> None:
         """Ends the connection now."""
@@ -317,9 +333,7 @@ class PublicConnection(HttpToolsProtocol):
         """When it was last of use; infinity while it is."""
         if self.transport.is_closing() or self._open or self._refused:
             return float("inf")
-        if self.timeout_keep_alive_task is not None:
-            return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
-        return self._since or float("inf")
+        return self._idle or self._since or float("inf")
 
     def look(self, now: float) -> None:
         """Ends it where a deadline passes before the next look."""
@@ -330,6 +344,8 @@ class PublicConnection(HttpToolsProtocol):
             self._since = now  # it is the app that keeps the client waiting
         if self._since and soon - self._since > (self._bounds.body_s if self._in_body else self._bounds.head_s):
             self._late()
+        elif self._idle and now - self._idle > self._bounds.idle_s:  # never early: a proxy may be about to use it
+            self.transport.close()
         elif self._gathering.written != self._settled:
             self._look_at_answer(now, soon)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from chassis.clock import Clock, RequestIds
-from chassis.errors import DeadlineExceeded, InvalidArgument, MizzenError, PermissionDenied
+from chassis.errors import DeadlineExceeded, InvalidArgument, PermissionDenied
 from gateway.domain.admission import Admission
 from gateway.domain.model import Call
 from gateway.domain.ports import Authenticator
@@ -49,9 +49,9 @@ class Edge:
         """Whether admission refuses calls at present."""
         return self._admission.refuses
 
-    def refusal(self, endpoint: str) -> MizzenError | None:
-        """What `open` would raise as there is too much to do, before anything else of a request is looked at."""
-        return self._admission.refusal(endpoint)
+    def refused(self, endpoint: str) -> str | None:
+        """Why `open` would refuse a call as there is too much to do; `gateway.domain.admission.refusal` puts it in words."""
+        return self._admission.refused(endpoint)
 
     def open(
         self,

@@ -227,9 +227,9 @@ class Admission:
         limit = self._limit(endpoint or OTHER)
         limit.rested(now_s)
         own, counted = limit.weight_of(weight), self.process.weight_of(weight)
-        error = self._overloaded(limit, own, counted)
-        if error is not None:
-            raise error
+        reason = self._overloaded(limit, own, counted)
+        if reason is not None:
+            raise refusal(limit.name, reason)
         self._busy += limit.in_flight == 0
         limit.enter(own)
         self.process.enter(counted)
@@ -240,10 +240,10 @@ class Admission:
         """Whether a call was refused within the last second."""
         return self._clock.monotonic_s() - self._refused_s < _REST_S
 
-    def refusal(self, endpoint: str) -> MizzenError | None:
-        """What `admit` would raise for one more ordinary call of `endpoint`, counted as refused; None where it may get in.
+    def refused(self, endpoint: str) -> str | None:
+        """Why `admit` would refuse one more ordinary call of `endpoint`, counted as refused; None where it may get in.
 
-        For who can refuse at less cost than by making a call first, while `refuses`.
+        For who can refuse at less cost than by making a call first, while `refuses`; `refusal` puts it in words.
         """
         limit = self._limits.get(endpoint)
         if limit is None:
@@ -251,16 +251,16 @@ class Admission:
         limit.rested(self._clock.monotonic_s())
         return self._overloaded(limit, 1, 1)
 
-    def _overloaded(self, limit: Limit, own: int, counted: int) -> MizzenError | None:
+    def _overloaded(self, limit: Limit, own: int, counted: int) -> str | None:
         if limit.name != OTHER and not limit.has_room(own):
-            return self._refused(limit, "endpoint")
+            return self._count_refused(limit, "endpoint")
         process = self.process
         if not process.has_room(counted) and (
             # A call of who has less than an even share enters all the same: a busy endpoint shuts out no other.
             process.in_flight + counted > self._most
             or limit.in_flight + own > process.limit / (self._busy + (limit.in_flight == 0))
         ):
-            return self._refused(limit, "process")
+            return self._count_refused(limit, "process")
         return None
 
     def lagged(self, seconds: float) -> None:
@@ -281,9 +281,9 @@ class Admission:
         if more <= 0:
             return own, counted
         if limit.in_flight + more > limit.limit / 2:
-            raise self._refused(limit, "endpoint")
+            raise refusal(limit.name, self._count_refused(limit, "endpoint"))
         if not self.process.has_room(more_counted):
-            raise self._refused(limit, "process")
+            raise refusal(limit.name, self._count_refused(limit, "process"))
         limit.enter(more)
         self.process.enter(more_counted)
         return own + more, counted + more_counted
@@ -320,11 +320,16 @@ class Admission:
                 self._named -= 1
                 self._seen.forgotten(limit.name)
 
-    def _refused(self, limit: Limit, reason: str) -> MizzenError:
+    def _count_refused(self, limit: Limit, reason: str) -> str:
         self._refused_s = self._clock.monotonic_s()
         self._seen.refused(reason, limit.name if limit.proven else OTHER)
-        if reason == "process":
-            message = "the gateway has more to do than it can do in time; try again shortly"
-            return Unavailable(message, reason="OVERLOADED", retry_after_s=_RETRY_AFTER_S)
-        message = f"more is asked of {limit.name} than it can answer in time; try again shortly"
-        return ResourceExhausted(message, reason="OVERLOADED", retry_after_s=_RETRY_AFTER_S)
+        return reason
+
+
+def refusal(name: str, reason: str) -> MizzenError:
+    """What a refused call of `name` is told. Another gateway may have room where it was the "process", not the "endpoint"."""
+    if reason == "process":
+        message = "the gateway has more to do than it can do in time; try again shortly"
+        return Unavailable(message, reason="OVERLOADED", retry_after_s=_RETRY_AFTER_S)
+    message = f"more is asked of {name} than it can answer in time; try again shortly"
+    return ResourceExhausted(message, reason="OVERLOADED", retry_after_s=_RETRY_AFTER_S)

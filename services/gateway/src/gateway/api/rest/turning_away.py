@@ -1,14 +1,14 @@
 """Answers to calls that admission refuses, by a head alone: at three times the peak they are most of what a second brings."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from chassis.errors import BY_CODE, Code, MizzenError
+from chassis.errors import MizzenError
 from chassis.http_bounds import Headers, rendered
 from gateway.api.edge import Edge
 from gateway.api.rest.dispatch import PathTree, Row
 from gateway.api.rest.problem import answer_to, status_of
+from gateway.domain.admission import refusal
 
 _TARGETS, _LONG = 1024, 512
 _ANY_ID = "00000000-0000-7000-8000-000000000000"
@@ -29,6 +29,8 @@ class _Asked(NamedTuple):
     place: str
     template: str
     is_oip: bool
+    answers: dict[str, tuple[int, list[bytes]]]
+    """By reason: status, and the answer's bytes before, between and after the places of the request id."""
 
 
 class TurningAway(Generic[P]):
@@ -43,21 +45,31 @@ class TurningAway(Generic[P]):
         """`common`: headers that every answer carries; `observe(method, template, status, seconds)` counts one."""
         self._tree = tree
         self._edge = edge
-        self._common = tuple(common)
+        self._common = common
         self._observe = observe
         self._asked: dict[bytes, _Asked] = {}
 
     def __call__(self, method: bytes, target: bytes, headers: Headers) -> tuple[int, bytes] | None:
         """Status and what follows the status line."""
-        if method != b"POST" or not self._edge.refuses or b"origin" in dict(headers):
+        if method != b"POST" or not self._edge.refuses:
             return None
         asked = self._asked.get(target) or self._look_up(target)
-        error = None if asked is None else self._edge.refusal(asked.place)
-        if asked is None or error is None:
+        if asked is None or any(name == b"origin" for name, _ in headers):
             return None
-        status, around = _around_id(error.code, error.message, error.retry_after_s, self._common, is_oip=asked.is_oip)
+        reason = self._edge.refused(asked.place)
+        if reason is None:
+            return None
+        answer = asked.answers.get(reason)
+        if answer is None:
+            answer = asked.answers[reason] = self._answer(asked, reason)
+        status, around = answer
         self._observe("POST", asked.template, status, 0.0)
         return status, self._edge.new_id().encode().join(around)
+
+    def _answer(self, asked: _Asked, reason: str) -> tuple[int, list[bytes]]:
+        error = refusal(asked.place, reason)
+        answer = rendered(*answer_to(error, _ANY_ID, self._common, is_oip=asked.is_oip))
+        return status_of(error), answer.split(_ANY_ID.encode())
 
     def _look_up(self, target: bytes) -> _Asked | None:
         raw_path = target.partition(b"?")[0]
@@ -70,17 +82,7 @@ class TurningAway(Generic[P]):
             return None
         if len(self._asked) >= _TARGETS:  # anybody can make them up
             self._asked.clear()
-        asked = _Asked(path.place.format_map(found[1]), path.template, raw_path.startswith(b"/v2"))
+        asked = _Asked(path.place.format_map(found[1]), path.template, raw_path.startswith(b"/v2"), {})
         if len(target) <= _LONG:
             self._asked[target] = asked
         return asked
-
-
-@lru_cache(maxsize=_TARGETS)
-def _around_id(
-    code: Code, message: str, retry_after_s: float | None, common: tuple[tuple[bytes, bytes], ...], *, is_oip: bool
-) -> tuple[int, list[bytes]]:
-    """The answer's status, and its bytes before, between and after the places of the request id."""
-    error = BY_CODE[code](message, reason="OVERLOADED", retry_after_s=retry_after_s)
-    answer = rendered(*answer_to(error, _ANY_ID, list(common), is_oip=is_oip))
-    return status_of(error), answer.split(_ANY_ID.encode())
