@@ -7,6 +7,7 @@ postgres_module    the same, one database for each test module   postgres_server
 triton             RunningTriton serving MiniLM; `triton_serving(repositories)` starts another one
 """
 
+import contextlib
 import itertools
 import os
 import random
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,7 +64,7 @@ def _is_free(port: int) -> bool:
 
 @dataclass
 class RunningEngine:
-    """An engine that a test may break: `kill` is SIGKILL to its whole group, `start` brings it back on its port."""
+    """An engine that a test may break: `kill` is SIGKILL to all of it, `start` brings it back on its port."""
 
     spec: ChildSpec
     log: Path
@@ -83,9 +85,16 @@ class RunningEngine:
 
     def kill(self) -> None:
         if self.child is not None:
+            # PostgreSQL's backends are groups of their own, and may answer a last query before they see that the server is gone.
+            under: Any = psutil.Process(self.child.pid).children(recursive=True)
             self.child.kill()
             self.child.wait()
             processes.end_group(self.child.pid)
+            for process in under:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                        time.sleep(0.001)
             processes.sweep_shared_memory(self.spec.shm_prefix)
             self.child = None
 
