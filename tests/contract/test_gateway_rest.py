@@ -209,6 +209,21 @@ async def test_retries_once_when_a_model_was_away(rig: Rig, http: httpx2.AsyncCl
     assert response.headers["retry-after"] == "1"
 
 
+async def test_until_retrieval_has_read_its_collections_none_is_called_unknown(
+    rig: Rig, http: httpx2.AsyncClient
+) -> None:
+    rig.retrieval.unread = True
+    answers = [
+        await http.get("/v1/collections"),
+        await http.post("/v1/collections/handbook:search", json={"query": "who"}),
+        await http.post("/v1/collections/handbook:ask", json={"question": "who"}),
+    ]
+    assert [(each.status_code, each.json()["reason"]) for each in answers] == [(503, "COLLECTIONS_NOT_READ")] * 3
+    assert [each.headers["retry-after"] for each in answers] == ["1"] * 3
+    rig.retrieval.unread = False
+    assert (await http.post("/v1/collections/handbook:search", json={"query": "who"})).status_code == 200
+
+
 async def test_a_deadline_ends_the_call_upstream(rig: Rig, http: httpx2.AsyncClient) -> None:
     await http.post("/v1/endpoints/late:predict", json=BODY)
     rig.triton.gate = asyncio.Event()

@@ -198,9 +198,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 class FakeRetrieval(retrieval_pb2_grpc.RetrievalServiceServicer):
-    """One collection `handbook` with documents kept in a dict."""
+    """One collection `handbook` with documents kept in a dict. `unread`: as long as it has not read the definitions."""
 
     def __init__(self) -> None:
+        self.unread = False
         self.documents: dict[tuple[str, str], Any] = {}
         self.upserts = 0
         self.identities: list[str] = []
@@ -211,7 +212,12 @@ class FakeRetrieval(retrieval_pb2_grpc.RetrievalServiceServicer):
             line_end=5,
         )  # fmt: skip
 
+    def _check_read(self) -> None:
+        if self.unread:
+            raise Unavailable("the collections are not read yet", reason="COLLECTIONS_NOT_READ", retry_after_s=1.0)
+
     async def ListCollections(self, request: Any, context: Any) -> Any:
+        self._check_read()
         self.identities.append(request.envelope.identity)
         info = retrieval_pb2.Collection(name="handbook", documents=1, chunks=4)
         return retrieval_pb2.ListCollectionsResponse(collections=[info])
@@ -219,6 +225,7 @@ class FakeRetrieval(retrieval_pb2_grpc.RetrievalServiceServicer):
     async def Search(self, request: Any, context: Any) -> Any:
         results = []
         for item in request.items:
+            self._check_read()
             if item.collection == "handbook":
                 results.append(retrieval_pb2.SearchResult(passages=[self._passage()], timings_ms={"search": 1.5}))
             else:
@@ -227,6 +234,7 @@ class FakeRetrieval(retrieval_pb2_grpc.RetrievalServiceServicer):
         return retrieval_pb2.SearchResponse(results=results)
 
     async def Ask(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self._check_read()
         if request.collection != "handbook":
             raise NotFound("there is no such collection", reason="COLLECTION_NOT_FOUND")
         yield retrieval_pb2.AskEvent(passages=retrieval_pb2.Passages(passages=[self._passage()]))

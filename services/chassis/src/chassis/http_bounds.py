@@ -19,7 +19,8 @@ TurnAway = Callable[[bytes, bytes, Headers], tuple[int, bytes] | None]
 class HttpBounds:
     """Bounds that hold while bytes arrive and leave.
 
-    head_bytes: largest request line with headers; also what chunk extensions and trailers of one body may have together.
+    head_bytes: largest request line with headers; also what chunk extensions and trailers of one body may have together; those
+        are not counted that come in one read with the head's end or the body's, of head_bytes each at most.
     head_fields: most header fields.
     head_s, body_s: seconds in which a head, and after it a body, has to arrive.
     answer_s: seconds in which a client has to take 64 KiB of its answer, or all that is left of it.
