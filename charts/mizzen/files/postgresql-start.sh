@@ -47,4 +47,4 @@ SQL
   } | single "$data" mizzen
 fi
 exec postgres -D "$data" -p 5433 -c listen_addresses='*' -c unix_socket_directories=/tmp -c timezone=UTC -c log_timezone=UTC \
-  -c dynamic_shared_memory_type=mmap -c max_connections="$MAX_CONNECTIONS"
+  -c dynamic_shared_memory_type=mmap -c max_connections="$MAX_CONNECTIONS" -c shared_buffers="$SHARED_BUFFERS"

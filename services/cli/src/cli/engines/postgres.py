@@ -126,6 +126,8 @@ def spec(home: PostgresHome, port: int, *, name: str = "postgres", durable: bool
         "unix_socket_directories": "",
         "dynamic_shared_memory_type": "mmap",
         "max_connections": "100",
+        # For the vectors of some 70,000 chunks: copying them from the kernel's cache takes longer (ADR 0022). Taken as it is used.
+        "shared_buffers": "256MB",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "fsync": "on" if durable else "off",
