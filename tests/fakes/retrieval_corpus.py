@@ -1,5 +1,6 @@
 """A generated corpus: as many chunks as a test or a benchmark asks for, without an embedder. Text is words of a Zipf-like
-distribution without stop words, vectors lie around topics; every document has labels that 1 %, 10 %, 50 % and 100 % carry."""
+distribution without stop words, vectors lie around topics; every document has labels that 1 %, 10 %, 50 % and 100 % carry
+whatever their topic, and labels that all documents of 1 %, 10 %, 25 % and 50 % of the topics carry and no others."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,13 @@ import numpy as np
 from retrieval.domain.model import Chunk, DocumentInput, IndexedChunk, IndexedDocument, Mode, Passage, Probe, Vector
 
 SELECTIVITIES = {"1 %": {"hundredth": "7"}, "10 %": {"tenth": "7"}, "50 %": {"half": "1"}}
+BY_TOPIC = {
+    "1 %": {"topic_of_100": "7"},
+    "10 %": {"topic_of_10": "7"},
+    "25 %": {"topic_of_4": "3"},
+    "50 %": {"topic_of_2": "1"},
+}
+"""Filters that follow the topic: a question about another topic has none of its nearest chunks in scope."""
 WORDS, WORDS_A_CHUNK, WORDS_A_QUERY, TOPICS, DIMENSIONS = 20_000, 60, 5, 200, 384
 
 
@@ -19,6 +27,7 @@ class Question:
 
     vector: Vector
     terms: tuple[str, ...]
+    topic: int
 
     def probe(self, mode: Mode, candidates: int = 50) -> Probe:
         """What a search in that mode asks the store."""
@@ -46,13 +55,14 @@ class Corpus:
                 for n in range(chunks_a_document)
             )
             labels = {"hundredth": str(number % 100), "tenth": str(number % 10), "half": str(number % 2), "all": "yes"}
+            labels |= _topic_labels(topic)
             name = f"document-{number:06d}"
             yield IndexedDocument(DocumentInput(name, "text", metadata=labels), "digest", "fingerprint", pieces)
 
     def questions(self, count: int) -> list[Question]:
         """Questions about the corpus' topics, in its words."""
         topics = self._random.integers(TOPICS, size=count).tolist()
-        return [Question(self._near(topic), tuple(self._words(WORDS_A_QUERY))) for topic in topics]
+        return [Question(self._near(topic), tuple(self._words(WORDS_A_QUERY)), topic) for topic in topics]
 
     def _near(self, topic: int) -> Vector:
         vector = self._topics[topic] + self._random.normal(size=DIMENSIONS)
@@ -61,6 +71,15 @@ class Corpus:
     def _words(self, count: int) -> list[str]:
         found = np.searchsorted(self._cumulated, self._random.random(count))
         return [f"word{number}" for number in np.minimum(found, WORDS - 1)]
+
+
+def _topic_labels(topic: int) -> dict[str, str]:
+    return {f"topic_of_{parts}": str(topic % parts) for parts in (100, 10, 4, 2)}
+
+
+def about_others(questions: Sequence[Question], filters: dict[str, str]) -> list[Question]:
+    """The questions whose topic does not carry the filters."""
+    return [each for each in questions if not filters.items() <= _topic_labels(each.topic).items()]
 
 
 def hits(found: Sequence[Passage], exact: Sequence[Passage]) -> int:

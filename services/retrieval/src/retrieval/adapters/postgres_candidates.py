@@ -1,7 +1,8 @@
 """The SQL that finds candidates. Every statement takes the same parameters:
 
 $1 tenant · $2 collection · $3 the question's vector or null · $4 leading terms · $5 their rarities as a sparse vector over all
-terms · $6 and $7 keys and values of the filters · $8 the leading terms' rarities; all give chunk, dense, lexical.
+terms · $6 and $7 keys and values of the filters · $8 the leading terms' rarities · $9 chunks that `nearest` gave. `nearest` gives
+chunks, the others chunk, dense, lexical.
 
 Filters stay inside the statement. What is asked of each row is a sublink in parentheses, which PostgreSQL never turns into a join:
 rows come in the order of the graph or of their scores, and each is looked up in `labels` until enough carry the filters.
@@ -30,12 +31,12 @@ class Wanted:
         return "-(e.embedding <#> $3)" if self.dense else "0.0::float8"
 
 
-def every_chunk(wanted: Wanted, most: int) -> str:
-    """Scores each chunk that carries the filters, exactly, where these are `most` at most.
+def every_chunk(wanted: Wanted, most: int, documents: int) -> str:
+    """Scores each chunk that carries the filters, exactly, where these are `most` at most and in at most as many `documents`.
 
-    The first column, `scope`, counts their documents or chunks, up to most + 1: above `most` nothing was scored.
+    The first column, `fits`, says whether they are; nothing was scored where they are not.
     """
-    limit = f"limit {int(most) + 1}"
+    limit, limit_documents = f"limit {int(most) + 1}", f"limit {int(documents) + 1}"
     # `lateral … offset 0` looks rows up one by one: the planner, who knows nothing of `most`, would read the whole table.
     lexical = BM25 if wanted.lexical else "0.0::float8"
     weights = (
@@ -54,43 +55,44 @@ def every_chunk(wanted: Wanted, most: int) -> str:
         parts.append(f"(select * from scored where lexical > 0 {few})")
     union = " union ".join(parts) or "select * from scored where false"
     return (
-        f"with carrying as materialized ({_documents(wanted.filters)} {limit}), "
+        f"with carrying as materialized ({_documents(wanted.filters)} {limit_documents}), "
         f"held as materialized (select s.chunk, {near} as dense from carrying cross join lateral (select * from {table} t "
         "where t.tenant = $1 and t.collection = $2 and t.document = carrying.document offset 0) s "
-        f"where (select count(*) from carrying) <= {int(most)} {limit}), "
+        f"where (select count(*) from carrying) <= {int(documents)} {limit}), "
         f"scored as materialized (select h.chunk, h.dense, {lexical} as lexical from held h {weights} "
         f"where (select count(*) from held) <= {int(most)}), "
         f"best as ({union}) "
-        "select greatest((select count(*) from carrying), (select count(*) from held)) as scope, best.* "
+        f"select (select count(*) from carrying) <= {int(documents)} "
+        f"and (select count(*) from held) <= {int(most)} as fits, best.* "
         f"from (select 1) one left join best on true where {_EVERY_PARAMETER}"
     )
 
 
-def best_of_each(wanted: Wanted, *, exact: bool) -> str:
-    """The nearest chunks (`met`), through the graph or one by one (`exact`), and those with the best leading terms."""
-    parts = [f"select chunk, true as met from ({_nearest(wanted, exact=exact)}) n"] if wanted.dense else []
+def best_of_each(wanted: Wanted) -> str:
+    """The chunks in $9 and those with the best leading terms."""
+    parts = ["select unnest($9::bigint[])"] if wanted.dense else []
     if wanted.lexical:
-        parts.append(f"select chunk, false from ({_with_terms(wanted)}) w")
-    union = " union all ".join(parts) or "select 0::bigint, false where false"
+        parts.append(f"({_with_terms(wanted)})")
+    union = " union ".join(parts) or "select 0::bigint where false"
     return (
-        f"select f.chunk, {wanted.near} as dense, {BM25} as lexical, f.met "
-        f"from (select chunk, bool_or(met) as met from ({union}) u (chunk, met) group by chunk) f "
+        f"select f.chunk, {wanted.near} as dense, {BM25} as lexical from ({union}) f (chunk) "
         "join chunks c on c.tenant = $1 and c.collection = $2 and c.chunk = f.chunk "
         "join embeddings e on e.tenant = $1 and e.collection = $2 and e.chunk = f.chunk "
         f"where {_EVERY_PARAMETER}"
     )
 
 
-def _nearest(wanted: Wanted, *, exact: bool) -> str:
+def nearest(wanted: Wanted, drawn: int, *, exact: bool) -> str:
+    """The `drawn` nearest chunks, nearest first, compared one by one (`exact`) or through the graph, which may give fewer."""
     own = "e.tenant = $1 and e.collection = $2"
     if exact:
         among = f"join embeddings e on e.document = carrying.document where {own}"
         source = f"({_documents(wanted.filters)}) carrying {among}" if wanted.filters else f"embeddings e where {own}"
-        return f"select e.chunk from {source} order by (e.embedding <#> $3) + 0 limit {int(wanted.candidates)}"
-    return (
-        f"select e.chunk from embeddings e where {own} {_carried('e', wanted.filters)} "
-        f"order by e.embedding <#> $3 limit {int(wanted.candidates)}"
-    )
+        order = "(e.embedding <#> $3) + 0"
+    else:
+        source = f"embeddings e where {own} {_carried('e', wanted.filters)}"
+        order = "e.embedding <#> $3"
+    return f"select e.chunk from {source} and {_EVERY_PARAMETER} order by {order} limit {int(drawn)}"
 
 
 def _with_terms(wanted: Wanted) -> str:
@@ -136,5 +138,6 @@ def _documents(filters: int) -> str:
 # Names every parameter with its type, whichever parts of a statement are in use.
 _EVERY_PARAMETER = (
     "($3::vector is null or true) and ($4::integer[] is null or true) and ($5::sparsevec is null or true) "
-    "and ($6::text[] is null or true) and ($7::text[] is null or true) and ($8::real[] is null or true)"
+    "and ($6::text[] is null or true) and ($7::text[] is null or true) and ($8::real[] is null or true) "
+    "and ($9::bigint[] is null or true)"
 )

@@ -125,12 +125,12 @@ class PostgresPool:
 
 _READ = "begin isolation level repeatable read read only"
 
-# One round trip. The search settings belong to pgvector: nearest neighbours under a filter go on until enough are found.
+# One round trip. The search settings belong to pgvector: a search of the graph ends with its first look (postgres_search).
 # Reads are planned for their own values each time: a plan for any value, which PostgreSQL takes from the sixth execution of a
 # statement on, expects one row of a filter that may carry half of the collection.
 _SETTINGS = """
 select set_config('mizzen.tenant', $1, true), set_config('statement_timeout', $2, true),
-       set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('plan_cache_mode', $3, true)
+       set_config('hnsw.iterative_scan', 'off', true), set_config('plan_cache_mode', $3, true)
 """
 
 

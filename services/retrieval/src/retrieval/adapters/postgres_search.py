@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pgvector import SparseVector
 
-from retrieval.adapters.postgres_candidates import Wanted, best_of_each, every_chunk
+from retrieval.adapters.postgres_candidates import Wanted, best_of_each, every_chunk, nearest
 from retrieval.adapters.postgres_rows import DIMENSIONS, passage_of, term_id
 from retrieval.domain import lexical
 from retrieval.domain.model import Found, Probe, Ranked, Scope, Scores
@@ -18,24 +18,34 @@ EXACT_ROWS = 5_000
 EXACT_SHARE = 0.05
 EXACT_MOST = 50_000
 """Where the scope is less than EXACT_SHARE of the table it is compared one by one up to EXACT_MOST rows (some 50 ms)."""
-EF_SEARCH = (80, 400)
-"""The least and the most neighbours that a search of the graph keeps in view: one for 200 chunks of the collection between them."""
+COMPARED_MOST = 200_000
+"""Chunks of a collection up to which the scope is compared one by one when the graph's first look meets too few of it."""
+EF_SEARCH = (4, 8, 400, 1_000)
+"""Neighbours that a search of the graph keeps in view: one for 200 chunks of the collection up to the third number, at least the
+first number for each candidate wanted, or the second where a filter passes a part of them; at most the fourth, pgvector's limit."""
+TRUSTED = 2
+"""Chunks in scope, for each candidate wanted, that the graph's first look must meet: the far end of its view is incomplete."""
 POSTINGS = 20_000
 """Postings of the rarest terms that are read to find lexical candidates; commoner terms only count in the full score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Sizes behind one search: chunks of the collection and about how many of all tenants' collections, and in how many chunks of
-    the collection each known query term is."""
+    """Sizes behind one search: chunks of the collection and about how many of all tenants' collections, in how many chunks of the
+    collection each known query term is, and how many documents it has."""
 
     chunks: int
     all_chunks: int
     frequencies: Mapping[int, int]
+    documents: int = 0
 
     def rarities(self) -> dict[int, float]:
         """The idf of each known term."""
         return {term: lexical.rarity(self.chunks, count) for term, count in self.frequencies.items()}
+
+    def documents_of(self, chunks: int) -> int:
+        """How many documents have about so many chunks: counted first, as counting chunks costs as much as scoring them."""
+        return max(1, chunks * self.documents // max(self.chunks, 1))
 
     def exact_most(self) -> int:
         """The most vectors in scope that are compared one by one: the graph is over all tenants' vectors."""
@@ -56,7 +66,7 @@ class Statistics:
 async def search(connection: Any, scope: Scope, probe: Probe, rank: Rank) -> Found:
     """See DocumentStore.search; runs in the caller's transaction, which is bound to the scope's tenant."""
     ids = {term_id(term): term for term in probe.terms}
-    statistics = await _statistics(connection, scope, list(ids))
+    statistics = await _statistics(connection, scope, list(ids), probe.candidates)
     if not statistics.chunks:
         return Found()
     rarities = statistics.rarities()
@@ -71,7 +81,7 @@ async def search(connection: Any, scope: Scope, probe: Probe, rank: Rank) -> Fou
 async def _candidates(
     connection: Any, scope: Scope, probe: Probe, statistics: Statistics, rarities: Mapping[int, float]
 ) -> Sequence[Any]:
-    """Chunks in scope with both scores. A filter of few chunks is scored whole, as is what the graph gave up on."""
+    """Chunks in scope with both scores. A filter of few chunks is scored whole."""
     wanted = Wanted(probe.vector is not None, bool(rarities), len(scope.filters), probe.candidates)
     keys, values = list(scope.filters), list(scope.filters.values())
     leading = statistics.leading_terms()
@@ -79,22 +89,41 @@ async def _candidates(
     sparse = SparseVector(dict(rarities), DIMENSIONS)
     given = (scope.tenant, scope.collection, probe.vector, leading, sparse, keys, values, weights)
     if scope.filters:
-        scored = await connection.fetch(every_chunk(wanted, EXACT_ROWS), *given)
-        if scored[0]["scope"] <= EXACT_ROWS:
+        scored = await connection.fetch(
+            every_chunk(wanted, EXACT_ROWS, statistics.documents_of(EXACT_ROWS)), *given, None
+        )
+        if scored[0]["fits"]:
             return [row for row in scored if row["chunk"] is not None]
-    exact = statistics.chunks <= statistics.exact_most()
-    found: Sequence[Any] = await connection.fetch(best_of_each(wanted, exact=exact), *given)
-    if wanted.dense and not exact and sum(row["met"] for row in found) < wanted.candidates:
-        found = await connection.fetch(best_of_each(wanted, exact=True), *given)
+    near = await _nearest(connection, wanted, statistics, given) if wanted.dense else []
+    found: Sequence[Any] = await connection.fetch(best_of_each(wanted), *given, near)
     return found
 
 
-async def _statistics(connection: Any, scope: Scope, terms: list[int]) -> Statistics:
-    rows = await connection.fetch(_STATISTICS, scope.tenant, scope.collection, terms, *EF_SEARCH)
+async def _nearest(connection: Any, wanted: Wanted, statistics: Statistics, given: tuple[Any, ...]) -> list[int]:
+    """The nearest chunks in scope. The graph's first look is the neighbourhood of the question. Where too few of it are in scope,
+    the scope may lie anywhere: a search that goes on through the graph then meets enough chunks, but not the nearest."""
+
+    async def chunks(*, exact: bool) -> list[int]:
+        drawn = wanted.candidates if exact else wanted.candidates * TRUSTED
+        return [row["chunk"] for row in await connection.fetch(nearest(wanted, drawn, exact=exact), *given, None)]
+
+    if statistics.chunks <= statistics.exact_most():
+        return await chunks(exact=True)
+    met = await chunks(exact=False)
+    if len(met) < wanted.candidates * TRUSTED and statistics.chunks > COMPARED_MOST:
+        await connection.execute(_GO_ON)
+        met = await chunks(exact=False)
+    return met[: wanted.candidates] if len(met) >= wanted.candidates * TRUSTED else await chunks(exact=True)
+
+
+async def _statistics(connection: Any, scope: Scope, terms: list[int], candidates: int) -> Statistics:
+    whole, filtered, large, most = EF_SEARCH
+    each = filtered if scope.filters else whole
+    rows = await connection.fetch(_STATISTICS, *(scope.tenant, scope.collection, terms, each * candidates, large, most))
     if not rows:
         return Statistics(0, 0, {})
     frequencies = {row["term"]: row["frequency"] for row in rows if row["frequency"]}
-    return Statistics(rows[0]["chunks"], rows[0]["all_chunks"], frequencies)
+    return Statistics(rows[0]["chunks"], rows[0]["all_chunks"], frequencies, rows[0]["documents"])
 
 
 def _column(rows: Sequence[Any], name: str) -> Scores:
@@ -126,12 +155,16 @@ async def _passages(
 
 # The graph is searched wider in a large collection, where it misses more.
 _STATISTICS = """
-select c.chunks, (select reltuples from pg_class where oid = 'embeddings'::regclass)::bigint as all_chunks, t.term, t.frequency,
-       set_config('hnsw.ef_search', least($5::bigint, greatest($4::bigint, c.chunks / 200))::text, true)
+select c.chunks, c.documents, (select reltuples from pg_class where oid = 'embeddings'::regclass)::bigint as all_chunks,
+       t.term, t.frequency,
+       set_config('hnsw.ef_search',
+         least($6::bigint, greatest($4::bigint, least($5::bigint, c.chunks / 200)))::text, true)
 from collections c
 left join terms t on t.tenant = $1 and t.collection = $2 and t.term = any($3::integer[])
 where c.tenant = $1 and c.collection = $2
 """
+
+_GO_ON = "select set_config('hnsw.iterative_scan', 'strict_order', true)"
 
 _PASSAGES = """
 select c.chunk, c.document, c.position, c.heading, c.content, c.line_start, c.line_end,
