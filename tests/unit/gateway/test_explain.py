@@ -174,6 +174,17 @@ async def test_wide_rows_make_smaller_chunks() -> None:
     assert model.most_bytes <= AT_ONCE * CHUNK_BYTES
 
 
+@pytest.mark.parametrize(("max_rows", "calls"), [(1024, 6), (64, 21), (1, 1340)])
+async def test_an_explanation_weighs_as_many_calls_as_the_model_takes_for_it(max_rows: int, calls: int) -> None:
+    plan, tensors, info, actual = wide(20)
+    info.max_batch_size = max_rows
+    model, place = Model(), MagicMock()
+    explaining = replace(call(), place=place)
+    await Explainer(model, CLOCK).explained(plan, ROUTE, explaining, info, tensors, actual)  # type: ignore[arg-type]
+    assert len(model.rows) == calls
+    place.grow.assert_called_once_with(calls)
+
+
 async def test_a_model_that_hangs_ends_each_explanation_at_its_own_deadline() -> None:
     """The first holds every turn for a minute; the second, which waits for one, ends when its own time is over."""
     plan, tensors, info, actual = wide(100)

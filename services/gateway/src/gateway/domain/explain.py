@@ -26,7 +26,8 @@ AT_ONCE = 4
 
 
 def weight_of(plan: EndpointPlan, rows: int) -> int:
-    """How many ordinary calls an explanation amounts to: rows × columns inferences, of which a chunk costs what a call costs."""
+    """How many ordinary calls an explanation amounts to at least: rows × columns inferences, of which a chunk costs what a call
+    costs. It is known before anything is read; how large the model's chunks are is not."""
     return -(-rows * sum(len(tensor.sources) for tensor in plan.tensors) // CHUNK_ROWS)
 
 
@@ -55,9 +56,16 @@ class Occlusion:
 
     def spans(self, max_rows: int) -> Iterator[tuple[int, int]]:
         """The runs in chunks of bounded rows and bytes, as (first, end). `max_rows` 0: the model has no bound of its own."""
-        size = max(1, min(max_rows or CHUNK_ROWS, CHUNK_ROWS, CHUNK_BYTES // self._run_bytes))
+        size = self._size(max_rows)
         for start in range(0, self.runs, size):
             yield start, min(start + size, self.runs)
+
+    def calls(self, max_rows: int) -> int:
+        """How many chunks these are."""
+        return -(-self.runs // self._size(max_rows))
+
+    def _size(self, max_rows: int) -> int:
+        return max(1, min(max_rows or CHUNK_ROWS, CHUNK_ROWS, CHUNK_BYTES // self._run_bytes))
 
     def tensors(self, start: int, end: int) -> list[Tensor]:
         """The input tensors of the runs from `start` to before `end`, a run a row."""
@@ -119,6 +127,9 @@ class Explainer:
             message = "only a numeric output can be explained"
             raise FailedPrecondition(message, reason="NOT_NUMERIC", field="options.explain")
         occlusion = Occlusion(plan, tensors, info.baseline)
+        call.weigh(
+            occlusion.calls(info.max_batch_size)
+        )  # more than was thought, where the model takes few rows at once
         turns = self._turns.setdefault(plan.name, asyncio.Semaphore(AT_ONCE))
         output = plan.outputs[0]
 

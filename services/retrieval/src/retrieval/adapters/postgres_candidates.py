@@ -1,8 +1,8 @@
 """The SQL that finds candidates. Every statement takes the same parameters:
 
 $1 tenant · $2 collection · $3 the question's vector or null · $4 leading terms · $5 their rarities as a sparse vector over all
-terms · $6 and $7 keys and values of the filters · $8 the leading terms' rarities · $9 chunks that `nearest` gave. `nearest` gives
-chunks, the others chunk, dense, lexical.
+terms · $6 and $7 keys and values of the filters · $8 the leading terms' rarities · $9 chunks that `nearest` gave. Scored
+chunks come as chunk, dense, lexical.
 
 Filters stay inside the statement. What is asked of each row is a sublink in parentheses, which PostgreSQL never turns into a join:
 rows come in the order of the graph or of their scores, and each is looked up in `labels` until enough carry the filters.
@@ -82,8 +82,16 @@ def best_of_each(wanted: Wanted) -> str:
     )
 
 
-def nearest(wanted: Wanted, drawn: int, *, exact: bool) -> str:
-    """The `drawn` nearest chunks, nearest first, compared one by one (`exact`) or through the graph, which may give fewer."""
+def first_look(wanted: Wanted, view: int) -> str:
+    """The `view` chunks that the graph keeps in view of a question, nearest first: chunk, and whether it carries the filters."""
+    carried = f"(select true where true {_carried('v', wanted.filters)})" if wanted.filters else "true"
+    own = "e.tenant = $1 and e.collection = $2"
+    near = f"select e.chunk, e.document from embeddings e where {own} order by e.embedding <#> $3 limit {int(view)}"
+    return f"select v.chunk, {carried} as carried from ({near}) v where {_EVERY_PARAMETER}"
+
+
+def nearest(wanted: Wanted, *, exact: bool) -> str:
+    """The nearest chunks that carry the filters, nearest first, compared one by one (`exact`) or through the graph."""
     own = "e.tenant = $1 and e.collection = $2"
     if exact:
         among = f"join embeddings e on e.document = carrying.document where {own}"
@@ -92,7 +100,7 @@ def nearest(wanted: Wanted, drawn: int, *, exact: bool) -> str:
     else:
         source = f"embeddings e where {own} {_carried('e', wanted.filters)}"
         order = "e.embedding <#> $3"
-    return f"select e.chunk from {source} and {_EVERY_PARAMETER} order by {order} limit {int(drawn)}"
+    return f"select e.chunk from {source} and {_EVERY_PARAMETER} order by {order} limit {int(wanted.candidates)}"
 
 
 def _with_terms(wanted: Wanted) -> str:

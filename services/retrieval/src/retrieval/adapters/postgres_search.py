@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pgvector import SparseVector
 
-from retrieval.adapters.postgres_candidates import Wanted, best_of_each, every_chunk, nearest
+from retrieval.adapters.postgres_candidates import Wanted, best_of_each, every_chunk, first_look, nearest
 from retrieval.adapters.postgres_rows import DIMENSIONS, passage_of, term_id
 from retrieval.domain import lexical
 from retrieval.domain.model import Found, Probe, Ranked, Scope, Scores
@@ -23,8 +23,8 @@ COMPARED_MOST = 200_000
 EF_SEARCH = (4, 8, 400, 1_000)
 """Neighbours that a search of the graph keeps in view: one for 200 chunks of the collection up to the third number, at least the
 first number for each candidate wanted, or the second where a filter passes a part of them; at most the fourth, pgvector's limit."""
-TRUSTED = 2
-"""Chunks in scope, for each candidate wanted, that the graph's first look must meet: the far end of its view is incomplete."""
+TRUSTED = 1 / 3
+"""The near part of what the graph keeps in view, in which all wanted chunks have to be: the far part is incomplete."""
 POSTINGS = 20_000
 """Postings of the rarest terms that are read to find lexical candidates; commoner terms only count in the full score."""
 
@@ -32,12 +32,13 @@ POSTINGS = 20_000
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """Sizes behind one search: chunks of the collection and about how many of all tenants' collections, in how many chunks of the
-    collection each known query term is, and how many documents it has."""
+    collection each known query term is, how many documents it has, and how many vectors the graph will keep in view."""
 
     chunks: int
     all_chunks: int
     frequencies: Mapping[int, int]
     documents: int = 0
+    view: int = 0
 
     def rarities(self) -> dict[int, float]:
         """The idf of each known term."""
@@ -100,20 +101,24 @@ async def _candidates(
 
 
 async def _nearest(connection: Any, wanted: Wanted, statistics: Statistics, given: tuple[Any, ...]) -> list[int]:
-    """The nearest chunks in scope. The graph's first look is the neighbourhood of the question. Where too few of it are in scope,
-    the scope may lie anywhere: a search that goes on through the graph then meets enough chunks, but not the nearest."""
+    """The nearest chunks in scope. What the graph keeps in view is around the question. Where the scope lies elsewhere,
+    a search that goes on through the graph meets enough chunks, but not the nearest."""
 
     async def chunks(*, exact: bool) -> list[int]:
-        drawn = wanted.candidates if exact else wanted.candidates * TRUSTED
-        return [row["chunk"] for row in await connection.fetch(nearest(wanted, drawn, exact=exact), *given, None)]
+        return [row["chunk"] for row in await connection.fetch(nearest(wanted, exact=exact), *given, None)]
 
     if statistics.chunks <= statistics.exact_most():
         return await chunks(exact=True)
-    met = await chunks(exact=False)
-    if len(met) < wanted.candidates * TRUSTED and statistics.chunks > COMPARED_MOST:
+    view = await connection.fetch(first_look(wanted, statistics.view), *given, None)
+    near = [row["chunk"] for row in view[: int(len(view) * TRUSTED)] if row["carried"]]
+    if len(near) >= wanted.candidates:
+        return near[: wanted.candidates]
+    if statistics.chunks > COMPARED_MOST:
         await connection.execute(_GO_ON)
         met = await chunks(exact=False)
-    return met[: wanted.candidates] if len(met) >= wanted.candidates * TRUSTED else await chunks(exact=True)
+        if len(met) == wanted.candidates:
+            return met
+    return await chunks(exact=True)
 
 
 async def _statistics(connection: Any, scope: Scope, terms: list[int], candidates: int) -> Statistics:
@@ -123,7 +128,7 @@ async def _statistics(connection: Any, scope: Scope, terms: list[int], candidate
     if not rows:
         return Statistics(0, 0, {})
     frequencies = {row["term"]: row["frequency"] for row in rows if row["frequency"]}
-    return Statistics(rows[0]["chunks"], rows[0]["all_chunks"], frequencies, rows[0]["documents"])
+    return Statistics(rows[0]["chunks"], rows[0]["all_chunks"], frequencies, rows[0]["documents"], int(rows[0]["view"]))
 
 
 def _column(rows: Sequence[Any], name: str) -> Scores:
@@ -158,7 +163,7 @@ _STATISTICS = """
 select c.chunks, c.documents, (select reltuples from pg_class where oid = 'embeddings'::regclass)::bigint as all_chunks,
        t.term, t.frequency,
        set_config('hnsw.ef_search',
-         least($6::bigint, greatest($4::bigint, least($5::bigint, c.chunks / 200)))::text, true)
+         least($6::bigint, greatest($4::bigint, least($5::bigint, c.chunks / 200)))::text, true) as view
 from collections c
 left join terms t on t.tenant = $1 and t.collection = $2 and t.term = any($3::integer[])
 where c.tenant = $1 and c.collection = $2
