@@ -23,7 +23,7 @@ COMPARED_MOST = 200_000
 EF_SEARCH = (4, 8, 400, 1_000)
 """Neighbours that a search of the graph keeps in view: one for 200 chunks of the collection up to the third number, at least the
 first number for each candidate wanted, or the second where a filter passes a part of them; at most the fourth, pgvector's limit."""
-TRUSTED = 1 / 3
+TRUSTED = 1 / 2
 """The near part of what the graph keeps in view, in which all wanted chunks have to be: the far part is incomplete."""
 POSTINGS = 20_000
 """Postings of the rarest terms that are read to find lexical candidates; commoner terms only count in the full score."""
