@@ -9,7 +9,7 @@ Documents, vectors and questions are generated (tests/fakes/retrieval_corpus.py)
 
 import argparse
 import asyncio
-import gc
+import itertools
 import sys
 import tempfile
 import time
@@ -67,11 +67,9 @@ async def _measured(pool: PostgresPool, chunks: int) -> list[Figure]:
 
 async def fill(store: PostgresDocuments, corpus: Corpus, chunks: int) -> None:
     """Stores so many chunks of it."""
-    documents = list(corpus.documents(chunks, CHUNKS_A_DOCUMENT))
-    for at in range(0, len(documents), 200):
-        await store.replace(TENANT, COLLECTION, documents[at : at + 200], 1, 600.0)
-    del documents
-    gc.collect()
+    documents = corpus.documents(chunks, CHUNKS_A_DOCUMENT)
+    while some := list(itertools.islice(documents, 200)):
+        await store.replace(TENANT, COLLECTION, some, 1, 600.0)
 
 
 async def searched(

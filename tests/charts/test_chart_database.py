@@ -115,7 +115,12 @@ class Bundled(RunningPostgres):
             assert old in text
             text = text.replace(old, new)
         (root / "start.sh").write_text(text)
-        env = {**spec.env, "PATH": f"{home.binaries}:{spec.env['PATH']}", "MAX_CONNECTIONS": "20"}
+        env = {
+            **spec.env,
+            "PATH": f"{home.binaries}:{spec.env['PATH']}",
+            "MAX_CONNECTIONS": "20",
+            "SHARED_BUFFERS": "32MB",
+        }
         # The pid of a killed server is the shell's own in a container: 1.
         lock = f"{data}/postgresql/postmaster.pid"
         script = f'[ ! -f {lock} ] || sed -i "1s/.*/$$/" {lock}; exec sh {root}/start.sh'
