@@ -86,7 +86,9 @@ class RunningEngine:
     def kill(self) -> None:
         if self.child is not None:
             # PostgreSQL's backends are groups of their own, and may answer a last query before they see that the server is gone.
-            under: Any = psutil.Process(self.child.pid).children(recursive=True)
+            under: Any = []
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended by itself
+                under = psutil.Process(self.child.pid).children(recursive=True)
             self.child.kill()
             self.child.wait()
             processes.end_group(self.child.pid)

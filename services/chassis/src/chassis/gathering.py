@@ -19,6 +19,7 @@ class Gathering:
         self._held = b""
         self._flushing: asyncio.Handle | None = None
         self.written = 0
+        self.lost = False  # set by whom the connection is lost to; a transport that closes may still have much to write
         self.since = 0.0  # when the first of it was written that is not known to be taken; 0 for none
 
     def __getattr__(self, name: str) -> Any:
@@ -68,7 +69,7 @@ class Gathering:
 
     def reset(self) -> None:
         """Ends the connection and lets go of what the kernel still keeps for the client, who would take hours for it."""
-        if not self._transport.is_closing():
+        if not self.lost:
             socket = self._transport.get_extra_info("socket")
             socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
@@ -84,11 +85,11 @@ class Gathering:
 
     def kept(self) -> int:
         """Bytes that this process still keeps for the client."""
-        return 0 if self._transport.is_closing() else int(self._transport.get_write_buffer_size())
+        return 0 if self.lost else int(self._transport.get_write_buffer_size())
 
     def taken(self) -> int:
         """Bytes that have reached the client, of `written`: neither kept here nor unacknowledged in the kernel."""
-        if self._transport.is_closing():
+        if self.lost:
             return self.written
         socket = self._transport.get_extra_info("socket")
         unsent: int = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]

@@ -77,6 +77,7 @@ class PublicConnection(HttpToolsProtocol):
         self._shared.hold(-self._held - self._unsent)
         self._held = self._unsent = 0
         self._later = b""
+        self._gathering.lost = True
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -175,6 +176,7 @@ class PublicConnection(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._idle = 0.0
         self._open = True
         self._fresh = False
         self._dropped = 0
@@ -254,6 +256,8 @@ class PublicConnection(HttpToolsProtocol):
         self._whole += 1
         self._framing = self._plain = 0
         super().on_message_complete()
+        if self.cycle.response_complete and not self.pipeline:  # it was answered before its body had come
+            self._idle = self.loop.time()
 
     def on_response_complete(self) -> None:
         """As uvicorn's, which starts a timer for each idle connection."""
@@ -317,7 +321,7 @@ class PublicConnection(HttpToolsProtocol):
     def endable(self) -> int:
         """Bytes that ending this connection frees; none while a request that has arrived is worked on."""
         arriving = self._held if self._open or self._later else 0
-        return 0 if self.transport.is_closing() else arriving + self._unsent
+        return self._unsent if self.transport.is_closing() else arriving + self._unsent
 
     def end_for_room(self) -> None:
         """Ends it as too many bytes are held."""
@@ -338,7 +342,10 @@ class PublicConnection(HttpToolsProtocol):
     def look(self, now: float) -> None:
         """Ends it where a deadline passes before the next look."""
         soon = now + self._bounds.look_s
-        if self._refused or self.transport.is_closing():
+        if self._refused:
+            return
+        if self.transport.is_closing():  # once its answer is taken, for which the client has as long as any other
+            self._look_at_answer(now, soon)
             return
         if self.flow.read_paused and self._since:
             self._since = now  # it is the app that keeps the client waiting

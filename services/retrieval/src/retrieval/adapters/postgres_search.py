@@ -24,7 +24,7 @@ EF_SEARCH = (4, 8, 400, 1_000)
 """Neighbours that a search of the graph keeps in view: one for 200 chunks of the collection up to the third number, at least the
 first number for each candidate wanted, or the second where a filter passes a part of them; at most the fourth, pgvector's limit."""
 TRUSTED = 1 / 2
-"""The near part of what the graph keeps in view, in which all wanted chunks have to be: the far part is incomplete."""
+"""The near part of what the graph keeps in view, in which all chunks that a filter wants have to be: the far part is incomplete."""
 POSTINGS = 20_000
 """Postings of the rarest terms that are read to find lexical candidates; commoner terms only count in the full score."""
 
@@ -110,7 +110,8 @@ async def _nearest(connection: Any, wanted: Wanted, statistics: Statistics, give
     if statistics.chunks <= statistics.exact_most():
         return await chunks(exact=True)
     view = await connection.fetch(first_look(wanted, statistics.view), *given, None)
-    near = [row["chunk"] for row in view[: int(len(view) * TRUSTED)] if row["carried"]]
+    trusted = int(len(view) * TRUSTED) if wanted.filters else len(view)
+    near = [row["chunk"] for row in view[:trusted] if row["carried"]]
     if len(near) >= wanted.candidates:
         return near[: wanted.candidates]
     if statistics.chunks > COMPARED_MOST:
