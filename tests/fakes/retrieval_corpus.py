@@ -18,6 +18,7 @@ BY_TOPIC = {
     "50 %": {"topic_of_2": "1"},
 }
 """Filters that follow the topic: a question about another topic has none of its nearest chunks in scope."""
+FILTERS = SELECTIVITIES | {f"{share} on other topics": filters for share, filters in BY_TOPIC.items()}
 WORDS, WORDS_A_CHUNK, WORDS_A_QUERY, TOPICS, DIMENSIONS = 20_000, 60, 5, 200, 384
 
 
@@ -78,7 +79,7 @@ def _topic_labels(topic: int) -> dict[str, str]:
 
 
 def about_others(questions: Sequence[Question], filters: dict[str, str]) -> list[Question]:
-    """The questions whose topic does not carry the filters."""
+    """The questions whose topic does not carry the filters: all, where these do not follow the topic."""
     return [each for each in questions if not filters.items() <= _topic_labels(each.topic).items()]
 
 

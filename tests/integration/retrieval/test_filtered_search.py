@@ -16,7 +16,7 @@ from retrieval.domain.fusion import ranking
 from retrieval.domain.model import Mode, Passage, Scope
 from retrieval.domain.ports import DocumentStore
 from tests.fakes.retrieval import MemoryDocuments
-from tests.fakes.retrieval_corpus import BY_TOPIC, SELECTIVITIES, Corpus, Question, about_others, hits
+from tests.fakes.retrieval_corpus import FILTERS, SELECTIVITIES, Corpus, Question, about_others, hits
 
 CHUNKS = 4_000
 QUESTIONS = 12
@@ -84,27 +84,15 @@ async def recall(
 
 @pytest.mark.parametrize("exact_rows", [postgres_search.EXACT_ROWS, 20], ids=["counted", "graph"])
 @pytest.mark.parametrize("mode", list(Mode))
-@pytest.mark.parametrize("share", list(SELECTIVITIES))
+@pytest.mark.parametrize("share", list(FILTERS))
 async def test_a_filter_loses_nothing(
     filled: Filled, store: PostgresDocuments, share: str, mode: Mode, exact_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_search, "EXACT_ROWS", exact_rows)
     monkeypatch.setattr(postgres_search, "EXACT_SHARE", 0.0)
-    assert await recall(filled, store, filled.questions, mode, SELECTIVITIES[share]) >= 0.99
-
-
-@pytest.mark.parametrize("exact_rows", [postgres_search.EXACT_ROWS, 20], ids=["counted", "graph"])
-@pytest.mark.parametrize("mode", list(Mode))
-@pytest.mark.parametrize("share", list(BY_TOPIC))
-async def test_a_filter_on_other_topics_than_the_question_loses_nothing(
-    filled: Filled, store: PostgresDocuments, share: str, mode: Mode, exact_rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A label often follows the topic: then the chunks around the question are all outside of the filter."""
-    monkeypatch.setattr(postgres_search, "EXACT_ROWS", exact_rows)
-    monkeypatch.setattr(postgres_search, "EXACT_SHARE", 0.0)
-    questions = about_others(filled.questions, BY_TOPIC[share])
+    questions = about_others(filled.questions, FILTERS[share])
     assert len(questions) > 2
-    assert await recall(filled, store, questions, mode, BY_TOPIC[share]) >= 0.99
+    assert await recall(filled, store, questions, mode, FILTERS[share]) >= 0.99
 
 
 @pytest.mark.parametrize("mode", list(Mode))

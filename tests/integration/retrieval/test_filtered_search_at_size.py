@@ -11,7 +11,7 @@ from retrieval.adapters.postgres_documents import PostgresDocuments
 from retrieval.adapters.postgres_migrations import migrate
 from retrieval.adapters.postgres_pool import PostgresPool
 from retrieval.domain.model import Mode
-from tests.fakes.retrieval_corpus import BY_TOPIC, SELECTIVITIES, Corpus, Question, about_others
+from tests.fakes.retrieval_corpus import FILTERS, Corpus, Question, about_others
 
 QUESTIONS = 16
 """More than five: from the sixth execution on PostgreSQL would take a plan for any values, and 2,500 ms."""
@@ -51,22 +51,12 @@ async def store(postgres_module: str) -> AsyncIterator[PostgresDocuments]:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-@pytest.mark.parametrize("share", list(SELECTIVITIES))
-async def test_a_label_that_any_topic_carries(
+@pytest.mark.parametrize("share", list(FILTERS))
+async def test_a_filter_loses_nothing_and_takes_no_long_time(
     questions: list[Question], store: PostgresDocuments, share: str, mode: Mode
 ) -> None:
-    took_ms, recall = await searched(store, questions, mode, SELECTIVITIES[share], QUESTIONS)
-    assert recall >= LEAST_RECALL
-    assert median(took_ms) <= SLOWER * MOST_MS
-
-
-@pytest.mark.parametrize("mode", [Mode.DENSE, Mode.HYBRID])
-@pytest.mark.parametrize("share", list(BY_TOPIC))
-async def test_a_label_that_other_topics_than_the_questions_carry(
-    questions: list[Question], store: PostgresDocuments, share: str, mode: Mode
-) -> None:
-    others = about_others(questions, BY_TOPIC[share])
-    assert len(others) > 2
-    took_ms, recall = await searched(store, others, mode, BY_TOPIC[share], QUESTIONS)
+    asked = about_others(questions, FILTERS[share])
+    assert len(asked) > 2
+    took_ms, recall = await searched(store, asked, mode, FILTERS[share], QUESTIONS)
     assert recall >= LEAST_RECALL
     assert median(took_ms) <= SLOWER * MOST_MS
