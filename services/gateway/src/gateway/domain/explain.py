@@ -127,9 +127,8 @@ class Explainer:
             message = "only a numeric output can be explained"
             raise FailedPrecondition(message, reason="NOT_NUMERIC", field="options.explain")
         occlusion = Occlusion(plan, tensors, info.baseline)
-        call.weigh(
-            occlusion.calls(info.max_batch_size)
-        )  # more than was thought, where the model takes few rows at once
+        # More than was thought, where the model takes few rows at once.
+        call.weigh(occlusion.calls(info.max_batch_size))
         turns = self._turns.setdefault(plan.name, asyncio.Semaphore(AT_ONCE))
         output = plan.outputs[0]
 
