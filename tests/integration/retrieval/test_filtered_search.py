@@ -21,7 +21,8 @@ from tests.fakes.retrieval_corpus import FILTERS, SELECTIVITIES, Corpus, Questio
 CHUNKS = 4_000
 QUESTIONS = 12
 """More than five: from the sixth execution on PostgreSQL would take a plan for any values."""
-
+COMMON = "word0"
+"""The generated word that most chunks have."""
 
 LIMITS = PoolLimits(connections=1, transaction_s=30.0)
 
@@ -33,6 +34,8 @@ class Filled:
     url: str
     exact: MemoryDocuments
     questions: list[Question]
+    outside: list[str]
+    """Words that only chunks without the filter of 50 % have."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,11 @@ def filled(postgres_module: str) -> Filled:
         await pool.close()
 
     asyncio.run(fill())
-    return Filled(postgres_module, exact, corpus.questions(QUESTIONS))
+    words: dict[bool, set[str]] = {True: set(), False: set()}
+    for item in documents:
+        carries = SELECTIVITIES["50 %"].items() <= dict(item.document.metadata).items()
+        words[carries].update(*(chunk.terms for chunk in item.chunks))
+    return Filled(postgres_module, exact, corpus.questions(QUESTIONS), sorted(words[False] - words[True])[:QUESTIONS])
 
 
 @pytest.fixture
@@ -65,18 +72,26 @@ async def store(filled: Filled) -> AsyncIterator[PostgresDocuments]:
     await pool.close()
 
 
-async def found(store: DocumentStore, question: Question, mode: Mode, filters: dict[str, str]) -> tuple[Passage, ...]:
-    return (await store.search(Scope("acme", "c", filters), question.probe(mode), ranking(10, 0.5), 30.0)).passages
+async def found(
+    store: DocumentStore, question: Question, mode: Mode, filters: dict[str, str], dense_weight: float = 0.5
+) -> tuple[Passage, ...]:
+    rank = ranking(10, dense_weight)
+    return (await store.search(Scope("acme", "c", filters), question.probe(mode), rank, 30.0)).passages
 
 
 async def recall(
-    filled: Filled, store: DocumentStore, questions: list[Question], mode: Mode, filters: dict[str, str]
+    filled: Filled,
+    store: DocumentStore,
+    questions: list[Question],
+    mode: Mode,
+    filters: dict[str, str],
+    dense_weight: float = 0.5,
 ) -> float:
     """The share of what an exact search finds that the store finds."""
     right = wanted = 0
     for question in questions:
-        exact = await found(filled.exact, question, mode, filters)
-        right += hits(await found(store, question, mode, filters), exact)
+        exact = await found(filled.exact, question, mode, filters, dense_weight)
+        right += hits(await found(store, question, mode, filters, dense_weight), exact)
         wanted += len(exact)
     assert wanted
     return right / wanted
@@ -93,6 +108,23 @@ async def test_a_filter_loses_nothing(
     questions = about_others(filled.questions, FILTERS[share])
     assert len(questions) > 2
     assert await recall(filled, store, questions, mode, FILTERS[share]) >= 0.99
+
+
+@pytest.mark.parametrize("mode", [Mode.LEXICAL, Mode.HYBRID])
+@pytest.mark.parametrize("filters", [{}, SELECTIVITIES["50 %"]], ids=["unfiltered", "50 %"])
+async def test_a_rare_word_outside_of_the_scope_hides_no_common_one(
+    filled: Filled, store: PostgresDocuments, filters: dict[str, str], mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rare word leads, and has fewer chunks in scope than are wanted; the common word has hundreds."""
+    monkeypatch.setattr(postgres_search, "EXACT_ROWS", 20)
+    monkeypatch.setattr(postgres_search, "EXACT_SHARE", 0.0)
+    monkeypatch.setattr(postgres_search, "POSTINGS", 100)
+    questions = [
+        Question(each.vector, (rare, COMMON), each.topic)
+        for each, rare in zip(filled.questions, filled.outside, strict=True)
+    ]
+    assert len(await found(store, questions[0], mode, filters)) == 10
+    assert await recall(filled, store, questions, mode, filters, dense_weight=0.05) >= 0.99
 
 
 @pytest.mark.parametrize("mode", list(Mode))

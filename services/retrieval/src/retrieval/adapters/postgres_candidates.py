@@ -69,13 +69,14 @@ def every_chunk(wanted: Wanted, most: int, documents: int) -> str:
 
 
 def best_of_each(wanted: Wanted) -> str:
-    """The chunks in $9 and those with the best leading terms."""
-    parts = ["select unnest($9::bigint[])"] if wanted.dense else []
+    """The chunks in $9 and those with the best leading terms. `led` says which have been drawn by these."""
+    parts = ["select unnest($9::bigint[]), false"] if wanted.dense else []
     if wanted.lexical:
-        parts.append(f"({_with_terms(wanted)})")
-    union = " union ".join(parts) or "select 0::bigint where false"
+        parts.append(f"select *, true from ({_with_terms(wanted)}) l")
+    union = " union all ".join(parts) or "select 0::bigint, false where false"
     return (
-        f"select f.chunk, {wanted.near} as dense, {BM25} as lexical from ({union}) f (chunk) "
+        f"select f.chunk, f.led, {wanted.near} as dense, {BM25} as lexical "
+        f"from (select chunk, bool_or(led) as led from ({union}) u (chunk, led) group by chunk) f "
         "join chunks c on c.tenant = $1 and c.collection = $2 and c.chunk = f.chunk "
         "join embeddings e on e.tenant = $1 and e.collection = $2 and e.chunk = f.chunk "
         f"where {_EVERY_PARAMETER}"

@@ -26,7 +26,8 @@ first number for each candidate wanted, or the second where a filter passes a pa
 TRUSTED = 1 / 2
 """The near part of what the graph keeps in view, in which all chunks that a filter wants have to be: the far part is incomplete."""
 POSTINGS = 20_000
-"""Postings of the rarest terms that are read to find lexical candidates; commoner terms only count in the full score."""
+"""Postings of the rarest terms that are read to find lexical candidates. Commoner terms only count in the full score, unless
+these terms bring fewer candidates than are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,14 @@ async def _candidates(
     """Chunks in scope with both scores. A filter of few chunks is scored whole."""
     wanted = Wanted(probe.vector is not None, bool(rarities), len(scope.filters), probe.candidates)
     keys, values = list(scope.filters), list(scope.filters.values())
-    leading = statistics.leading_terms()
-    weights = [rarities[term] for term in leading]
     sparse = SparseVector(dict(rarities), DIMENSIONS)
-    given = (scope.tenant, scope.collection, probe.vector, leading, sparse, keys, values, weights)
+
+    def led_by(leading: list[int]) -> tuple[Any, ...]:
+        weights = [rarities[term] for term in leading]
+        return (scope.tenant, scope.collection, probe.vector, leading, sparse, keys, values, weights)
+
+    leading = statistics.leading_terms()
+    given = led_by(leading)
     if scope.filters:
         scored = await connection.fetch(
             every_chunk(wanted, EXACT_ROWS, statistics.documents_of(EXACT_ROWS)), *given, None
@@ -97,6 +102,8 @@ async def _candidates(
             return [row for row in scored if row["chunk"] is not None]
     near = await _nearest(connection, wanted, statistics, given) if wanted.dense else []
     found: Sequence[Any] = await connection.fetch(best_of_each(wanted), *given, near)
+    if len(leading) < len(rarities) and sum(row["led"] for row in found) < wanted.candidates:
+        found = await connection.fetch(best_of_each(wanted), *led_by(list(rarities)), near)
     return found
 
 
