@@ -344,6 +344,30 @@ async def test_both_families_of_addresses(kind: Kind, host: str) -> None:
                 assert (await say(StringValue(value="x"), timeout=10)).value == "x"
 
 
+async def test_a_busy_loop_takes_many_calls_in_a_turn() -> None:
+    """grpc.aio alone takes one call in each turn of the loop, and a turn of a busy loop takes milliseconds."""
+    calls, turn, turns = 64, 0, set[int]()
+    loop = asyncio.get_running_loop()
+    async with opened("grpcio") as open_:
+
+        def busy() -> None:
+            nonlocal turn
+            turn += 1
+            until_s = time.perf_counter() + 0.005
+            while time.perf_counter() < until_s:
+                pass
+            if open_.echo.calls < calls:
+                loop.call_soon(busy)
+
+        open_.echo.observe = lambda _context: turns.add(turn)
+        with RawGrpc(open_.address) as raw:
+            for _ in range(calls):
+                raw.body(raw.begin(SAY), message(text("hello")), ended=True)
+            loop.call_soon(busy)
+            await until(lambda: open_.echo.calls == calls)
+    assert len(turns) <= calls // 4
+
+
 @BOTH
 async def test_more_connections_than_allowed_are_closed(kind: Kind) -> None:
     async with opened(kind, Bounds(connections=3)) as run:

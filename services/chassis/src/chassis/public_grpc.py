@@ -15,6 +15,7 @@ from grpc import aio
 
 from chassis import telemetry
 from chassis.edge_guard import Bounds, EdgeGuard
+from chassis.grpcio_accepting import Accepting
 from chassis.handlers import Handler, Registration, Surroundings, wrap
 from chassis.logs import logger
 from chassis.native import NativeServer
@@ -96,6 +97,8 @@ class _PublicServer(AioServer):
         self._public = public
         self._reads = kind == "grpcio"
         self._watching: asyncio.Task[None] | None = None
+        self._handlers: list[grpc.GenericRpcHandler] = []
+        self._accepting: Accepting | None = None
         cut = around.metrics.counter(telemetry.PUBLIC_CUT)
         self._guard = EdgeGuard(public.bounds, lambda reason: cut.labels(reason).inc(), knows_readers=self._reads)
         server: Any = (
@@ -115,7 +118,9 @@ class _PublicServer(AioServer):
             made = remade(handler, edge, reads=self._reads or handler.request_streaming)
             methods[method] = wrap(made, f"/{name}/{method}", around)
         if self._reads:
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
+            handler = grpc.method_handlers_generic_handler(name, methods)
+            self._handlers.append(handler)
+            self._server.add_generic_rpc_handlers((handler,))
         else:
             self._server.add_methods(name, methods)
 
@@ -126,10 +131,14 @@ class _PublicServer(AioServer):
 
     async def start(self) -> None:
         await super().start()
+        if self._reads:
+            self._accepting = Accepting(self._server, self._handlers)
         self._watching = asyncio.create_task(self._guard.run(TcpSockets(self.port)), name="edge guard")
 
     async def stop(self, grace_s: float) -> None:
         await super().stop(grace_s)
+        if self._accepting is not None:
+            await self._accepting.end()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
