@@ -21,6 +21,7 @@ from bench.edge.raw_grpc import RawGrpc, message
 from chassis import telemetry
 from chassis.edge_guard import Bounds
 from chassis.errors import Unauthenticated
+from chassis.http2_frames import PREFACE, SETTINGS, frame
 from chassis.public_grpc import PublicGrpc, make_public_server
 from chassis.server import Kind, Registration, Server, Surroundings
 from chassis.telemetry import Metrics
@@ -383,6 +384,38 @@ async def test_more_connections_than_allowed_are_closed(kind: Kind) -> None:
 
         assert await asyncio.to_thread(crowd) <= 2
         assert await run.say() == "hello"
+
+
+@BOTH
+async def test_one_address_that_fills_the_port_keeps_nobody_else_out(kind: Kind) -> None:
+    """Nor does it take the place of another whose call is under way."""
+    async with opened(kind, Bounds(connections=16)) as run, contextlib.AsyncExitStack() as stack:
+        chat = run.channel.stream_stream(CHAT, StringValue.SerializeToString, StringValue.FromString)(timeout=30)
+        await chat.write(StringValue(value="a"))
+        assert (await chat.read()) == StringValue(value="A")
+        kept: list[tuple[asyncio.StreamWriter, asyncio.Task[None]]] = []
+        for _ in range(15):
+            reader, writer = await asyncio.open_connection("127.0.0.1", run.server.port, local_addr=("127.0.0.2", 0))
+            stack.callback(writer.transport.abort)
+            writer.write(PREFACE + frame(SETTINGS, 0, 0))
+            await reader.readexactly(9)  # it is served
+            kept.append((writer, asyncio.create_task(ended(reader))))
+        for another in range(1, 6):
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            channel = await stack.enter_async_context(aio.insecure_channel(run.address, options=options))
+            say = channel.unary_unary(SAY, StringValue.SerializeToString, StringValue.FromString)
+            assert (await say(StringValue(value="x"), timeout=10)).value == "x"
+            await until(lambda another=another: sum(end.done() for _, end in kept) == another)  # type: ignore[misc]
+        assert run.cut("connections") == 5
+        await chat.write(StringValue(value="b"))
+        assert (await chat.read()) == StringValue(value="B")
+        chat.cancel()
+
+
+async def ended(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(1 << 16):
+            pass
 
 
 @BOTH

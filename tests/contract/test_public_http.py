@@ -87,8 +87,10 @@ class World:
         self.server = server
 
     @contextlib.asynccontextmanager
-    async def client(self, receive_bytes: int = 0) -> AsyncIterator[Client]:
+    async def client(self, receive_bytes: int = 0, host: str = "") -> AsyncIterator[Client]:
         made = socket.socket()
+        if host:
+            made.bind((host, 0))
         if receive_bytes:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         made.setblocking(False)
@@ -509,6 +511,30 @@ async def test_connections_are_bounded_and_the_idle_make_room() -> None:
         assert b"too many connections" in await here.asked(GET)
         here.app.gate.set()
         assert [(await client.answer())[0] for client in waiting] == [200] * 4
+
+
+@pytest.mark.parametrize("sent", [b"", GET, b"GET /a HT"], ids=["nothing", "a request", "half a head"])
+async def test_one_address_that_fills_the_port_keeps_nobody_else_out(sent: bytes) -> None:
+    async with world(HttpBounds(connections=8)) as here, contextlib.AsyncExitStack() as stack:
+        honest = await stack.enter_async_context(here.client())
+        await honest.send(GET)
+        assert (await honest.answer())[0] == 200
+        ends: list[asyncio.Task[bytes]] = []
+        for _ in range(7):
+            client = await stack.enter_async_context(here.client(host="127.0.0.2"))
+            await client.send(sent)
+            ends.append(asyncio.create_task(client.ended()))
+        async with asyncio.timeout(5):
+            while here.app.paths.count("/a") < 1 + 7 * (sent == GET):
+                await asyncio.sleep(0.01)
+        for another in (1, 2, 3):
+            client = await stack.enter_async_context(here.client())
+            await client.send(GET)
+            assert (await client.answer())[0] == 200
+            await asyncio.wait(ends[:another], timeout=5)
+            assert sum(end.done() for end in ends) == another
+        await honest.send(GET)  # idle for longer than any of them
+        assert (await honest.answer())[0] == 200
 
 
 async def test_a_connection_is_kept_for_a_while_after_its_last_answer_and_no_longer() -> None:

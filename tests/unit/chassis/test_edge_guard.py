@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from chassis.crowds import OF_USE, leavers, network
 from chassis.edge_guard import CONNECTIONS, FLOOD, HELD, SLOW_BODY, UNREAD_ANSWER, Bounds, EdgeGuard
 from chassis.errors import ResourceExhausted
 from chassis.tcp_sockets import Address, Traffic, address_of
@@ -184,12 +185,46 @@ async def test_a_large_answer_is_refused_while_too_much_waits_and_a_small_one_is
     rig.guard.answer(connection, 2 * MB)
 
 
-async def test_the_newest_go_when_there_are_too_many_connections() -> None:
+async def test_the_newest_go_when_there_are_too_many_connections_and_none_is_idle() -> None:
     rig = Rig()
     for port in range(5):
         rig.sockets.add(port)
+        rig.guard.connection(f"ipv4:h:{port}").calls = 1
         rig.ticks(0.1)
     assert (rig.sockets.cuts, rig.reasons) == ([3, 4], [CONNECTIONS, CONNECTIONS])
+
+
+async def test_the_address_that_has_most_connections_makes_room_and_its_longest_idle_go_first() -> None:
+    rig = Rig()
+    rig.sockets.there["other", 9] = Traffic(0, 0)
+    for port in (1, 2, 3):
+        rig.sockets.add(port)
+        rig.ticks(0.1)
+    assert rig.sockets.cuts == [1]
+    rig.guard.connection("ipv4:h:2").calls = 1
+    rig.ticks(60)
+    rig.sockets.there["a third", 8] = Traffic(0, 0)
+    rig.ticks(0.1)
+    assert (rig.sockets.cuts, rig.reasons) == ([1, 3], [CONNECTIONS, CONNECTIONS])
+
+
+def test_room_is_made_by_who_holds_most_at_that_time() -> None:
+    crowd = [
+        ("a", 9.0, "a9"),
+        ("a", 8.0, "a8"),
+        ("a", 7.0, "a7"),
+        ("b", 99.0, "b99"),
+        ("b", OF_USE, "b"),
+        ("c", 1.0, "c"),
+    ]
+    assert leavers(crowd, 0) == []
+    assert leavers(crowd, 4) == ["a9", "b99", "a8", "a7"]
+    assert leavers(crowd, 9) == ["a9", "b99", "a8", "a7", "c"]
+
+
+def test_the_addresses_of_one_site_count_as_one() -> None:
+    assert network("10.0.0.1") == network("::ffff:10.0.0.1") != network("10.0.0.2")
+    assert network("2001:db8::1") == network("2001:db8::ffff:2") != network("2001:db8:0:1::1")
 
 
 async def test_an_address_that_comes_again_is_another_connection() -> None:

@@ -6,7 +6,8 @@ message's, and what was answered and not acknowledged waits. From these two, wit
 
 - a flood: more bytes that belong to no message than a client's frames can explain;
 - a body that does not go on, and an answer that is not read, past their deadlines;
-- too much held by all connections together: the one that holds most goes, so that the others are served.
+- too much held by all connections together: the one that holds most goes, so that the others are served;
+- too many connections: idle ones of the network that has most make room (chassis.crowds).
 
 Such a connection is ended as a whole, and a host that floods again is kept out for a moment (chassis.flooders).
 
@@ -22,6 +23,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from chassis import crowds
 from chassis.errors import ResourceExhausted
 from chassis.flooders import STRICTER, Flooders
 from chassis.tcp_sockets import Address, Traffic, address_of
@@ -74,9 +76,9 @@ class Connection:
     """One client's connection: what its calls told, and what came of that at the last tick."""
 
     __slots__ = (
-        "abandoned", "acknowledged", "answered", "calm_s", "delivered", "excused", "given_up", "held", "owed", "owed_s",
-        "patience", "peer", "quiet_s", "rate", "reading", "received", "seen", "stalled_s", "unexplained", "unsent", "waits_s",
-        "writing",
+        "abandoned", "acknowledged", "answered", "calls", "calm_s", "delivered", "excused", "given_up", "held", "owed",
+        "owed_s", "patience", "peer", "quiet_s", "rate", "reading", "received", "seen", "stalled_s", "unexplained", "unsent",
+        "waits_s", "writing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -84,6 +86,7 @@ class Connection:
         self.seen = False
         self.received = self.acknowledged = 0  # by the kernel
         self.delivered = self.answered = 0  # by calls, since the last tick
+        self.calls = 0  # under way, of callers who were let in
         self.reading = 0  # calls that wait for a message
         self.writing = 0  # bytes of answers that calls have given and the library has not sent whole
         self.held = 0.0  # received, and in no message yet
@@ -297,7 +300,7 @@ class EdgeGuard:
             elif each.stalled_s > self.bounds.answer_timeout_s:
                 found[address] = UNREAD_ANSWER
         left = {address: each for address, each in self._by_address.items() if address not in found}
-        for address in list(left)[self.bounds.connections :]:
+        for address in self._too_many(left):
             found[address] = CONNECTIONS
             del left[address]
         held = sum(each.held + each.unsent for each in left.values())
@@ -310,3 +313,19 @@ class EdgeGuard:
                 found[address] = HELD
                 held -= each.held + each.unsent
         return found
+
+    def _too_many(self, there: Mapping[Address, Connection]) -> list[Address]:
+        """Who goes as there are more than may be: idle ones, and the newest where too few are."""
+        over = len(there) - self.bounds.connections
+        if over <= 0:
+            return []
+        idle = crowds.leavers(
+            [(crowds.network(address[0]), self._idle_s(each), address) for address, each in there.items()], over
+        )
+        others = [address for address in there if address not in set(idle)]
+        return idle + others[len(others) - (over - len(idle)) :]
+
+    def _idle_s(self, each: Connection) -> float:
+        """For how long nothing is under way on a connection; calls without a key (health) keep nobody out."""
+        arrives = each.held > _SMALL and not self._knows_readers  # pygrpc-native makes a call when its body is whole
+        return crowds.OF_USE if each.calls or arrives or each.unsent > _SMALL else each.calm_s

@@ -19,13 +19,13 @@ TurnAway = Callable[[bytes, bytes, Headers], tuple[int, bytes] | None]
 class HttpBounds:
     """Bounds that hold while bytes arrive and leave.
 
-    head_bytes: largest request line with headers; also what chunk extensions and trailers of one body may have together; those
-        are not counted that come in one read with the head's end or the body's, of head_bytes each at most.
+    head_bytes: largest request line with headers. Chunk extensions and trailers of one body have the same bound, together. It does
+        not count those that arrive in one read with the end of the head or of the body; such a read has at most head_bytes.
     head_fields: most header fields.
     head_s, body_s: seconds in which a head, and after it a body, has to arrive.
     answer_s: seconds in which a client has to take 64 KiB of its answer, or all that is left of it.
     idle_s: seconds that a connection is kept between requests.
-    connections: most connections at once; for one more, the one that has been idle the longest is closed.
+    connections: most connections at once; for one more, an idle one of the network that has most is closed, idle the longest.
     buffered_bytes: most memory that all connections together hold, for requests that arrive and answers that are not taken; a byte
         of these is counted with a quarter more, which is what it costs. Over it, the connection that holds the most is ended.
     pipelined: most requests that wait behind one on their connection.
@@ -43,7 +43,7 @@ class HttpBounds:
 
     @property
     def look_s(self) -> float:
-        """Seconds between two looks at all connections; deadlines are met by twice as much at most, and never missed."""
+        """Seconds between two looks at all connections. A deadline that would pass before the next look ends its connection now."""
         return min(self.head_s, self.body_s, self.answer_s) / 30
 
 

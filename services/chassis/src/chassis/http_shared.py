@@ -1,5 +1,8 @@
 """What all connections of a public HTTP port have in common: their bounds, and who goes when one of these is met."""
 
+import math
+from collections import Counter
+from collections.abc import Mapping
 from typing import Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -20,6 +23,9 @@ class Holder(Protocol):
     def end_for_room(self) -> None:
         """Ends it as too many bytes are held."""
 
+    network: str
+    """Whose it is: chassis.crowds."""
+
     def idle_since(self) -> float:
         """When it was last of use; infinity while it is."""
 
@@ -28,6 +34,12 @@ class Holder(Protocol):
 
     def look(self, now: float) -> None:
         """Ends it where a deadline passes before the next look."""
+
+
+def _order(each: Holder, crowds: Mapping[str, int]) -> tuple[bool, int, float]:
+    """Who goes first has the least of it: who is of use goes last."""
+    since = each.idle_since()
+    return since == math.inf, -crowds[each.network], since
 
 
 class Shared:
@@ -63,11 +75,12 @@ class Shared:
             most.end_for_room()
 
     def room(self) -> bool:
-        """Whether one more connection may come; if need be the one that has been idle the longest goes."""
+        """Whether one more connection may come; if need be an idle one goes: of the network that has most, idle the longest."""
         if len(self.connections) < self.bounds.connections:
             return True
-        idle = min(self.connections, key=lambda each: each.idle_since())
-        if idle.idle_since() == float("inf"):
+        crowds = Counter([each.network for each in self.connections])
+        idle = min(self.connections, key=lambda each: _order(each, crowds))
+        if idle.idle_since() == math.inf:
             return False
         idle.drop()
         return True

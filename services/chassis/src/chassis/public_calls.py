@@ -5,6 +5,7 @@ that its body is asked for by us, after the caller's key was looked at and under
 """
 
 import asyncio
+import contextlib
 import inspect
 import math
 import time
@@ -31,11 +32,13 @@ class Edge:
     """admit: raises MizzenError for a caller who may not come in.
 
     compress: whether answers leave compressed where clients take it; None where the server compresses none.
+    counts: whether a call under way keeps its connection when others need room. Calls that need no key do not.
     """
 
     guard: EdgeGuard
     admit: Callable[[Any], None] = lambda _context: None
     compress: bool | None = None
+    counts: bool = True
 
 
 def remade(handler: Handler, edge: Edge, *, reads: bool) -> Handler:
@@ -69,6 +72,7 @@ class _PublicCall:
         self._guard = edge.guard
         self._admit = edge.admit
         self._compress = edge.compress
+        self._counted = int(edge.counts)
         self._streams = handler.request_streaming
         self._reads = reads
         self._parse = handler.request_deserializer
@@ -77,31 +81,38 @@ class _PublicCall:
     def answered(self, behaviour: Any) -> Any:
         async def answer(given: Any, context: Any) -> bytes:
             connection = self._open(context)
-            asked = await self._asked(connection, context, given)
-            return self._last(connection, context, await behaviour(asked, context))
+            try:
+                asked = await self._asked(connection, context, given)
+                return self._last(connection, context, await behaviour(asked, context))
+            finally:
+                connection.calls -= self._counted
 
         return answer
 
     def generated(self, behaviour: Any) -> Any:
         async def answers(given: Any, context: Any) -> AsyncIterator[bytes]:
             connection = self._open(context)
-            responses = behaviour(await self._asked(connection, context, given), context)
             try:
-                async for response in responses:
-                    out = self.out(connection, context, response)
-                    try:
-                        yield out
-                    finally:
-                        self.sent(connection, out)
+                responses = behaviour(await self._asked(connection, context, given), context)
+                async with contextlib.aclosing(responses):
+                    async for response in responses:
+                        out = self.out(connection, context, response)
+                        try:
+                            yield out
+                        finally:
+                            self.sent(connection, out)
             finally:
-                await responses.aclose()
+                connection.calls -= self._counted
 
         return answers
 
     def written(self, behaviour: Any) -> Any:
         async def answers(given: Any, context: Any) -> None:
             connection = self._open(context)
-            await behaviour(await self._asked(connection, context, given), _Writing(context, self, connection))
+            try:
+                await behaviour(await self._asked(connection, context, given), _Writing(context, self, connection))
+            finally:
+                connection.calls -= self._counted
 
         return answers
 
@@ -122,6 +133,7 @@ class _PublicCall:
             raise ResourceExhausted(f"metadata of {size} bytes is over {MAX_METADATA}", reason="METADATA_TOO_LARGE")
         connection.delivered += size
         self._admit(context)
+        connection.calls += self._counted
         return connection
 
     async def _read(self, connection: Connection, context: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from chassis.crowds import network
 from chassis.errors import InvalidArgument, MizzenError, ResourceExhausted, Unavailable
 from chassis.gathering import Gathering
 from chassis.http_bounds import rendered
@@ -60,6 +61,7 @@ class PublicConnection(HttpToolsProtocol):
         self._goal: tuple[float, int] | None = None  # since when, and up to where the client has to take its answer
         self._settled = 0  # bytes of answers that are known to have been taken
         self._idle = 0.0  # since when nothing is under way; 0 while something is, and before the first request
+        self.network = ""  # whose it is
 
     # What the transport says.
 
@@ -68,6 +70,7 @@ class PublicConnection(HttpToolsProtocol):
         room = self._shared.room()
         super().connection_made(self._gathering)  # type: ignore[arg-type]  # all of a transport that uvicorn uses
         self._since = self.loop.time()
+        self.network = network(self.client[0]) if self.client else ""
         self._shared.connections[self] = None
         if not room:
             self.refuse(Unavailable("too many connections", reason="OVERLOADED", retry_after_s=RETRY_S))
@@ -334,8 +337,9 @@ class PublicConnection(HttpToolsProtocol):
         self._held = self._unsent = 0
 
     def idle_since(self) -> float:
-        """When it was last of use; infinity while it is."""
-        if self.transport.is_closing() or self._open or self._refused:
+        """When it was last of use; infinity while it is. A head that is not whole is no use."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if self.transport.is_closing() or self._refused or (self._open and (self._in_body or answering)):
             return float("inf")
         return self._idle or self._since or float("inf")
 

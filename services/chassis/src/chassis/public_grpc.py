@@ -29,6 +29,7 @@ _WINDOW = 64 * 1024
 _HANDSHAKE_MS = 15_000
 _IDLE_MS = 30 * 60_000
 _AGE_GRACE_MS = 60_000
+_BETWEEN_LOOKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class _PublicServer(AioServer):
         name, ours = registration.name, registration in self.served
         admit = self._public.admit if ours else _everybody
         compressed = self._public.compressed if self._reads else None
-        edge = Edge(self._guard, admit, None if compressed is None else compressed(name))
+        edge = Edge(self._guard, admit, None if compressed is None else compressed(name), counts=ours)
         methods: dict[str, Handler] = {}
         for method, handler in registration.handlers().items():
             made = remade(handler, edge, reads=self._reads or handler.request_streaming)
@@ -172,7 +173,8 @@ def _grpcio_options(public: PublicGrpc) -> list[tuple[str, int]]:
     return [
         *_shared_options(public.bounds),
         ("grpc.max_concurrent_streams", _STREAMS["grpcio"]),
-        ("grpc.max_allowed_incoming_connections", public.bounds.connections),
+        # Over the guard's bound until it has made room, which it does ten times a second.
+        ("grpc.max_allowed_incoming_connections", _BETWEEN_LOOKS * public.bounds.connections),
         ("grpc.max_connection_idle_ms", _IDLE_MS),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),

@@ -45,6 +45,7 @@ class TcpSockets:
     def __init__(self, port: int) -> None:
         self._port = port
         self._known: dict[int, _Known] = {}
+        self._numbers: dict[Address, int] = {}
 
     def look(self) -> Mapping[Address, Traffic]:
         """What each connection has carried."""
@@ -58,6 +59,7 @@ class TcpSockets:
             except OSError:  # closed meanwhile
                 continue
         self._known = there
+        self._numbers = {known.address: number for number, known in there.items() if known.address is not None}
         return found
 
     def _identified(self, number: int) -> _Known:
@@ -69,15 +71,13 @@ class TcpSockets:
 
     def cut(self, address: Address) -> None:
         """Ends a connection for both sides; who accepted it sees that the client is gone."""
-        for number, known in self._known.items():
-            if known.address != address:
-                continue
-            with contextlib.suppress(OSError):
-                held = socket.socket(fileno=os.dup(number))
-                with held:
-                    # the number may belong to another connection by now
-                    if _normal(held.getpeername()) == address:
-                        held.shutdown(socket.SHUT_RDWR)
+        number = self._numbers.get(address)
+        if number is None:
+            return
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as held:
+            # the number may belong to another connection by now
+            if _normal(held.getpeername()) == address:
+                held.shutdown(socket.SHUT_RDWR)
 
     def refuse(self, hosts: Collection[str]) -> None:
         """From now on, new connections of these hosts and of no others are refused."""

@@ -48,7 +48,11 @@ class Settings(
         description="Unfinished requests and unread answers of all connections of a public port together, bytes, for the gRPC port"
         " and as much again for REST; over it the connection that holds most is ended.",
     )
-    max_connections: int = Field(512, ge=1, description="Public gRPC connections at once; more are closed at once.")
+    max_connections: int = Field(
+        512,
+        ge=1,
+        description="Public gRPC connections at once; for one more, an idle one of the address that has most is closed.",
+    )
     max_connection_age_s: float = Field(
         0.0,
         ge=0,
