@@ -155,7 +155,7 @@ class Http:
     async def answer(
         self, body: bytes, status: int = 200, content_type: bytes = JSON, headers: Headers | None = None
     ) -> None:
-        """Sends the whole answer. Closes the connection when the body was not read."""
+        """Sends the whole answer. What comes of a body that was not read is dropped by the connection, which goes on."""
         self.started = True
         sent = [
             (b"content-type", content_type),
