@@ -1,4 +1,4 @@
-"""Memory comes back: resident memory of the gateway and of monitoring before and after more load than they can take."""
+"""Memory comes back: resident memory of the gateway and of monitoring before and after ten minutes of more than they can take."""
 
 import asyncio
 import itertools
@@ -15,13 +15,13 @@ PREDICT, INFER = "/v1/endpoints/flight-delay:predict", "/v2/models/flight-delay/
 REPORT = "/v1/endpoints/flight-delay/report"
 WATCHED = ("gateway", "monitoring")
 SETTLE_S = 60.0
-# Seconds and connections of each kind of load, one kind after another.
+# Seconds and connections of each kind of load, one kind after another: ten minutes in all.
 LOADS = {
-    "single rows": (20.0, 64),
-    "rows": (20.0, 16),
-    "explanations": (20.0, 12),
-    "infers": (15.0, 12),
-    "reports": (10.0, 4),
+    "single rows": (140.0, 64),
+    "rows": (140.0, 16),
+    "explanations": (140.0, 12),
+    "infers": (105.0, 12),
+    "reports": (75.0, 4),
 }
 ROWS, INFER_ROWS = 1000, 4096
 
@@ -101,7 +101,7 @@ async def measure(platform: Platform) -> list[Figure]:
     after = {name: resident_mb(platform.pid(name)) for name in WATCHED}
     return [
         Figure(
-            f"memory of {name} after overload, explanations, large infers and reports",
+            f"memory of {name} after ten minutes of overload, explanations, large infers and reports",
             f"{before[name]:.0f} MB before, {most[name]:.0f} at most, {after[name]:.0f} MB after {SETTLE_S:.0f} s of calm,"
             f" {after[name] / before[name]:.2f} × before",
             "≤ 1.3 × before",
