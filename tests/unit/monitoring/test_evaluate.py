@@ -203,3 +203,13 @@ async def test_names_from_outside_stay_text_in_the_page(tmp_path: Path) -> None:
     report = await bench.evaluate.report("default", "<script>e'\"")
     assert "<script" not in page(report, report_json(report))
     await bench.close()
+
+
+async def test_nothing_stays_in_memory_of_files_that_a_report_read(bench: Bench) -> None:
+    """Files are merged, and names come for years: what stays of each would grow without end."""
+    for day in range(16):
+        await bench.day(day, 0.0)
+    assert (await bench.evaluate.report("default", "flight-delay")).volume.rows == 16 * 300
+    held = bench.log._connection.execute("SELECT sum(memory_usage_bytes) FROM duckdb_memory()").fetchone()
+    assert held is not None
+    assert held[0] < 64 * 1024
