@@ -111,6 +111,29 @@ def test_all_else_in_the_file_stays_as_it_is(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\xef\xbb\xbf# ours\r\nwrong line\r\n")
 
 
+def test_a_name_that_several_tenants_have_is_revoked_for_the_named_one_alone(state: Path) -> None:
+    made = installation()
+    line = parse_line("shop", "acme", "1")
+    made.file.write_text(f"{line}\n{parse_line('shop', 'bolt', '2')}\n{parse_line('other', 'bolt', '3')}\n")
+    before = made.file.read_bytes()
+    refused = mizzen("key", "revoke", "shop")
+    assert (refused.returncode, made.file.read_bytes() == before) == (1, True)
+    assert "the key shop is in several tenants (acme, bolt): name one with --tenant" in " ".join(refused.stderr.split())
+    nobody = mizzen("key", "revoke", "shop", "--tenant", "cube")
+    assert (nobody.returncode, made.file.read_bytes() == before) == (1, True)
+    assert "there is no key shop of tenant cube" in nobody.stderr
+    assert mizzen("key", "revoke", "shop", "--tenant", "bolt").stdout == "1 of shop of tenant bolt revoked\n"
+    assert [(key.name, key.tenant) for _, key in parse_keys(made.file.read_bytes()).keys] == [
+        ("shop", "acme"),
+        ("other", "bolt"),
+    ]
+    assert mizzen("key", "revoke", "shop").returncode == 0, "one tenant has it now"
+
+
+def parse_line(name: str, tenant: str, digit: str) -> str:
+    return f"{name}:{tenant}:read:{digit * 64}"
+
+
 def test_a_key_on_the_first_line_behind_a_byte_order_mark_is_revoked(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     keys.create(path, SECRET, "first", tenant="acme", scopes=frozenset({"read"}))

@@ -74,14 +74,19 @@ def list_keys(file: File = None) -> None:
 @plainly
 def revoke(
     name: Annotated[str, typer.Argument(help="As `mizzen key list` shows it.")],
+    tenant: Annotated[str, typer.Option(help="Tenant of the key; needed where several have a key of this name.")] = "",
     file: File = None,
 ) -> None:
     """Take a key out of the key file; a running gateway refuses it within seconds."""
     path = file or _installation().file
-    count = keys.revoke(path, name) if path.exists() else 0
+    try:
+        count = keys.revoke(path, name, tenant) if path.exists() else 0
+    except ValueError as error:
+        raise RuntimeError(str(error)) from None
+    whose = f"{name} of tenant {tenant}" if tenant else name
     if not count:
-        raise RuntimeError(f"there is no key {name} in {path}")
-    print(f"{count} of {name} revoked")
+        raise RuntimeError(f"there is no key {whose} in {path}")
+    print(f"{count} of {whose} revoked")
 
 
 def _installation() -> keys.Installation:

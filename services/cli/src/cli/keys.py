@@ -125,19 +125,32 @@ def create(
     return key
 
 
-def revoke(path: Path, name: str) -> int:
-    """Take every line of this name out of the file, a wrong one too; returns how many there were."""
+def revoke(path: Path, name: str, tenant: str = "") -> int:
+    """Take every line of this name out of the file, a wrong one too; returns how many there were.
+
+    Of one tenant alone where that is named. ValueError lists the tenants where the name is in several and none is named.
+    """
     counts = [0]
+    named = [name.encode(), tenant.encode()] if tenant else [name.encode()]
 
     def without(data: bytes) -> bytes:
         text = data.removeprefix(codecs.BOM_UTF8)
         lines = text.splitlines(keepends=True)
-        left = [line for line in lines if line.strip().split(b":")[0] != name.encode()]
+        left = [line for line in lines if line.strip().split(b":")[: len(named)] != named]
+        tenants = sorted(tenants_of(data, name))
+        if not tenant and len(tenants) > 1:
+            raise ValueError(f"the key {name} is in several tenants ({', '.join(tenants)}): name one with --tenant")
         counts[0] = len(lines) - len(left)
         return data[: len(data) - len(text)] + b"".join(left)
 
     _change(path, without)
     return counts[0]
+
+
+def tenants_of(data: bytes, name: str) -> set[str]:
+    """In which tenants a key file has a key of this name, on lines that are right in other respects or wrong."""
+    fields = [line.strip().split(b":") for line in data.removeprefix(codecs.BOM_UTF8).splitlines()]
+    return {each[1].decode(errors="replace") for each in fields if len(each) > 1 and each[0] == name.encode()}
 
 
 def write(path: Path, data: bytes) -> None:
