@@ -148,6 +148,13 @@ async def health(one: Child) -> str:
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
+@pytest.mark.parametrize(("given", "policy"), [("true", os.SCHED_BATCH), ("false", os.SCHED_OTHER)])
+async def test_how_a_service_is_scheduled_is_a_setting(kind: Kind, tmp_path: Path, given: str, policy: int) -> None:
+    async with child(kind, tmp_path, MIZZEN_BATCH_SCHEDULING=given) as one:
+        await one.until("ready")
+        assert os.sched_getscheduler(one.process.pid) == policy
+
+
 async def test_ready_only_when_warm(kind: Kind, tmp_path: Path) -> None:
     async with child(kind, tmp_path, ECHO_WAITS_FOR=str(tmp_path / "dependency"), ECHO_FAILS="1") as one:
         await one.until("starting")

@@ -37,7 +37,8 @@ def run(settings: S, build: Build[S]) -> int:
     """Runs a service until SIGTERM; answers the exit status: 0 after a full drain, 1 when it could not start."""
     logs.setup(settings.room, settings.log_level)
     sys.setswitchinterval(_SWITCH_S)
-    let_others_finish()
+    if settings.batch_scheduling:
+        let_others_finish()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(settings, build))
 

@@ -78,6 +78,11 @@ class ServiceSettings(State):
         validation_alias="MIZZEN_GRACE_S",
         description="Seconds that work in flight may take at shutdown before it is cut.",
     )
+    batch_scheduling: bool = Field(
+        True,
+        validation_alias="MIZZEN_BATCH_SCHEDULING",
+        description="Whether a service wakes without interrupting who runs (SCHED_BATCH, ADR 0020); Linux alone.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias="MIZZEN_LOG_LEVEL", description="Least severe level that is logged."
     )
