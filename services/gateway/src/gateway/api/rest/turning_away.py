@@ -53,7 +53,8 @@ class TurningAway(Generic[P]):
         """Status and what follows the status line."""
         if method != b"POST" or not self._edge.refuses:
             return None
-        asked = self._asked.get(target) or self._look_up(target)
+        raw_path = target.partition(b"?")[0]  # a query changes no refusal, and there is no end of them
+        asked = self._asked.get(raw_path) or self._look_up(raw_path)
         if asked is None or any(name == b"origin" for name, _ in headers):
             return None
         reason = self._edge.refused(asked.place)
@@ -71,8 +72,7 @@ class TurningAway(Generic[P]):
         answer = rendered(*answer_to(error, _ANY_ID, self._common, is_oip=asked.is_oip))
         return status_of(error), answer.split(_ANY_ID.encode())
 
-    def _look_up(self, target: bytes) -> _Asked | None:
-        raw_path = target.partition(b"?")[0]
+    def _look_up(self, raw_path: bytes) -> _Asked | None:
         try:
             found = self._tree.find(raw_path)
         except MizzenError:
@@ -83,6 +83,6 @@ class TurningAway(Generic[P]):
         if len(self._asked) >= _TARGETS:  # anybody can make them up
             self._asked.clear()
         asked = _Asked(path.place.format_map(found[1]), path.template, raw_path.startswith(b"/v2"), {})
-        if len(target) <= _LONG:
-            self._asked[target] = asked
+        if len(raw_path) <= _LONG:
+            self._asked[raw_path] = asked
         return asked
