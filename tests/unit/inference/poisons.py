@@ -62,7 +62,7 @@ def graph(change: Callable[[Any], object]) -> Damage:
 
     def damage(root: Path) -> None:
         path = root / MODEL / "1/model.onnx"
-        model = onnx.load(str(path))
+        model = onnx.load(str(path), load_external_data=False)
         change(model)
         path.write_bytes(model.SerializeToString())
 
@@ -125,6 +125,41 @@ def plain_tar() -> bytes:
     return buffer.getvalue()
 
 
+def old_tar() -> bytes:
+    """A tar archive as Unix v7 wrote them: without the magic."""
+    content = bytearray(plain_tar())
+    content[257:265] = bytes(8)
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    return bytes(content)
+
+
+def cpio() -> bytes:
+    """A cpio archive of one script, in the newc format."""
+    entries = b""
+    for name, content in ((b"run.sh", b"touch PWNED\n"), (b"TRAILER!!!", b"")):
+        numbers = (1, 0o100755, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        for part in (b"070701" + b"".join(b"%08X" % number for number in numbers) + name + b"\0", content):
+            entries += part + bytes(-len(part) % 4)
+    return entries
+
+
+def weights(content: bytes, offset: int = 0, length: int | None = 4) -> Damage:
+    """A float that lies in weights.bin, the content of which is `content`."""
+    span = {"offset": str(offset)} | ({} if length is None else {"length": str(length)})
+    return both(external("weights.bin", **span), file("1/weights.bin", content))
+
+
+def typed(data_type: int, dims: list[int], content: bytes) -> Damage:
+    """As `weights`, of another type and shape."""
+
+    def change(model: Any) -> None:
+        model.graph.initializer[-1].data_type = data_type
+        model.graph.initializer[-1].dims[:] = dims
+
+    return both(weights(content, 0, None), graph(change))
+
+
 def zipped() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -167,6 +202,7 @@ def safetensors(header: object, data: bytes = b"") -> bytes:
 
 ELF = b"\x7fELF\x02\x01\x01" + bytes(64)
 PICKLE = pickle.dumps(print)
+WEIGHTS = "doubling/1/weights.bin"
 DOUBLE = ('x" data_type: TYPE_FP32 dims: [ 2 ]', 'x" data_type: TYPE_FP32 dims: [ 2147483647, 2147483647 ]')
 
 # name -> (damage, texts that the refusal contains: the file and the field)
@@ -226,6 +262,37 @@ POISONS: dict[str, tuple[Damage, tuple[str, ...]]] = {
         both(external("w.bin", "w.bin"), file("1/w.bin", ELF)),
         ("doubling/1/w.bin", "program"),
     ),
+    "external data that is an old tar": (weights(old_tar()), (WEIGHTS, "tensor 'w'", "10236 bytes")),
+    "external data that is an old tar by its length": (
+        weights(old_tar(), length=None),
+        ("doubling/1/model.onnx", "tensor 'w'", "10240 bytes", "need 4"),
+    ),
+    "external data that is a cpio": (weights(cpio(), 104), (WEIGHTS, "104 bytes before its first tensor")),
+    "external data that is a pickle of protocol 0": (
+        weights(b"cos\nsystem\n(S'id'\ntR."),
+        (WEIGHTS, "17 bytes after tensor 'w'"),
+    ),
+    "external data with a tail": (weights(bytes(4) + b"\0\0\0x"), (WEIGHTS, "4 bytes after tensor 'w' (from 4)")),
+    "external data with a tail of zeros": (weights(bytes(4 + 65537)), (WEIGHTS, "65537 bytes after tensor 'w'")),
+    "external data with a head": (weights(b"x" + bytes(7), 4), (WEIGHTS, "4 bytes before its first tensor")),
+    "external data longer than its tensor": (
+        weights(bytes(8), length=8),
+        ("doubling/1/model.onnx", "tensor 'w'", "8 bytes", "need 4"),
+    ),
+    "external data shorter than its tensor": (
+        weights(bytes(2), length=2),
+        ("doubling/1/model.onnx", "tensor 'w'", "2 bytes", "need 4"),
+    ),
+    "external data of no length": (weights(bytes(4), length=0), ("doubling/1/model.onnx", "tensor 'w'", "need 4")),
+    "external data of texts": (typed(8, [1], bytes(4)), ("doubling/1/model.onnx", "tensor 'w'", "type 8")),
+    "external data of no type": (typed(0, [1], bytes(4)), ("doubling/1/model.onnx", "tensor 'w'", "type 0")),
+    "external data of a negative size": (
+        typed(1, [-1, -1], bytes(4)),
+        ("doubling/1/model.onnx", "tensor 'w'", "up to 64 sizes"),
+    ),
+    "external data of many sizes": (typed(1, [1] * 65, bytes(4)), ("doubling/1/model.onnx", "up to 64 sizes")),
+    "archive behind a tensor of no size": (typed(1, [0], cpio()), (WEIGHTS, "are no tensor's")),
+    "data that no tensor lies in": (file("1/weights.bin", cpio()), (WEIGHTS, "nothing that backend")),
     "custom operator": (custom_operator("evil", "Run"), ("doubling/1/model.onnx", "opset_import", "'evil'")),
     "Python operator": (custom_operator("ai.onnx.contrib", "PyOp"), ("doubling/1/model.onnx", "'ai.onnx.contrib'")),
     "operator with a program": (
