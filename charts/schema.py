@@ -128,6 +128,7 @@ SPECIAL: tuple[tuple[str, Schema], ...] = (
     ("postgresql.mode", enum("bundled", "external")),
     ("valkey.appendFsync", enum("always", "everysec")),
     ("valkey.maxMemory", {"type": "string", "pattern": "^[0-9]+(kb|mb|gb)$"}),
+    ("postgresql.sharedBuffers", {"type": "string", "pattern": "^[1-9][0-9]*(kB|MB|GB)$"}),
     ("postgresql.external.sslMode", enum("disable", "require", "verify-ca", "verify-full")),
     ("jobs.run", items(JOB)),
     ("networkPolicy.clients", SOME_PEERS),

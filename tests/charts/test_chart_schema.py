@@ -14,6 +14,7 @@ REFUSED: dict[str, Object] = {
     "/serviceDefaults/spread": {"serviceDefaults": {"spread": "Always"}},
     "/image/tag": {"image": {"tag": "latest"}},
     "/valkey/mode": {"valkey": {"mode": "bundeld"}},
+    "/postgresql/sharedBuffers": {"postgresql": {"sharedBuffers": "512Mi"}},
     "/inference/services/0": {
         "inference": {"services": [{"name": "a", "storageUri": "pvc://a/b", "runtime": "mizzen-triton-cpu", "x": 1}]}
     },

@@ -3,20 +3,21 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import pytest
 
 from retrieval.adapters import postgres_search
+from retrieval.adapters.postgres_candidates import Wanted, nearest
 from retrieval.adapters.postgres_documents import PostgresDocuments
 from retrieval.adapters.postgres_migrations import migrate
 from retrieval.adapters.postgres_pool import PoolLimits, PostgresPool
 from retrieval.domain.fusion import ranking
-from retrieval.domain.model import Mode, Passage, Scope
+from retrieval.domain.model import IndexedDocument, Mode, Passage, Scope
 from retrieval.domain.ports import DocumentStore
 from tests.fakes.retrieval import MemoryDocuments
-from tests.fakes.retrieval_corpus import FILTERS, SELECTIVITIES, Corpus, Question, about_others, hits
+from tests.fakes.retrieval_corpus import BY_TOPIC, FILTERS, SELECTIVITIES, Corpus, Question, about_others, hits
 
 CHUNKS = 4_000
 QUESTIONS = 12
@@ -65,18 +66,28 @@ def filled(postgres_module: str) -> Filled:
 
 
 @pytest.fixture
-async def store(filled: Filled) -> AsyncIterator[PostgresDocuments]:
+async def pool(filled: Filled) -> AsyncIterator[PostgresPool]:
     pool = PostgresPool(filled.url, limits=LIMITS)
     await pool.open()
-    yield PostgresDocuments(pool)
+    yield pool
     await pool.close()
 
 
+@pytest.fixture
+def store(pool: PostgresPool) -> PostgresDocuments:
+    return PostgresDocuments(pool)
+
+
 async def found(
-    store: DocumentStore, question: Question, mode: Mode, filters: dict[str, str], dense_weight: float = 0.5
+    store: DocumentStore,
+    question: Question,
+    mode: Mode,
+    filters: dict[str, str],
+    dense_weight: float = 0.5,
+    tenant: str = "acme",
 ) -> tuple[Passage, ...]:
     rank = ranking(10, dense_weight)
-    return (await store.search(Scope("acme", "c", filters), question.probe(mode), rank, 30.0)).passages
+    return (await store.search(Scope(tenant, "c", filters), question.probe(mode), rank, 30.0)).passages
 
 
 async def recall(
@@ -86,12 +97,13 @@ async def recall(
     mode: Mode,
     filters: dict[str, str],
     dense_weight: float = 0.5,
+    tenant: str = "acme",
 ) -> float:
     """The share of what an exact search finds that the store finds."""
     right = wanted = 0
     for question in questions:
-        exact = await found(filled.exact, question, mode, filters, dense_weight)
-        right += hits(await found(store, question, mode, filters, dense_weight), exact)
+        exact = await found(filled.exact, question, mode, filters, dense_weight, tenant)
+        right += hits(await found(store, question, mode, filters, dense_weight, tenant), exact)
         wanted += len(exact)
     assert wanted
     return right / wanted
@@ -108,6 +120,51 @@ async def test_a_filter_loses_nothing(
     questions = about_others(filled.questions, FILTERS[share])
     assert len(questions) > 2
     assert await recall(filled, store, questions, mode, FILTERS[share]) >= 0.99
+
+
+@pytest.mark.parametrize("mode", [Mode.DENSE, Mode.HYBRID])
+@pytest.mark.parametrize("share", list(FILTERS))
+async def test_a_collection_too_large_to_compare_goes_on_through_the_graph(
+    filled: Filled, store: PostgresDocuments, share: str, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[bool] = []
+
+    def spied(wanted: Wanted, *, exact: bool) -> str:
+        compared.append(exact)
+        return nearest(wanted, exact=exact)
+
+    monkeypatch.setattr(postgres_search, "nearest", spied)
+    for name in ("EXACT_ROWS", "EXACT_SHARE", "COMPARED_MOST"):
+        monkeypatch.setattr(postgres_search, name, 0)
+    questions = about_others(filled.questions, FILTERS[share])
+    assert await recall(filled, store, questions, mode, FILTERS[share]) >= 0.99
+    # Where half of so few chunks carry the filter, and where they lie near the question, the first look is enough.
+    enough = FILTERS[share] not in BY_TOPIC.values() or FILTERS[share] == BY_TOPIC["50 %"]
+    assert enough or False in compared
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("kind", ["small", "huge"])
+async def test_documents_of_very_different_sizes_lose_nothing(
+    filled: Filled, pool: PostgresPool, kind: str, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many documents have EXACT_ROWS chunks is judged by the collection's average: here it is wrong both ways."""
+    monkeypatch.setattr(postgres_search, "EXACT_ROWS", 500)
+    monkeypatch.setattr(postgres_search, "EXACT_SHARE", 0.0)
+    exact, corpus = MemoryDocuments(), Corpus(seed=3)
+    documents = [named(item, "huge") for item in corpus.documents(1_500, 1_500)]
+    documents += [named(item, "small") for item in corpus.documents(300, 1)]
+    for each in (exact, PostgresDocuments(pool)):
+        await each.replace("skewed", "c", documents, 1, 60.0)
+    skewed = Filled(filled.url, exact, corpus.questions(QUESTIONS), [])
+    assert (
+        await recall(skewed, PostgresDocuments(pool), skewed.questions, mode, {"kind": kind}, tenant="skewed") >= 0.99
+    )
+
+
+def named(item: IndexedDocument, kind: str) -> IndexedDocument:
+    """The document with that label and a name of its own."""
+    return replace(item, document=replace(item.document, id=f"{kind}-{item.document.id}", metadata={"kind": kind}))
 
 
 @pytest.mark.parametrize("mode", [Mode.LEXICAL, Mode.HYBRID])

@@ -20,9 +20,13 @@ EXACT_MOST = 50_000
 """Where the scope is less than EXACT_SHARE of the table it is compared one by one up to EXACT_MOST rows (some 50 ms)."""
 COMPARED_MOST = 200_000
 """Chunks of a collection up to which the scope is compared one by one when the graph's first look meets too few of it."""
-EF_SEARCH = (4, 8, 400, 1_000)
-"""Neighbours that a search of the graph keeps in view: one for 200 chunks of the collection up to the third number, at least the
-first number for each candidate wanted, or the second where a filter passes a part of them; at most the fourth, pgvector's limit."""
+VIEW_A_CANDIDATE = 4
+VIEW_A_CANDIDATE_FILTERED = 8
+"""Neighbours that a search of the graph keeps in view for each candidate wanted, at least; more where a filter passes a part."""
+VIEW_OF_LARGE = 400
+"""Neighbours up to which the view grows with the collection, one for 200 of its chunks."""
+VIEW_MOST = 1_000
+"""Neighbours in view at most: pgvector's limit of hnsw.ef_search."""
 TRUSTED = 1 / 2
 """The near part of what the graph keeps in view, in which all chunks that a filter wants have to be: the far part is incomplete."""
 POSTINGS = 20_000
@@ -130,9 +134,9 @@ async def _nearest(connection: Any, wanted: Wanted, statistics: Statistics, give
 
 
 async def _statistics(connection: Any, scope: Scope, terms: list[int], candidates: int) -> Statistics:
-    whole, filtered, large, most = EF_SEARCH
-    each = filtered if scope.filters else whole
-    rows = await connection.fetch(_STATISTICS, *(scope.tenant, scope.collection, terms, each * candidates, large, most))
+    least = candidates * (VIEW_A_CANDIDATE_FILTERED if scope.filters else VIEW_A_CANDIDATE)
+    given = (scope.tenant, scope.collection, terms, least, VIEW_OF_LARGE, VIEW_MOST)
+    rows = await connection.fetch(_STATISTICS, *given)
     if not rows:
         return Statistics(0, 0, {})
     frequencies = {row["term"]: row["frequency"] for row in rows if row["frequency"]}
