@@ -99,6 +99,26 @@ def hidden_operator(model: Any) -> None:
     model.graph.node.append(onnx.helper.make_node("If", ["x"], ["z"], then_branch=branch, else_branch=branch))
 
 
+def own_function(domain: str, name: str, imports: str = "", overload: str = "") -> Damage:
+    """A function of the graph, and a node that would call it."""
+
+    def change(model: Any) -> None:
+        opsets = [onnx.helper.make_opsetid(each, 1 if each else 17) for each in {"", imports}]
+        body = [onnx.helper.make_node("Identity", ["a"], ["b"])]
+        function = onnx.helper.make_function(domain, name, ["a"], ["b"], body, opsets)
+        function.overload = overload
+        model.functions.append(function)
+        model.opset_import.add(domain=domain, version=1)
+        model.graph.node[0].CopyFrom(onnx.helper.make_node(name, ["x"], ["y"], domain=domain))
+
+    return graph(change)
+
+
+def svg(inside: str, before: str = "", attributes: str = "") -> Damage:
+    text = f'{before}<svg xmlns="http://www.w3.org/2000/svg" {attributes}>{inside}</svg>'
+    return file("package/plot.svg", text.encode())
+
+
 def both(*damages: Damage) -> Damage:
     def damage(root: Path) -> None:
         for each in damages:
@@ -299,6 +319,23 @@ POISONS: dict[str, tuple[Damage, tuple[str, ...]]] = {
         custom_operator("com.microsoft", "EPContext"),
         ("doubling/1/model.onnx", "'EPContext'"),
     ),
+    "function called like a runtime's operator": (
+        own_function("com.microsoft", "EPContext"),
+        ("doubling/1/model.onnx", "functions", "'com.microsoft'"),
+    ),
+    "function called like an extension's operator": (
+        own_function("ai.onnx.contrib", "PyOp"),
+        ("doubling/1/model.onnx", "functions", "'ai.onnx.contrib'"),
+    ),
+    "function of the standard's domain": (own_function("", "Relu"), ("doubling/1/model.onnx", "functions")),
+    "function that imports a custom domain": (
+        own_function("local", "Twice", imports="evil"),
+        ("doubling/1/model.onnx", "function 'Twice', opset_import", "'evil'"),
+    ),
+    "another overload of a function": (
+        own_function("local", "Twice", overload="z"),
+        ("doubling/1/model.onnx", "'local' has no operator 'Twice'"),
+    ),
     "custom operator in a branch": (graph(hidden_operator), ("doubling/1/model.onnx", "'evil'", "'Run'")),
     "warm-up from a file": (
         warmup('data_type: TYPE_FP32 dims: 2 input_data_file: "../../../etc/passwd"'),
@@ -438,6 +475,32 @@ POISONS: dict[str, tuple[Damage, tuple[str, ...]]] = {
         file("package/plot.svg", b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
         ("doubling/package/plot.svg", "onload"),
     ),
+    "plot with a stylesheet": (
+        svg("", before='<?xml-stylesheet type="text/xsl" href="http://evil"?>'),
+        ("doubling/package/plot.svg", "processing instructions"),
+    ),
+    "plot whose instructions hide a comment": (
+        svg("", before='<?x <!-- ?><!DOCTYPE svg [<!ENTITY a "b">]><?x --> ?>'),
+        ("doubling/package/plot.svg", "processing instructions"),
+    ),
+    "plot with a document type elsewhere": (
+        svg("", before='<!DOCTYPE svg SYSTEM "http://evil/x.dtd">'),
+        ("doubling/package/plot.svg", "DOCTYPE"),
+    ),
+    "plot with an escape in its style": (
+        svg("", attributes="style='fill:\\75rl(a)'"),
+        ("doubling/package/plot.svg", "style"),
+    ),
+    "plot with another function of images": (
+        svg("", attributes="""style='fill:image-set("a" 1x)'"""),
+        ("doubling/package/plot.svg", "style"),
+    ),
+    "plot with style behind an element": (
+        svg("<style>a{}<title/>rect{fill:url(b)}</style>"),
+        ("doubling/package/plot.svg", "style"),
+    ),
+    "plot with another base": (svg("", attributes='xml:base="a"'), ("doubling/package/plot.svg", "base")),
+    "number without end": (file("package/evaluation.json", b'{"auc": 1e999}'), ("evaluation.json", "1e999")),
     "entities in a plot": (
         file("package/plot.svg", b'<!DOCTYPE svg [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg>&a;</svg>'),
         ("doubling/package/plot.svg", "entities"),

@@ -64,7 +64,9 @@ def test_there_are_enough_of_them() -> None:
         file("1/w.safetensors", safetensors({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4))),
         file(
             "package/plot.svg",
-            b'<!DOCTYPE svg PUBLIC "a" "b"><svg xmlns="http://www.w3.org/2000/svg"><g id="a"/></svg>',
+            b'<?xml version="1.0" encoding="utf-8"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN"\n'
+            b'  "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd"><!-- drawn --><svg xmlns="http://www.w3.org/2000/svg">'
+            b'<style>*{stroke-linejoin: round}</style><g id="a" clip-path="url(#b)"/></svg>',
         ),
         file("package/evaluation.json", json.dumps({"auc": 0.75}).encode()),
         file("2/model.onnx"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,20 +22,26 @@ _TOKENIZER = frozenset(
     }
 )
 _TOKENIZER_MODELS = frozenset({"BPE", "WordPiece", "WordLevel", "Unigram"})
-_DOCTYPE = re.compile(r"<!DOCTYPE[^>\[]*>")
+_DOCTYPE = re.compile(
+    r'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1\.[01]//EN"\s+"http://www\.w3\.org/[A-Za-z0-9/.-]+\.dtd"\s*>'
+)
+_XML = re.compile(r"\A\s*<\?xml [^?<>]*\?>")
 _SVG_NAMESPACE = "{http://www.w3.org/2000/svg}"
 _SVG_NAMES = """
     svg g defs title desc style path line rect circle ellipse polyline polygon text tspan textPath use symbol marker clipPath
     mask linearGradient radialGradient stop pattern
 """
 _SVG_ELEMENTS = frozenset(_SVG_NAMES.split())
-_SVG_OUT = re.compile(r"javascript:|url\(\s*[\"']?(?!#)|@import|expression\(", re.IGNORECASE)
+# A backslash can write any of the rest in CSS, and `//` is in every address.
+_SVG_OUT = re.compile(
+    r"javascript:|data:|//|\\|url\(\s*[\"']?(?!#)|@import|expression\(|(?:image|set|src|fade)\(", re.IGNORECASE
+)
 
 
 def parse_json(content: bytes, path: str) -> Any:
     """The value. Raises InvalidArgument for what is no JSON of RFC 8259, for a key twice in an object and for deep nesting."""
     try:
-        value = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        value = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise refusal(path, f"it is not JSON ({str(error)[:200]})") from None
     if _depth(value) > _MAX_DEPTH:
@@ -67,6 +74,9 @@ def check_text(root: Path, path: str) -> None:
 def check_svg(root: Path, path: str) -> None:
     """Raises InvalidArgument unless the file is a drawing alone: no script, no link out, no entity."""
     text = _text(root, path)
+    # Looked at first, as it could hide the beginning of a comment.
+    if "<?" in _XML.sub("", text, count=1):
+        raise refusal(path, "a plot has no processing instructions", mend="Draw it again, or as PNG")
     if "<!" in _DOCTYPE.sub("", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)):
         raise refusal(path, "a plot declares no entities", mend="Draw it again without DOCTYPE")
     try:
@@ -79,11 +89,15 @@ def check_svg(root: Path, path: str) -> None:
             raise refusal(path, f"a plot has no element {ascii(name)[:80]}", mend="Draw it again, or as PNG")
         for key, value in element.attrib.items():
             attribute = key.rpartition("}")[2].lower()
-            if attribute.startswith("on") or (attribute in ("href", "src") and not value.startswith("#")):
+            if (
+                attribute.startswith("on")
+                or attribute == "base"
+                or (attribute in ("href", "src") and not value.startswith("#"))
+            ):
                 raise refusal(path, f"a plot has no attribute {ascii(attribute)[:80]}", mend="Draw it again, or as PNG")
             if _SVG_OUT.search(value):
                 raise refusal(path, f"attribute {ascii(attribute)[:80]} leads out of the plot")
-        if element.text and name == "style" and _SVG_OUT.search(element.text):
+        if name == "style" and _SVG_OUT.search("".join(element.itertext())):
             raise refusal(path, "its style leads out of the plot")
 
 
@@ -111,6 +125,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         raise ValueError("a key is there twice in one object")
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:80]} is larger than any number of JSON's readers")
+    return number
 
 
 def _no_constant(name: str) -> Any:

@@ -15,6 +15,8 @@ from inference.examine.refusal import refusal
 
 MAX_ONNX_BYTES = 2**31 - 1  # protobuf's own limit
 MAX_MESSAGES = 5_000_000
+# How the domains of operators begin that runtimes bring: their own code would run in place of a function of such a name.
+_RESERVED = ("ai.", "com.", "org.", "trt.")
 
 
 def read_onnx(root: Path, path: str, sizes: Mapping[str, int], doubt: str = "") -> set[str]:
@@ -32,8 +34,13 @@ def read_onnx(root: Path, path: str, sizes: Mapping[str, int], doubt: str = "") 
         raise refusal(path, f"it is not an ONNX file{doubt}") from None
     if not model.graph.node:
         raise refusal(path, "it is not an ONNX file: it has no graph")
-    functions = {(function.domain, function.name) for function in model.functions}
-    _check_domains(path, model, {domain for domain, _ in functions})
+    functions = {(function.domain, function.name, function.overload) for function in model.functions}
+    own = {domain for domain, _, _ in functions}
+    for domain in sorted(own):
+        _check_own(path, domain)
+    _check_domains(path, model, own)
+    for function in model.functions:
+        _check_domains(path, function, own, f"function {function.name!a}, ")
     spans: list[Span] = []
     for message in _messages(path, model):
         if isinstance(message, onnx.NodeProto):
@@ -59,19 +66,30 @@ def _messages(path: str, model: Any) -> Iterator[Any]:
                 stack.extend(value if descriptor.is_repeated else (value,))
 
 
-def _check_domains(path: str, model: Any, own: set[str]) -> None:
-    for index, opset in enumerate(model.opset_import):
+def _check_own(path: str, domain: str) -> None:
+    if domain in STANDARD or domain.lower().startswith(_RESERVED):
+        raise refusal(
+            path,
+            f"{domain!a} is a domain of a runtime's operators, and no function of the graph may be called like these",
+            field="functions",
+            mend="Give the functions a domain of their own, such as local",
+        )
+
+
+def _check_domains(path: str, importing: Any, own: set[str], where: str = "") -> None:
+    """importing: the model, or one of its functions, named by `where`."""
+    for index, opset in enumerate(importing.opset_import):
         if opset.domain not in STANDARD | {MICROSOFT} | own:
             raise refusal(
                 path,
                 f"{opset.domain!a} is a domain of custom operators, which a library would have to bring",
-                field=f"opset_import[{index}].domain",
+                field=f"{where}opset_import[{index}].domain",
                 mend="Export the model with standard operators",
             )
 
 
-def _check_operator(path: str, node: Any, functions: set[tuple[str, str]]) -> None:
-    if node.domain in STANDARD or (node.domain, node.op_type) in functions:
+def _check_operator(path: str, node: Any, functions: set[tuple[str, str, str]]) -> None:
+    if node.domain in STANDARD or (node.domain, node.op_type, node.overload) in functions:
         return
     if node.domain == MICROSOFT and node.op_type in MICROSOFT_OPERATORS:
         return
