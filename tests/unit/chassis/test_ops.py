@@ -43,3 +43,25 @@ async def test_a_taken_port_is_an_error_at_once() -> None:
             await OpsServer("127.0.0.1", first.port, CollectorRegistry(), lambda: "ready").start()
     finally:
         await asyncio.to_thread(first.close)
+
+
+@pytest.mark.parametrize(
+    ("bound", "host", "status"),
+    [
+        ("127.0.0.1", "evil.example:9090", 421),
+        ("127.0.0.1", "localhost:9090", 200),
+        ("127.0.0.1", "127.0.0.1", 200),
+        ("0.0.0.0", "10.1.2.3:9090", 200),
+    ],
+)
+async def test_a_page_whose_name_leads_to_loopback_reads_no_metrics(bound: str, host: str, status: int) -> None:
+    ops = OpsServer(bound, 0, CollectorRegistry(), lambda: "ready")
+    await ops.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ops.port)
+        writer.write(f"GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+    finally:
+        await asyncio.to_thread(ops.close)
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())

@@ -1,7 +1,8 @@
 """The ops port: healthz, readyz and metrics over plain HTTP/1.1, apart from the data ports.
 
 Written on asyncio streams: three fixed answers to a probe or a scraper need no framework in every service. They are given in a
-thread of their own, on a loop of its own, because a probe must be answered while the service's loop is busy.
+thread of their own, on a loop of its own, because a probe must be answered while the service's loop is busy. Where only this
+machine reaches the port, a web page that gave its own name the address 127.0.0.1 does not.
 """
 
 import asyncio
@@ -13,11 +14,20 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from chassis.settings import is_loopback, names_loopback
+
 _JOIN_S = 2.0
 _REQUEST_BYTES = 16 * 1024
 _IDLE_S = 75.0
 _TEXT = "text/plain; charset=utf-8"
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    421: "Misdirected Request",
+    503: "Service Unavailable",
+}
 
 
 class OpsServer:
@@ -97,7 +107,10 @@ class OpsServer:
             name.strip().lower(): value.strip().lower() for name, _, value in (x.partition(":") for x in lines[1:])
         }
         keep = version == "HTTP/1.1" and headers.get("connection") != "close" and "content-length" not in headers
-        status, kind, body = self._answer(method, path.partition("?")[0])
+        if is_loopback(self._host) and not names_loopback(headers.get("host", "localhost")):
+            status, kind, body = 421, _TEXT, b"only the names localhost, 127.0.0.1 and [::1] are served here\n"
+        else:
+            status, kind, body = self._answer(method, path.partition("?")[0])
         lead = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         writer.write(f"{lead}Connection: {'keep-alive' if keep else 'close'}\r\n\r\n".encode())
         if method != "HEAD":

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 K = TypeVar("K", bound=BaseSettings)
+_LOOPBACK_NAME = re.compile(r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
 def _file(*parts: str) -> Any:
@@ -292,6 +293,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def names_loopback(authority: str) -> bool:
+    """Whether a request's Host is a name of this machine's loopback: another's page can make its own name lead there."""
+    return _LOOPBACK_NAME.fullmatch(authority) is not None
 
 
 def without_password(url: str) -> str:

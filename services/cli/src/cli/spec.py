@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 # Under load the gateway gets the CPU first, as only it can refuse in time; and what looks back at predictions gets it last.
-BEHIND_THE_GATEWAY, IN_THE_BACKGROUND = 10, 15
+BEHIND_THE_GATEWAY, IN_THE_BACKGROUND = 5, 10
 ReadyKind = Literal["http", "grpc", "valkey", "postgres", "tcp", "process"]
 
 

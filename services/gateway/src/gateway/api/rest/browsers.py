@@ -5,15 +5,14 @@ then only loopback names are served, as a page's own name can be made to lead he
 needs a key; whether a browser hands it the answer is for CORS to say, which is off unless origins are configured.
 """
 
-import re
 from collections.abc import Mapping
 
 from chassis.errors import InvalidArgument, PermissionDenied
+from chassis.settings import names_loopback
 
 Headers = list[tuple[bytes, bytes]]
 JSON_ONLY = frozenset({b"application/json"})
 
-_LOOPBACK = re.compile(rb"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _EXPOSED = b"x-request-id, retry-after, inference-header-content-length"
 _ASKED_HEADERS = (
     b"authorization, content-type, idempotency-key, inference-header-content-length, traceparent, x-api-key, x-request-id,"
@@ -37,7 +36,7 @@ class Browsers:
         origin = headers.get(b"origin")
         if self._keyless:
             host = headers.get(b"host", b"")
-            if _LOOPBACK.fullmatch(host) is None:
+            if not names_loopback(host.decode("latin-1")):
                 raise _not_loopback()
             own = (b"http://" + host.lower(), b"https://" + host.lower())
             if origin is not None and not self._allowed(origin) and origin.lower() not in own:
