@@ -54,7 +54,7 @@ class Child:
             return 0, ""
         with contextlib.closing(writer):
             connection = "keep-alive" if keep else "close"
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n".encode())
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n".encode())
             text = (await asyncio.wait_for(reader.read(), 20)).decode()
         return (int(text.split()[1]) if text else 0), text
 
