@@ -1,11 +1,12 @@
 """What ends a connection of the public gRPC port, and what does not."""
 
+import math
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 
 import pytest
 
-from chassis.crowds import OF_USE, leavers, network
+from chassis.crowds import leavers, network
 from chassis.edge_guard import CONNECTIONS, FLOOD, HELD, SLOW_BODY, UNREAD_ANSWER, Bounds, EdgeGuard
 from chassis.errors import ResourceExhausted
 from chassis.tcp_sockets import Address, Traffic, address_of
@@ -210,12 +211,12 @@ async def test_the_address_that_has_most_connections_makes_room_and_its_longest_
 
 def test_room_is_made_by_who_holds_most_at_that_time() -> None:
     crowd = [
-        ("a", 9.0, "a9"),
-        ("a", 8.0, "a8"),
-        ("a", 7.0, "a7"),
-        ("b", 99.0, "b99"),
-        ("b", OF_USE, "b"),
-        ("c", 1.0, "c"),
+        ("a", -9.0, "a9"),
+        ("a", -8.0, "a8"),
+        ("a", -7.0, "a7"),
+        ("b", -99.0, "b99"),
+        ("b", math.inf, "b"),
+        ("c", -1.0, "c"),
     ]
     assert leavers(crowd, 0) == []
     assert leavers(crowd, 4) == ["a9", "b99", "a8", "a7"]

@@ -33,7 +33,12 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     line = [sys.executable, "-c", PEAKS, str(root), MODEL]
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
     said, here, there = done.stdout.splitlines()
-    assert "parsing it takes more than 328 MiB" in said
+    # The parser says that it has no memory, or the process ends: which depends on where the allocator meets the limit.
+    ends = (
+        "it is not an ONNX file, or parsing it takes more than 328 MiB",
+        "parsing it takes more than 328 MiB or 20 s",
+    )
+    assert any(end in said for end in ends)
     assert int(here) < 250, "MiB of who asked"
     assert 0 < int(there) < 328 + 250, "MiB of the parser"
 

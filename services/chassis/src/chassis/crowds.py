@@ -5,13 +5,12 @@ So one host, however many connections it opens and keeps, shuts out nobody but i
 
 import heapq
 import ipaddress
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TypeVar
 
 Leaver = TypeVar("Leaver")
-
-OF_USE = -1.0  # stands for seconds of idleness
 
 
 def network(host: str) -> str:
@@ -25,21 +24,21 @@ def network(host: str) -> str:
 
 
 def leavers(connections: Sequence[tuple[str, float, Leaver]], many: int) -> list[Leaver]:
-    """So many idle ones at most; a connection is given as its network, the seconds it is idle (or OF_USE), and itself.
+    """So many idle ones at most; a connection is its network, since when it is idle (infinity while it is of use), and itself.
 
     Each is of the network that holds most once those before it are gone, and idle the longest there.
     """
-    held = Counter(whose for whose, _, _ in connections)
+    held = Counter([whose for whose, _, _ in connections])
     idle: defaultdict[str, list[tuple[float, Leaver]]] = defaultdict(list)
-    for whose, idle_s, each in sorted(connections, key=lambda connection: connection[1]):
-        if idle_s != OF_USE:
-            idle[whose].append((idle_s, each))
-    crowds = [(-held[whose], -those[-1][0], whose) for whose, those in idle.items()]
+    for whose, since, each in sorted(connections, key=lambda connection: connection[1])[::-1]:
+        if since != math.inf:
+            idle[whose].append((since, each))
+    crowds = [(-held[whose], those[-1][0], whose) for whose, those in idle.items()]
     heapq.heapify(crowds)
     found: list[Leaver] = []
     while crowds and len(found) < many:
         minus_held, _, whose = heapq.heappop(crowds)
         found.append(idle[whose].pop()[1])
         if idle[whose]:
-            heapq.heappush(crowds, (minus_held + 1, -idle[whose][-1][0], whose))
+            heapq.heappush(crowds, (minus_held + 1, idle[whose][-1][0], whose))
     return found

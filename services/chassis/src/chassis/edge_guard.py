@@ -320,12 +320,13 @@ class EdgeGuard:
         if over <= 0:
             return []
         idle = crowds.leavers(
-            [(crowds.network(address[0]), self._idle_s(each), address) for address, each in there.items()], over
+            [(crowds.network(address[0]), self._idle_since(each), address) for address, each in there.items()], over
         )
-        others = [address for address in there if address not in set(idle)]
+        leaving = frozenset(idle)
+        others = [address for address in there if address not in leaving]
         return idle + others[len(others) - (over - len(idle)) :]
 
-    def _idle_s(self, each: Connection) -> float:
-        """For how long nothing is under way on a connection; calls without a key (health) keep nobody out."""
+    def _idle_since(self, each: Connection) -> float:
+        """Seconds from now; infinity while something is under way. Calls without a key (health) keep nobody out."""
         arrives = each.held > _SMALL and not self._knows_readers  # pygrpc-native makes a call when its body is whole
-        return crowds.OF_USE if each.calls or arrives or each.unsent > _SMALL else each.calm_s
+        return math.inf if each.calls or arrives or each.unsent > _SMALL else -each.calm_s

@@ -1,12 +1,10 @@
 """What all connections of a public HTTP port have in common: their bounds, and who goes when one of these is met."""
 
-import math
-from collections import Counter
-from collections.abc import Mapping
 from typing import Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from chassis.crowds import leavers
 from chassis.http_bounds import PublicAsgi
 
 RETRY_S = 1.0
@@ -34,12 +32,6 @@ class Holder(Protocol):
 
     def look(self, now: float) -> None:
         """Ends it where a deadline passes before the next look."""
-
-
-def _order(each: Holder, crowds: Mapping[str, int]) -> tuple[bool, int, float]:
-    """Who goes first has the least of it: who is of use goes last."""
-    since = each.idle_since()
-    return since == math.inf, -crowds[each.network], since
 
 
 class Shared:
@@ -78,9 +70,7 @@ class Shared:
         """Whether one more connection may come; if need be an idle one goes: of the network that has most, idle the longest."""
         if len(self.connections) < self.bounds.connections:
             return True
-        crowds = Counter([each.network for each in self.connections])
-        idle = min(self.connections, key=lambda each: _order(each, crowds))
-        if idle.idle_since() == math.inf:
-            return False
-        idle.drop()
-        return True
+        idle = leavers([(each.network, each.idle_since(), each) for each in self.connections], 1)
+        for each in idle:
+            each.drop()
+        return bool(idle)

@@ -116,7 +116,7 @@ class DuckDBLog:
     def _open(self) -> duckdb.DuckDBPyConnection:
         opened = duckdb.connect(":memory:", config={"memory_limit": self._memory_limit, "threads": 2})
         opened.execute("SET TimeZone='UTC'")
-        # Footers of some 200 columns each, 0.3 MB in memory, would stay of every file that was ever read, merged ones too.
+        # Footers, of some 200 columns each, would stay in memory of every file that was ever read, merged ones too.
         opened.execute("SET parquet_metadata_cache=false")
         return opened
 
