@@ -1,4 +1,7 @@
-"""python -m bench.edge.flood NAME HOST:PORT SECONDS: frames of one kind, on a new connection whenever one is ended."""
+"""python -m bench.edge.flood NAME HOST:PORT SECONDS: frames of one kind, on a new connection whenever one is ended.
+
+A flood of LEAVING ends each connection itself, after the first frames.
+"""
 
 import sys
 import time
@@ -23,6 +26,17 @@ _HEAD = head(PATH)
 _AT_ONCE = 500
 _REFUSED_S = 0.001
 
+
+def _reset_calls(number: int, many: int = _AT_ONCE) -> bytes:
+    """So many calls, each begun and given up at once."""
+    return b"".join(
+        frame(HEADERS, END_HEADERS, at, _HEAD) + frame(RST_STREAM, 0, at, b"\0\0\0\x08")
+        for at in range(number, number + 2 * many, 2)
+    )
+
+
+_ANEW = _reset_calls(1, 2000)
+
 # Name → what is sent again and again, given the next free stream, and what is sent once before.
 FLOODS: dict[str, tuple[Callable[[int], bytes], bytes]] = {
     "PING": (lambda _: frame(PING, 0, 0, b"12345678") * _AT_ONCE, b""),
@@ -31,14 +45,10 @@ FLOODS: dict[str, tuple[Callable[[int], bytes], bytes]] = {
     "CONTINUATION": (lambda _: frame(CONTINUATION, 0, 1, b"\0\1a\1b" * 10) * 200, frame(HEADERS, 0, 1, _HEAD)),
     "empty DATA": (lambda _: frame(DATA, 0, 1) * _AT_ONCE, frame(HEADERS, END_HEADERS, 1, _HEAD)),
     "WINDOW_UPDATE": (lambda _: frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * _AT_ONCE, b""),
-    "rapid reset": (
-        lambda number: b"".join(
-            frame(HEADERS, END_HEADERS, number + at, _HEAD) + frame(RST_STREAM, 0, number + at, b"\0\0\0\x08")
-            for at in range(0, 2 * _AT_ONCE, 2)
-        ),
-        b"",
-    ),
+    "rapid reset": (_reset_calls, b""),
+    "rapid reset, each time anew": (lambda _: _ANEW, b""),
 }
+LEAVING = frozenset({"rapid reset, each time anew"})
 
 
 def flood(name: str, address: str, seconds: float, *, again: bool = False) -> int:
@@ -53,12 +63,15 @@ def flood(name: str, address: str, seconds: float, *, again: bool = False) -> in
             time.sleep(_REFUSED_S)
             continue
         with raw:
-            raw.listen(0.02)
+            if name not in LEAVING:
+                raw.listen(0.02)
             raw.send(first)
             number = 1
             while time.monotonic() < ends and not raw.closed and raw.goaway is None:
                 raw.send(frames(number))
                 number += 2 * _AT_ONCE
+                if name in LEAVING:
+                    break
                 raw.listen(0.0005)
             ended += raw.closed or raw.goaway is not None
     return ended

@@ -40,7 +40,7 @@ async def test_without_keys_only_loopback_names_are_served(rig: Rig) -> None:
                 assert (await http.get(path, headers={"host": name})).status_code == 200, (name, path)
         for name in (
             "evil.example", f"evil.example:{port}", "localhost.evil.example", "evil-localhost", "127.0.0.1.nip.io", "0.0.0.0",
-            "127.1", "127.0.0.1.2", "localhost:x", "localhost:8080:1", "[::2]", "localhost.", "a@localhost",
+            "127.1", "127.0.0.1.2", "127.999.0.1", "localhost:x", "localhost:8080:1", "[::2]", "localhost.", "a@localhost",
         ):  # fmt: skip
             for path in ("/v1/models", "/docs", "/openapi.json", "/docs/start.js", "/v2/health/live", "/nothing"):
                 refused = await http.get(path, headers={"host": name})

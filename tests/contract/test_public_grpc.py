@@ -16,7 +16,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
 
-from bench.edge.flood import FLOODS, flood
+from bench.edge.flood import FLOODS, LEAVING, flood
 from bench.edge.raw_grpc import RawGrpc, message
 from chassis import telemetry
 from chassis.edge_guard import Bounds
@@ -209,10 +209,11 @@ async def test_a_flood_of_one_leaves_the_others_alone(kind: Kind, name: str) -> 
             assert await run.say(timeout_s=20) == "hello"
             waits.append(time.monotonic() - before)
             await asyncio.sleep(0.01)
-        ended = await attack
+        ended = await attack + (run.cut("flood") if name in LEAVING else 0)
         assert sorted(waits)[len(waits) // 2] < 1  # ours was 1.5 to 3 s
         # hyper takes frames without a call in its stride; data without bytes may be a slow body until that one's deadline
-        assert ended or name == "empty DATA" or (kind == "native" and name in ("PING", "SETTINGS", "WINDOW_UPDATE"))
+        unharmed = {"PING", "SETTINGS", "WINDOW_UPDATE", *LEAVING}
+        assert ended or name == "empty DATA" or (kind == "native" and name in unharmed)
         assert await run.say() == "hello"
 
 
@@ -426,9 +427,9 @@ async def ended(reader: asyncio.StreamReader) -> None:
 
 @BOTH
 async def test_a_port_waits_for_more_connections_than_are_accepted_at_once(kind: Kind) -> None:
-    """The backlog that docs/architecture.md names."""
+    """The backlog that docs/architecture.md names, and no more: each that waits may have sent a hundred calls already."""
     async with opened(kind) as run:
-        assert backlog(run.server.port) >= {"grpcio": 1024, "native": 128}[kind]
+        assert backlog(run.server.port) == 128
 
 
 def backlog(port: int) -> int:

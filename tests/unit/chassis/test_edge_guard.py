@@ -4,11 +4,14 @@ import math
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 
+import grpc
 import pytest
+from grpc import aio
 
 from chassis.crowds import leavers, network
 from chassis.edge_guard import CONNECTIONS, FLOOD, HELD, SLOW_BODY, UNREAD_ANSWER, Bounds, EdgeGuard
-from chassis.errors import ResourceExhausted
+from chassis.errors import ResourceExhausted, Unavailable
+from chassis.public_calls import Edge, remade
 from chassis.tcp_sockets import Address, Traffic, address_of
 
 MB = 1024 * 1024
@@ -296,6 +299,49 @@ async def test_a_host_that_floods_again_is_kept_out_for_a_second_and_borne_with_
     assert rig.sockets.cuts == [1, 2]
 
 
+async def test_calls_given_up_on_connections_that_are_gone_are_a_flood_of_their_host() -> None:
+    """Few on each, and each gone before a look."""
+    rig = Rig()
+
+    def comes_and_goes(host: str, port: int, calls: int) -> None:
+        connection = rig.guard.connection(f"ipv4:{host}:{port}")
+        for _ in range(calls):
+            rig.guard.abandoned(connection)
+
+    comes_and_goes("h", 1, 100)
+    rig.ticks(0.1)
+    assert (rig.reasons, rig.sockets.refused) == ([], ())
+    rig.sockets.there["h", 9] = Traffic(0, 0)
+    comes_and_goes("h", 2, 100)
+    rig.ticks(0.1)
+    assert (rig.reasons, rig.sockets.refused) == ([FLOOD], {"h"})
+    # what still waits in the library of such connections is not worth a handler; what came over open ones is, and all of others
+    asked = [rig.guard.unwanted(lambda peer=peer: f"ipv4:{peer}") for peer in ("h:3", "h:9", "other:3")]  # type: ignore[misc]
+    assert asked == [True, False, False]
+    rig.ticks(1.1)
+    assert rig.sockets.refused == frozenset()
+    assert not rig.guard.unwanted(lambda: "ipv4:h:3")
+    for port in range(4, 64):  # one minute of a client that gives up ten calls on each of its short connections
+        comes_and_goes("gentle", port, 10)
+        rig.ticks(1)
+    assert len(rig.reasons) == 1
+
+
+async def test_who_floods_on_is_kept_out_twice_as_long_each_time() -> None:
+    rig = Rig()
+    kept: list[float] = []
+    for port in range(1, 8):
+        connection = rig.guard.connection(f"ipv4:h:{port}")
+        for _ in range(200):
+            rig.guard.abandoned(connection)
+        rig.ticks(0.1)
+        kept.append(0.0)
+        while rig.sockets.refused:
+            rig.ticks(0.1)
+            kept[-1] += 0.1
+    assert [round(seconds) for seconds in kept] == [1, 2, 4, 8, 16, 16, 16]
+
+
 async def test_a_body_that_came_while_the_loop_was_busy_is_not_slow_at_once() -> None:
     rig = Rig(knows_readers=False)
     rig.guard.connection("ipv4:h:1")
@@ -334,3 +380,24 @@ async def test_a_long_rest_makes_no_flood_smaller() -> None:
     rig.sockets.add(1, received=MB + MB // 2)
     rig.guard.tick(rig.sockets, 5.0)
     assert rig.reasons == [FLOOD]
+
+
+async def test_a_call_that_reads_when_its_server_has_stopped_is_no_unexpected_error() -> None:
+    """grpc.aio raises an error of its own there, which would be logged as our fault, with its trace, for each call."""
+
+    class Context:
+        def peer(self) -> str:
+            return "ipv4:h:1"
+
+        def invocation_metadata(self) -> None:
+            return None
+
+        async def read(self) -> bytes:
+            raise aio.BaseError
+
+    async def behaviour(_request: bytes, _context: object) -> bytes:
+        raise AssertionError("there is no request")
+
+    called = remade(grpc.unary_unary_rpc_method_handler(behaviour), Edge(Rig().guard), reads=True)
+    with pytest.raises(Unavailable, match="the server stops"):
+        await called.stream_unary(None, Context())

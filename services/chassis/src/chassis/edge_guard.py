@@ -25,7 +25,7 @@ from typing import Protocol
 
 from chassis import crowds
 from chassis.errors import ResourceExhausted
-from chassis.flooders import STRICTER, Flooders
+from chassis.flooders import GIVEN_UP_EBB, MOST_GIVEN_UP, STRICTER, Flooders
 from chassis.tcp_sockets import Address, Traffic, address_of
 
 FLOOD, SLOW_BODY, UNREAD_ANSWER, HELD, CONNECTIONS = "flood", "slow_body", "unread_answer", "held", "connections"
@@ -37,8 +37,6 @@ _FREE = 32 * 1024  # greetings, a TLS handshake
 _OF_A_CALL = 256  # its frames' heads, beside its metadata
 _HEADS = 64  # a byte of heads of frames and TLS records for so many bytes of a message
 _LATE_S = 2.0  # from a call's bytes in the kernel to its handler
-_MOST_GIVEN_UP = 1000  # calls without a request; more are a flood of resets
-_GIVEN_UP_EBB = 100  # a second
 _WINDOW_UPDATES = 256  # a byte of them for so many bytes of answers
 _FLOOD = 1024 * 1024
 _PATIENCE_S = 10.0
@@ -122,7 +120,7 @@ class Connection:
             self.owed, self.owed_s = self.held - self.excused, 0.0
         self.unexplained = max(0.0, max(0.0, self.unexplained - _FLOOD_EBBS * passed_s) + gained)
         self._forgive(passed_s, message_bytes)
-        self.given_up = max(0.0, self.given_up - _GIVEN_UP_EBB * passed_s)
+        self.given_up = max(0.0, self.given_up - GIVEN_UP_EBB * passed_s)
         self.unsent = max(0.0, self.unsent + answered - acknowledged)
         if knows_readers:  # a compressed answer is acknowledged with fewer bytes than it has: what is out does not wait
             self.unsent = min(self.unsent, self.writing)
@@ -164,6 +162,7 @@ class EdgeGuard:
         self._collecting = False
         self._flooders = Flooders()
         self._refused: frozenset[str] = frozenset()
+        self._there: Collection[Address] = ()  # at the last look
         self._now = 0.0  # seconds of all ticks
         self._awake_until = _CALM_S
         self._stirred = asyncio.Event()
@@ -179,6 +178,13 @@ class EdgeGuard:
             known.peer = peer
             self._by_peer[peer] = self._by_address[address] = known
         return known
+
+    def unwanted(self, peer: Callable[[], str]) -> bool:
+        """Whether a call came over a connection that is gone, of a host that floods: they may be a hundred thousand."""
+        if not self._refused:
+            return False
+        address = address_of(peer())
+        return address is not None and address[0] in self._refused and address not in self._there
 
     @staticmethod
     def delivered(connection: Connection, size: int, waited_s: float = math.inf) -> None:
@@ -242,9 +248,11 @@ class EdgeGuard:
     def tick(self, sockets: Sockets, passed_s: float) -> None:
         """Looks once, `passed_s` seconds after the last time."""
         self._now += passed_s
-        there = sockets.look()
+        there = self._there = sockets.look()
         for address in [address for address in self._by_address if address not in there]:
-            self._by_peer.pop(self._by_address.pop(address).peer, None)
+            gone = self._forget(address)
+            if gone.given_up and self._flooders.gave_up(address[0], gone.given_up, self._now):
+                self._count(FLOOD)
         for address, traffic in there.items():
             connection = self._by_address.get(address)
             if connection is None:
@@ -256,7 +264,7 @@ class EdgeGuard:
         self._credit_elsewhere()
         for address, reason in self._judged().items():
             sockets.cut(address)
-            self._by_peer.pop(self._by_address.pop(address).peer, None)
+            self._forget(address)
             self._count(reason)
             if reason == FLOOD:
                 self._flooders.flooded(address[0], self._now)
@@ -269,6 +277,11 @@ class EdgeGuard:
             self._refused = refused
             sockets.refuse(refused)
         self._held = sum(each.held + _COPIES * each.unsent for each in self._by_address.values())
+
+    def _forget(self, address: Address) -> Connection:
+        gone = self._by_address.pop(address)
+        self._by_peer.pop(gone.peer, None)
+        return gone
 
     def _collect(self) -> None:
         self._collecting = False
@@ -292,7 +305,7 @@ class EdgeGuard:
             of_bodies = min(each.reading * self.bounds.message_bytes, self.bounds.held_bytes // 2)
             owed_s = each.owed_s - _LATE_S if self._knows_readers else 0.0
             strict = STRICTER if self._flooders.suspects(address[0]) else 1
-            explained = each.unexplained <= _FLOOD / strict + of_bodies and each.given_up <= _MOST_GIVEN_UP / strict
+            explained = each.unexplained <= _FLOOD / strict + of_bodies and each.given_up <= MOST_GIVEN_UP / strict
             if self._knows_readers and not explained:
                 found[address] = FLOOD
             elif max(each.quiet_s, owed_s) > self.bounds.body_timeout_s:

@@ -10,7 +10,7 @@ of grpc.aio ask for one call of each registered method; this module goes when th
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -23,12 +23,18 @@ _AT_ONCE = 15
 class Accepting:
     """Asks the core of a started grpc.aio server for calls, until that stops.
 
-    handlers: the same that the server was given.
+    handlers: the same that the server was given. unwanted: whether the call of this peer is to be dropped, unseen and unanswered.
     """
 
-    def __init__(self, server: aio.Server, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+    def __init__(
+        self,
+        server: aio.Server,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        unwanted: Callable[[Callable[[], str]], bool],
+    ) -> None:
         self._core: Any = server._server  # type: ignore[attr-defined]
         self._handlers = list(handlers)
+        self._unwanted = unwanted
         self._calls: set[asyncio.Task[None]] = set()
         self._asking = [asyncio.create_task(self._ask(), name="accepting calls") for _ in range(_AT_ONCE)]
 
@@ -44,8 +50,10 @@ class Accepting:
                 state = await self._core._request_call()
             except cython._RequestCallError:
                 return  # the server stops
-            answering = cython._handle_rpc(self._handlers, (), state, loop, False)
-            call = loop.create_task(cython._schedule_rpc_coro(answering, state, loop))
-            # the loop keeps weak references only
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            if not self._unwanted(cython._ServicerContext(state, None, None, loop).peer):
+                answering = cython._handle_rpc(self._handlers, (), state, loop, False)
+                call = loop.create_task(cython._schedule_rpc_coro(answering, state, loop))
+                # the loop keeps weak references only
+                self._calls.add(call)
+                call.add_done_callback(self._calls.discard)
+            del state  # the library ends an unwanted call with its last reference

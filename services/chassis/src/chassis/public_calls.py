@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from chassis.edge_guard import Connection, EdgeGuard
-from chassis.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
+from chassis.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from chassis.handlers import Handler
 
 MAX_METADATA = 16 * 1024
@@ -148,6 +148,8 @@ class _PublicCall:
             raise DeadlineExceeded(
                 f"the request did not arrive within {timeout_s:g} s", reason="REQUEST_TIMEOUT"
             ) from None
+        except aio.BaseError as error:
+            raise Unavailable("the server stops", reason="SERVER_STOPPING") from error
         finally:
             connection.reading -= 1
             if data is None:

@@ -27,6 +27,7 @@ _STREAMS = {"grpcio": 128, "native": 1024}
 _NATIVE_METADATA = 128 * 1024  # over it pygrpc-native ends the connection; what is over 16 KiB, we refuse ourselves
 _WINDOW = 64 * 1024
 _HANDSHAKE_MS = 15_000
+_WAIT_TO_BE_ACCEPTED = 128  # connections, each with calls already sent; grpcio would have as many as the kernel allows
 _IDLE_MS = 30 * 60_000
 _AGE_GRACE_MS = 60_000
 _BETWEEN_LOOKS = 2
@@ -133,8 +134,10 @@ class _PublicServer(AioServer):
     async def start(self) -> None:
         await super().start()
         if self._reads:
-            self._accepting = Accepting(self._server, self._handlers)
-        self._watching = asyncio.create_task(self._guard.run(TcpSockets(self.port)), name="edge guard")
+            self._accepting = Accepting(self._server, self._handlers, self._guard.unwanted)
+        sockets = TcpSockets(self.port)
+        sockets.queue(_WAIT_TO_BE_ACCEPTED)
+        self._watching = asyncio.create_task(self._guard.run(sockets), name="edge guard")
 
     async def stop(self, grace_s: float) -> None:
         await super().stop(grace_s)

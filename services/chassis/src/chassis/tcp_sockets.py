@@ -79,6 +79,14 @@ class TcpSockets:
             if _normal(held.getpeername()) == address:
                 held.shutdown(socket.SHUT_RDWR)
 
+    def queue(self, most: int) -> None:
+        """From now on, so many connections wait to be accepted at most; the kernel lets others ask again, first after a second."""
+        self.look()
+        for number, known in self._known.items():
+            if known.listens:
+                with _borrowed(number) as listening:
+                    listening.listen(most)
+
     def refuse(self, hosts: Collection[str]) -> None:
         """From now on, new connections of these hosts and of no others are refused."""
         for number, known in self._known.items():
