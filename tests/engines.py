@@ -243,13 +243,15 @@ def triton_venv() -> Path:
 
 
 @contextmanager
-def triton_serving(repositories: Sequence[Path], directory: Path) -> Iterator[RunningTriton]:
+def triton_serving(repositories: Sequence[Path], directory: Path, load_s: float = 60.0) -> Iterator[RunningTriton]:
     """A tritonserver of its own over `repositories`, with its files under `directory`."""
     from cli.engines import triton as triton_engine
 
     directory.mkdir(parents=True, exist_ok=True)
     grpc_port, metrics_port = free_ports(2)
-    spec = triton_engine.spec(triton_venv(), repositories, directory, grpc_port=grpc_port, metrics_port=metrics_port)
+    spec = triton_engine.spec(
+        *(triton_venv(), repositories, directory), grpc_port=grpc_port, metrics_port=metrics_port, load_s=load_s
+    )
     with running(RunningTriton(spec, directory / "triton.log")) as engine:
         yield engine
 

@@ -13,6 +13,7 @@ import pytest
 import tritonclient.grpc as grpcclient
 
 from cli import models
+from cli.engines.triton import serving
 from inference import launcher
 from tests.engines import RunningTriton, triton_serving
 from tests.unit.inference.onnx_models import doubling
@@ -75,7 +76,7 @@ def test_a_model_that_cannot_load_is_no_dead_stub(server: RunningTriton) -> None
     until(lambda: all(launcher.state_of(pid)[0] != "Z" for pid in launcher.children(triton)), 2)
     with grpcclient.InferenceServerClient(server.grpc_address) as client:
         assert client.is_model_ready("doubling")
-    (line,) = models.not_served(server.port)
+    (line,) = models.not_served(server.port, serving(Path(server.spec.cwd)))
     assert line.startswith("model misfit is not served: ")
     assert "'z'" in line
 
@@ -126,6 +127,7 @@ def test_the_empty_folders_that_triton_leaves_are_removed(tmp_path: Path) -> Non
             str(tmp_path / "serving"),
             sys.executable,
             "",
+            "20",
         ]
         command += ["sh", "-c", made, repository]
         assert subprocess.run(command, check=False, timeout=20).returncode == 0

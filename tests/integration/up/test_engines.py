@@ -18,6 +18,7 @@ from cli import models, processes
 from cli.engines import postgres as postgres_engine
 from cli.engines import valkey as valkey_engine
 from cli.engines.passwords import password_file
+from cli.engines.triton import serving
 from cli.readiness import is_ready
 from cli.spec import Ready, specs_to_json
 from tests.engines import RunningPostgres, RunningTriton, RunningValkey
@@ -110,7 +111,7 @@ def test_no_web_page_may_read_the_metrics_of_triton(triton: RunningTriton) -> No
 
 def test_a_triton_that_stands_still_is_not_ready(triton: RunningTriton) -> None:
     assert is_ready(triton.spec.ready)
-    assert models.not_served(triton.port) == []
+    assert models.not_served(triton.port, serving(Path(triton.spec.cwd))) == []
     triton.pause()
     try:
         assert not is_ready(triton.spec.ready)
@@ -123,7 +124,7 @@ def test_a_triton_that_is_gone_is_not_ready_and_lists_nothing(triton: RunningTri
     triton.kill()
     try:
         assert not is_ready(triton.spec.ready)
-        (line,) = models.not_served(triton.port)
+        (line,) = models.not_served(triton.port, serving(Path(triton.spec.cwd)))
         assert line.startswith("tritonserver does not list its models: ")
     finally:
         triton.start()

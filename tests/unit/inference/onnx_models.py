@@ -20,6 +20,34 @@ def write_model(root: Path, config: ModelConfig, graph: onnx.GraphProto) -> Path
     return root
 
 
+def endless(root: Path, name: str = "endless") -> Path:
+    """x FP32 [rows, 2] -> y = x after 2^63 - 1 rounds of a loop, warmed up."""
+    rows = [None, 2]
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go_on"], ["goes_on"]), helper.make_node("Add", ["v", "v"], ["w"])],
+        "round",
+        [info("round", TensorProto.INT64, []), info("go_on", TensorProto.BOOL, []), info("v", TensorProto.FLOAT, rows)],
+        [info("goes_on", TensorProto.BOOL, []), info("w", TensorProto.FLOAT, rows)],
+    )
+    rounds = helper.make_tensor("rounds", TensorProto.INT64, [], [2**63 - 1])
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["rounds", "", "x"], ["y"], body=body)],
+        "endless",
+        [info("x", TensorProto.FLOAT, rows)],
+        [info("y", TensorProto.FLOAT, rows)],
+        [rounds],
+    )
+    config = ModelConfig(name, "onnxruntime", (Tensor("x", "FP32", (2,)),), (Tensor("y", "FP32", (2,)),))
+    write_model(root, config, graph)
+    with (root / name / "config.pbtxt").open("a") as file:
+        file.write(
+            'model_warmup { name: "once" batch_size: 1 inputs '
+            '{ key: "x" value { data_type: TYPE_FP32 dims: 2 zero_data: true } } }\n'
+        )
+    return root
+
+
 def doubling(root: Path, name: str = "doubling") -> Path:
     """x FP32 [rows, 2] -> y = 2x."""
     graph = helper.make_graph(

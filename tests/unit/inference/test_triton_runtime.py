@@ -60,9 +60,10 @@ def test_everything_listens_on_the_given_host_only(fake_venv: Path, tmp_path: Pa
         backends=tmp_path,
         shared_memory_prefix="p-",
         serving=tmp_path / "serving",
+        load_s=60.0,
         allow_code=("B", "a"),
     )
-    assert command[3:7] == ["p-", str(tmp_path / "serving"), sys.executable, "B,a"]
+    assert command[3:8] == ["p-", str(tmp_path / "serving"), sys.executable, "B,a", "60"]
     for name, port in (("grpc", 1), ("metrics", 3)):
         assert f"--{name}-address=127.0.0.1" in command
         assert f"--{name}-port={port}" in command

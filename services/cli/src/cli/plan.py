@@ -41,6 +41,7 @@ def engines(settings: Settings, layout: Layout, served: Served, home: postgres.P
                 grpc_port=settings.triton_grpc_port,
                 metrics_port=settings.triton_metrics_port,
                 fingerprint=served.fingerprint,
+                load_s=settings.start_timeout_s / 2,
                 allow_code=settings.models_with_code(),
             )
         )

@@ -26,7 +26,7 @@ class Settings(Definitions):
     start_timeout_s: float = Field(
         120.0,
         validation_alias="MIZZEN_CLI_START_TIMEOUT_S",
-        description="Seconds that `mizzen up` waits for everything to become ready before it gives up.",
+        description="Seconds that `mizzen up` waits until everything is ready; a model may take half of them to load.",
     )
     gateway_url: str = Field(
         "",

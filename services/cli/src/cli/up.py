@@ -12,7 +12,7 @@ from pathlib import Path
 from catalog import Catalog, Endpoint
 from chassis.identity import write_keys
 from cli import definitions, jobs, models, packages, plan
-from cli.engines import postgres
+from cli.engines import postgres, triton
 from cli.keys import Installation
 from cli.layout import Layout
 from cli.public_api import PublicApi, patiently
@@ -97,12 +97,12 @@ def launch(prepared: Prepared, layout: Layout, *, in_front: bool) -> bool:
 
 
 def await_ready(prepared: Prepared, settings: Settings, layout: Layout, screen: Screen) -> None:
-    """Until every engine and service is ready; names models that tritonserver could not load. Raises StartFailed."""
+    """Until every engine and service is ready; names models that tritonserver did not load. Raises StartFailed."""
     with screen.step("engines and services") as step:
         control.wait_all_ready(layout, prepared.specs, settings.start_timeout_s, lambda status: _tell(step, status))
         step.detail = f"{len(prepared.specs)} ready"
     if any(spec.name == "triton" for spec in prepared.specs):
-        for reason in models.not_served(settings.triton_grpc_port):
+        for reason in models.not_served(settings.triton_grpc_port, triton.serving(layout.state)):
             screen.line(f"! {reason}", style="yellow")
 
 

@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from chassis.errors import FailedPrecondition
+from inference import launcher
 
 SUPPORTED_PYTHONS = ("3.11", "3.12")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
@@ -51,6 +52,7 @@ def tritonserver_command(
     backends: Path,
     shared_memory_prefix: str,
     serving: Path,
+    load_s: float,
     allow_code: Collection[str] = (),
 ) -> list[str]:
     """The argument vector that serves ``repositories`` on ``host``.
@@ -60,11 +62,12 @@ def tritonserver_command(
     loaded over the network: Triton's load call takes files, Python code included. Triton's HTTP server stays off: any web page
     open on this machine could post to it, past the gateway, its keys and its records. The command's own process is
     ``inference.launcher``: it ends the server when a stub dies, and sweeps up after it. Before that it has this Python copy the
-    repositories into the private folder ``serving`` and examine them; ``allow_code`` names the models that may run code.
+    repositories into the private folder ``serving`` and examine them; ``allow_code`` names the models that may run code. A model
+    that neither loads nor fails within ``load_s`` seconds is left out (:func:`left_out`).
     """
     command = [
         *(str(venv / "bin" / "python"), "-I", str(Path(__file__).with_name("launcher.py")), shared_memory_prefix),
-        *(str(serving), sys.executable, ",".join(sorted(allow_code))),
+        *(str(serving), sys.executable, ",".join(sorted(allow_code)), f"{load_s:g}"),
         str(site_packages(venv) / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
         *(f"--model-repository={path}" for path in repositories),
         f"--backend-directory={backends}",
@@ -81,6 +84,13 @@ def tritonserver_command(
     for name, port in (("grpc", grpc_port), ("metrics", metrics_port)):
         command += [f"--{name}-address={host}", f"--{name}-port={port}"]
     return command
+
+
+def left_out(serving: Path) -> dict[str, str]:
+    """Model → why, of those that the server of the private folder ``serving`` was started without as they did not load in time."""
+    path = serving / launcher.LEFT_OUT
+    told: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    return told
 
 
 def tritonserver_environment(venv: Path, base_env: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,11 @@ from inference import runtime
 HOST = "127.0.0.1"
 
 
+def serving(state: Path) -> Path:
+    """The private folder of the copies that it serves."""
+    return state / "triton" / "serving"
+
+
 def spec(
     venv: Path,
     repositories: Sequence[Path],
@@ -19,9 +24,13 @@ def spec(
     metrics_port: int,
     name: str = "triton",
     fingerprint: str = "",
+    load_s: float = 60.0,
     allow_code: Collection[str] = (),
 ) -> ChildSpec:
-    """A supervised tritonserver over `repositories`; raises chassis' FailedPrecondition where the venv cannot run it."""
+    """A supervised tritonserver over `repositories`; raises chassis' FailedPrecondition where the venv cannot run it.
+
+    `load_s`: seconds until it goes on without models that have not loaded.
+    """
     return ChildSpec(
         name=name,
         niceness=BEHIND_THE_GATEWAY,
@@ -34,7 +43,8 @@ def spec(
                 HOST,
                 backends=runtime.prepare_backends(venv, state),
                 shared_memory_prefix=runtime.shared_memory_prefix(state),
-                serving=state / "triton" / "serving",
+                serving=serving(state),
+                load_s=load_s,
                 allow_code=allow_code,
             )
         ),
