@@ -86,8 +86,12 @@ def stack() -> Iterator[Stack]:
         yield running
     finally:
         ended = running.mizzen("down")
+        logs = {path.name: path.read_text(errors="replace") for path in (state / "logs").glob("*.log")}
         shutil.rmtree(state, ignore_errors=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "gateway.log" in logs, sorted(logs)
+        leaking = [name for name, text in logs.items() if "nanobind" in text]
+        assert not leaking, f"extension objects outlived their process' end: {leaking}"
 
 
 @dataclass(slots=True)

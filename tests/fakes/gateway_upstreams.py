@@ -212,9 +212,13 @@ class FakeRetrieval(retrieval_pb2_grpc.RetrievalServiceServicer):
             line_end=5,
         )  # fmt: skip
 
+    @staticmethod
+    def _not_read() -> Unavailable:
+        return Unavailable("the collections are not read yet", reason="COLLECTIONS_NOT_READ", retry_after_s=1.0)
+
     def _check_read(self) -> None:
         if self.unread:
-            raise Unavailable("the collections are not read yet", reason="COLLECTIONS_NOT_READ", retry_after_s=1.0)
+            raise self._not_read()
 
     async def ListCollections(self, request: Any, context: Any) -> Any:
         self._check_read()
@@ -225,8 +229,9 @@ class FakeRetrieval(retrieval_pb2_grpc.RetrievalServiceServicer):
     async def Search(self, request: Any, context: Any) -> Any:
         results = []
         for item in request.items:
-            self._check_read()
-            if item.collection == "handbook":
+            if self.unread:  # each item is answered on its own
+                results.append(retrieval_pb2.SearchResult(status=to_status(self._not_read())))
+            elif item.collection == "handbook":
                 results.append(retrieval_pb2.SearchResult(passages=[self._passage()], timings_ms={"search": 1.5}))
             else:
                 error = NotFound("there is no such collection", reason="COLLECTION_NOT_FOUND")
