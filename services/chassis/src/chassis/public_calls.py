@@ -17,7 +17,8 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from chassis.edge_guard import Connection, EdgeGuard
+from chassis.edge_connection import Connection
+from chassis.edge_guard import EdgeGuard
 from chassis.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from chassis.handlers import Handler
 
