@@ -126,8 +126,9 @@ def spec(home: PostgresHome, port: int, *, name: str = "postgres", durable: bool
         "unix_socket_directories": "",
         "dynamic_shared_memory_type": "mmap",
         "max_connections": "100",
-        # For the vectors of some 70,000 chunks: copying them from the kernel's cache takes longer (ADR 0022). Taken as it is used.
-        "shared_buffers": "256MB",
+        # PostgreSQL copies a table of more than a quarter of this from the kernel's cache at each scan, and vectors of 80,000 chunks
+        # are a quarter (ADR 0022). Memory is taken as it is used.
+        "shared_buffers": "512MB",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "fsync": "on" if durable else "off",
