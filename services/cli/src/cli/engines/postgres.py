@@ -126,8 +126,8 @@ def spec(home: PostgresHome, port: int, *, name: str = "postgres", durable: bool
         "unix_socket_directories": "",
         "dynamic_shared_memory_type": "mmap",
         "max_connections": "100",
-        # PostgreSQL copies a table of more than a quarter of this from the kernel's cache at each scan, and vectors of 80,000 chunks
-        # are a quarter (ADR 0022). Memory is taken as it is used.
+        # A quarter of this holds the vectors of 80,000 chunks; a larger table would be copied from the kernel's cache at each scan
+        # (ADR 0022). Memory is taken as it is used.
         "shared_buffers": "512MB",
         "timezone": "UTC",
         "log_timezone": "UTC",
