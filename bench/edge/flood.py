@@ -1,6 +1,7 @@
 """python -m bench.edge.flood NAME HOST:PORT SECONDS: frames of one kind, on a new connection whenever one is ended.
 
-A flood of LEAVING ends each connection itself, after the first frames.
+A flood of LEAVING ends each connection itself, after the first frames. The flood comes from another loopback address than everybody
+else's connections, as its address will be kept out.
 """
 
 import sys
@@ -25,6 +26,7 @@ PATH = "/grpc.health.v1.Health/Check"
 _HEAD = head(PATH)
 _AT_ONCE = 500
 _REFUSED_S = 0.001
+_ELSEWHERE = "127.0.0.2"
 
 
 def _reset_calls(number: int, many: int = _AT_ONCE) -> bytes:
@@ -51,13 +53,13 @@ FLOODS: dict[str, tuple[Callable[[int], bytes], bytes]] = {
 LEAVING = frozenset({"rapid reset, each time anew"})
 
 
-def flood(name: str, address: str, seconds: float, *, again: bool = False) -> int:
+def flood(name: str, address: str, seconds: float, *, again: bool = False, source: str = "") -> int:
     """How often the server ended the connection. again: connects anew then, as an attacker does, until the time is over."""
     frames, first = FLOODS[name]
     ends, ended = time.monotonic() + seconds, 0
     while time.monotonic() < ends and (again or not ended):
         try:
-            raw = RawGrpc(address)
+            raw = RawGrpc(address, source=source)
         except OSError:  # refused
             ended += 1
             time.sleep(_REFUSED_S)
@@ -79,4 +81,4 @@ def flood(name: str, address: str, seconds: float, *, again: bool = False) -> in
 
 if __name__ == "__main__":
     print("begins", flush=True)
-    print(flood(sys.argv[1], sys.argv[2], float(sys.argv[3]), again=True))
+    print(flood(sys.argv[1], sys.argv[2], float(sys.argv[3]), again=True, source=_ELSEWHERE))

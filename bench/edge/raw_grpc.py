@@ -43,11 +43,12 @@ def head(path: str, fields: tuple[tuple[bytes, bytes], ...] = (), timeout: bytes
 
 
 class RawGrpc:
-    """One connection. `window` is what it grants for each answer."""
+    """One connection. `window` is what it grants for each answer; `source` the address that it comes from."""
 
-    def __init__(self, address: str, window: int = 65535) -> None:
+    def __init__(self, address: str, window: int = 65535, source: str = "") -> None:
         host, _, port = address.rpartition(":")
-        self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=10)
+        own = (source, 0) if source else None
+        self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=10, source_address=own)
         self.windows = {0: 65535}
         self.initial = 65535
         self.closed = False
