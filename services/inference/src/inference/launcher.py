@@ -40,6 +40,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared 
 # Triton's Python backend makes one at each start, for environments to unpack, wherever TMPDIR points; it never removes it.
 TEMPORARY, ENVIRONMENTS = Path("/tmp"), "python_env_*"  # noqa: S108 - Triton's names
 REPOSITORY_FLAGS = ("--model-repository", "--model-store")
+LAST_LINES_S = 2.0
 STUB_DIED, LOADS_FOR_EVER = 70, 71
 LEFT_OUT = "left_out.json"
 # Lines of Triton's log, which has no other way to tell how far a start is.
@@ -65,10 +66,17 @@ class Start:
         self._give_up = time.monotonic() + seconds
         self._unfinished: set[str] = set()
         self._started = False
+        self._reader: threading.Thread | None = None
 
     def follow(self, log: IO[bytes]) -> None:
         """Reads ``log`` to its end beside the caller."""
-        threading.Thread(target=self._read, args=(log,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(log,), daemon=True)
+        self._reader.start()
+
+    def finish(self) -> None:
+        """Returns when the log's last lines, which say why a server ended, are passed on; nothing may write to it any more."""
+        if self._reader is not None:
+            self._reader.join(timeout=LAST_LINES_S)
 
     def late(self) -> frozenset[str]:
         """The models that have neither loaded nor failed in time; empty before, and once the server has started."""
@@ -109,11 +117,12 @@ def run(prefix: str, command: list[str], staging: Staging, load_s: float | None 
         while code == LOADS_FOR_EVER and served:
             start = None if load_s is None else Start(load_s)
             code = _supervise(libc, [*flags, *(f"--model-repository={path}" for path in served)], None, start)
-            end_children()
-            for path in SHARED_MEMORY.glob(f"{prefix}*"):
-                path.unlink(missing_ok=True)
+            _sweep(prefix)
+            if start is not None:
+                start.finish()
             if start is not None and code == LOADS_FOR_EVER:
                 served = leave_out(start.late(), served, staging.folder, start.seconds)
+    _sweep(prefix)
     for found in set(TEMPORARY.glob(ENVIRONMENTS)) - others:
         with contextlib.suppress(OSError):  # another server's that is in use, or another user's
             found.rmdir()
@@ -137,6 +146,13 @@ def repositories(command: list[str]) -> tuple[list[str], list[str]]:
 def without_libraries() -> dict[str, str]:
     """This environment for a Python of another venv: the libraries of Triton's wheel are for Triton alone."""
     return {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+
+
+def _sweep(prefix: str) -> None:
+    """Nothing that a server started is left, nor its shared memory."""
+    end_children()
+    for path in SHARED_MEMORY.glob(f"{prefix}*"):
+        path.unlink(missing_ok=True)
 
 
 def leave_out(models: Collection[str], served: list[Path], folder: Path, seconds: float) -> list[Path]:
