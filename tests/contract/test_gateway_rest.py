@@ -199,6 +199,15 @@ async def test_features_are_read(http: httpx2.AsyncClient) -> None:
     assert (unknown.status_code, unknown.json()["field"]) == (404, "features[0]")
 
 
+async def test_a_model_whose_process_stands_still_is_away_for_now_and_not_broken(
+    rig: Rig, http: httpx2.AsyncClient
+) -> None:
+    rig.triton.stuck = True
+    response = await http.post("/v1/endpoints/late:predict", json=BODY)
+    assert (response.status_code, response.json()["reason"]) == (503, "MODEL_UNAVAILABLE")
+    assert response.headers["retry-after"] == "1"
+
+
 async def test_retries_once_when_a_model_was_away(rig: Rig, http: httpx2.AsyncClient) -> None:
     await http.post("/v1/endpoints/late:predict", json=BODY)
     rig.triton.down = 1

@@ -79,7 +79,9 @@ async def comes(ask: Asks) -> None:
 
 @pytest.mark.parametrize("user", ["", "default@"])
 @pytest.mark.parametrize("client", [features, gateway, monitoring])
-async def test_the_password_is_the_files(admin: Redis, nobody: str, tmp_path: Path, client: Any, user: str) -> None:
+async def test_the_password_is_the_files(
+    admin: Redis, nobody: str, tmp_path: Path, client: Any, user: str, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "valkey.password"
     login = StoreLogin.of(nobody.replace("://", f"://{user}"), file)
     assert "@" not in login.url
@@ -96,6 +98,7 @@ async def test_the_password_is_the_files(admin: Redis, nobody: str, tmp_path: Pa
         rotate(admin, "second")
         file.write_text("second")
         await comes(ask)
+    assert "backward compatibility" not in caplog.text, "redis-py warns of itself at each connection"
 
 
 @pytest.mark.parametrize("client", [features, gateway, monitoring])

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import grpc
 import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
@@ -98,6 +99,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.baseline: dict[str, object] = {}
         self.calls: list[Any] = []
         self.down = 0
+        self.stuck = False
         self.delay_s = 0.0
         self.gate: asyncio.Event | None = None
         self.cancelled = 0
@@ -155,6 +157,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         if self.down:
             self.down -= 1
             raise Unavailable("down", reason="UPSTREAM_UNAVAILABLE")
+        if self.stuck:  # in Triton's words, of a stub that was stopped
+            await context.abort(grpc.StatusCode.INTERNAL, "Stub process 'late_0' is not healthy.")
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

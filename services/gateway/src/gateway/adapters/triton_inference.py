@@ -268,7 +268,8 @@ def translated(error: MizzenError, model: str) -> MizzenError:
         return InvalidArgument(text or "the model refused the request", reason="MODEL_REFUSED", ids=ids)
     if isinstance(error, NotFound) or (isinstance(error, Unavailable) and "unknown model" in text):
         return NotFound(f"there is no model {model} or no such version of it", reason="MODEL_NOT_FOUND", ids=ids)
-    if isinstance(error, Unavailable):
+    # Its Python backend says so of a process that shows no life for a second, and asks it the next request all the same.
+    if isinstance(error, Unavailable) or (isinstance(error, Internal) and "is not healthy" in text):
         message = f"model {model} cannot be reached now; try again shortly"
         return Unavailable(message, reason="MODEL_UNAVAILABLE", ids=ids, retry_after_s=1)
     return error

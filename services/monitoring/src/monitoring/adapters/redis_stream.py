@@ -154,6 +154,10 @@ class _Asked(CredentialProvider):
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         return self._credentials()  # type: ignore[return-value]  # one or two, says StoreLogin
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """The library's own does the same, and warns of itself at each connection."""
+        return self.get_credentials()
+
 
 def _entries(answer: Any) -> list[Any]:
     if not answer:
