@@ -41,6 +41,7 @@ async def test_keys_and_scopes(tmp_path: Path) -> None:
         for headers in ({}, {"x-api-key": "nope"}, {"authorization": "Basic key-all"}, {"authorization": "Bearer"}):
             refused = await http.post(predict, json=BODY, headers=headers)
             assert (refused.status_code, refused.json()["code"]) == (401, "UNAUTHENTICATED")
+            assert refused.headers["www-authenticate"] == "Bearer"
             assert (await http.get("/v1/endpoints/none", headers=headers)).status_code == 401
         for headers in ({"x-api-key": "key-all"}, {"authorization": "Bearer key-all"}):
             assert (await http.post(predict, json=BODY, headers=headers)).status_code == 200

@@ -104,11 +104,15 @@ def oip_error(error: MizzenError) -> bytes:
 def answer_to(error: MizzenError, request_id: str, common: Headers, *, is_oip: bool) -> tuple[Headers, bytes]:
     """Headers and body that tell of an error where no handler does; `common` is what every answer carries."""
     form, body = (JSON, oip_error(error)) if is_oip else (PROBLEM, problem(error, request_id))
-    return [(b"content-type", form), (b"x-request-id", request_id.encode()), *common, *retry_after(error)], body
+    return [(b"content-type", form), (b"x-request-id", request_id.encode()), *common, *headers_of(error)], body
 
 
-def retry_after(error: MizzenError) -> list[tuple[bytes, bytes]]:
-    """The Retry-After header, whole seconds and at least one, where the error says when to come back."""
-    if error.retry_after_s is None:
-        return []
-    return [(b"retry-after", str(max(1, round(error.retry_after_s))).encode())]
+def headers_of(error: MizzenError) -> list[tuple[bytes, bytes]]:
+    """Headers of what the error says beside its text: Retry-After, whole seconds and at least one, where it knows when to come
+    back; and what to show of a caller who is not known, as RFC 9110 (15.5.2) demands."""
+    told = []
+    if error.retry_after_s is not None:
+        told.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    if error.code is Code.UNAUTHENTICATED:
+        told.append((b"www-authenticate", b"Bearer"))
+    return told

@@ -20,7 +20,7 @@ from gateway.api.rest.http import Handler, Headers, Http, Limits, Receive, Scope
 from gateway.api.rest.page import ASSETS, asset
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.presence import ClientGoneError
-from gateway.api.rest.problem import JSON, PROBLEM, answer_to, oip_error, problem, retry_after, status_of
+from gateway.api.rest.problem import JSON, PROBLEM, answer_to, headers_of, oip_error, problem, status_of
 from gateway.api.rest.turning_away import TurningAway
 
 _log = logger("gateway.rest")
@@ -146,7 +146,7 @@ class App:
         if http.started:
             # The head is out: the stream just ends, without its last event.
             raise ConnectionAbortedError from error
-        headers: Headers = retry_after(error)
+        headers: Headers = headers_of(error)
         if status == 405:
             headers.append((b"allow", error.ids["allow"].encode()))
         if status in (408, 413):
