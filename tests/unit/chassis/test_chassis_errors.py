@@ -34,6 +34,12 @@ def test_an_error_survives_the_wire(kind: type[MizzenError]) -> None:
         assert (dict(got.ids), got.retry_after_s) == ({"a": "b"}, 0.25)
 
 
+def test_what_is_away_says_when_to_come_back() -> None:
+    assert Unavailable("the online store cannot be reached").retry_after_s == 1
+    assert Unavailable("it is restored", retry_after_s=60).retry_after_s == 60
+    assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in to_status(Unavailable("x")).details)
+
+
 def test_details_are_googles_own() -> None:
     status = to_status(NotFound("no", reason="MODEL_NOT_FOUND", field="model"), request_id="r1")
     info = error_details_pb2.ErrorInfo()

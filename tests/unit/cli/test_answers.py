@@ -64,7 +64,13 @@ class RecordingApi:
         self.batches.append(documents)
 
     def documents(self, _: str) -> list[dict[str, str]]:
-        return [{"id": "docs/a.md"}, {"id": "docs/gone.md"}]
+        came = {
+            "docs/a.md": "docs/a.md",
+            "docs/gone.md": "docs/gone.md",
+            "of the API": "",
+            "docs/of.it": "https://elsewhere",
+        }
+        return [{"id": document, "source": source} for document, source in came.items()]
 
     def delete_document(self, _: str, document: str) -> None:
         self.deleted.append(document)

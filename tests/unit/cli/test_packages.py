@@ -9,11 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from catalog import Catalog
+from catalog import Catalog, parse_text
 from cli import packages
 from tests.unit.inference.onnx_models import doubling
 from tests.unit.inference.poisons import POISONS
 
+ENDPOINT = """\
+apiVersion: mizzen.dev/v1alpha1
+kind: Endpoint
+metadata: {name: delay}
+spec:
+  entities: [{name: station, dtype: STRING}]
+  model:
+    tensors:
+      - {name: x, datatype: FP32, features: ["station:bikes", "station:docks"]}
+    outputs: [{name: y, dtype: FLOAT32, tensor: y}]
+  traffic:
+    routes: [{inferenceService: doubling, model: doubling}]
+"""
 NAMES = ("execution environment", "pickle named bin", "a million instances", "hard link")
 
 
@@ -34,6 +47,19 @@ def test_up_leaves_it_out_and_says_why(tmp_path: Path, name: str) -> None:
     (said,) = served.left_out
     assert all(text in said for text in POISONS[name][1])
     assert list((tmp_path / "volumes/models").iterdir()) == []
+
+
+def test_a_package_of_an_endpoint_with_a_column_that_is_not_there_is_left_out(tmp_path: Path) -> None:
+    from inference import packaging
+
+    root = doubling(tmp_path / "project/model")
+    packaging.seal(root)
+    found, problems = parse_text(ENDPOINT, "endpoint.yaml")
+    assert not problems
+    catalog = Catalog(endpoints={each.name: each for each in found})  # type: ignore[misc]
+    served = packages.publish(tmp_path / "project", catalog, tmp_path / "volumes", tmp_path / "no-venv")
+    (said,) = served.left_out
+    assert said.startswith(f"{root} is not published: station:bikes: there is no feature view station")
 
 
 @pytest.mark.parametrize("name", NAMES[:2])

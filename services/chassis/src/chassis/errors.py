@@ -56,10 +56,11 @@ class MizzenError(Exception):
     reason: stable UPPER_SNAKE name of the cause; the class's code when not given.
     field: place in the request, such as ``entities.tailnum[3]``.
     ids: names of the things involved, such as ``{"endpoint": "flight-delay"}``.
-    retry_after_s: seconds after which trying again makes sense.
+    retry_after_s: seconds after which trying again makes sense; the class's when not given.
     """
 
     code: ClassVar[Code] = Code.INTERNAL
+    again_after_s: ClassVar[float | None] = None
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class MizzenError(Exception):
         self.reason = reason or self.code.value
         self.field = field
         self.ids: Mapping[str, str] = ids or {}
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = self.again_after_s if retry_after_s is None else retry_after_s
 
     def __repr__(self) -> str:
         place = f", field={self.field!r}" if self.field else ""
@@ -140,6 +141,7 @@ class Unavailable(MizzenError):
     """A dependency cannot be reached now; trying again may work."""
 
     code = Code.UNAVAILABLE
+    again_after_s = 1.0
 
 
 class DeadlineExceeded(MizzenError):

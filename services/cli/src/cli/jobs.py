@@ -87,7 +87,8 @@ def materialize(
 def ingest(api: PublicApi, collection: Collection, directory: Path, say: Callable[[str], None]) -> str:
     """Send every file of the collection's sources, and delete what came from a file that is gone.
 
-    An unchanged document is not embedded again (retrieval compares digests). Returns a sentence for people.
+    What came from elsewhere has another source than its id, and stays. An unchanged document is not embedded again (retrieval compares
+    digests). Returns a sentence for people.
     """
     files = sorted(_files(collection, directory))
     sent = 0
@@ -96,7 +97,8 @@ def ingest(api: PublicApi, collection: Collection, directory: Path, say: Callabl
         sent += len(batch)
         say(f"{sent} of {len(files)} documents")
     known = {path.relative_to(directory).as_posix() for path in files}
-    stale = [item["id"] for item in api.documents(collection.name) if item["id"] not in known]
+    ours = [item["id"] for item in api.documents(collection.name) if item["source"] == item["id"]]
+    stale = [document for document in ours if document not in known]
     for document in stale:
         api.delete_document(collection.name, document)
     return f"{sent} documents" + (f", {len(stale)} removed" if stale else "")

@@ -49,11 +49,14 @@ def _publish_committed(root: Path, catalog: Catalog, models: Path) -> Iterable[s
         manifest = packaging.verify(root)
     except MizzenError as error:
         return [f"{root}: {error}"]
-    wanted = {
-        name: catalog.schema_hash(name)
-        for name, endpoint in catalog.endpoints.items()
-        if manifest.model in {route.model for route in endpoint.spec.traffic.routes}
-    }
+    try:
+        wanted = {
+            name: catalog.schema_hash(name)
+            for name, endpoint in catalog.endpoints.items()
+            if manifest.model in {route.model for route in endpoint.spec.traffic.routes}
+        }
+    except KeyError as error:  # an endpoint of a column that does not exist
+        return [f"{root} is not published: {error.args[0]}"]
     other = [name for name, schema in wanted.items() if manifest.schema_hash and schema != manifest.schema_hash]
     if other:
         return [

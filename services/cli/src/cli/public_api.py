@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
+from urllib.parse import quote
 
 import httpx2
 
@@ -60,7 +61,7 @@ class PublicApi:
                 return items
 
     def delete_document(self, collection: str, document: str) -> None:
-        self._call("DELETE", f"/v1/collections/{collection}/documents/{document}")
+        self._call("DELETE", f"/v1/collections/{collection}/documents/{quote(document, safe='')}")
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:
