@@ -87,8 +87,8 @@ def materialize(
 def ingest(api: PublicApi, collection: Collection, directory: Path, say: Callable[[str], None]) -> str:
     """Send every file of the collection's sources, and delete what came from a file that is gone.
 
-    What came from elsewhere has another source than its id, and stays. An unchanged document is not embedded again (retrieval compares
-    digests). Returns a sentence for people.
+    What came from elsewhere has another source than its id, and stays. An unchanged document is not embedded again, as retrieval
+    compares digests. Returns a sentence for people.
     """
     files = sorted(_files(collection, directory))
     sent = 0
