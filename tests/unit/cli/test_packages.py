@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog import Catalog, parse_text
+from catalog import Catalog, Endpoint, parse_text
 from cli import packages
 from tests.unit.inference.onnx_models import doubling
 from tests.unit.inference.poisons import POISONS
@@ -54,9 +54,10 @@ def test_a_package_of_an_endpoint_with_a_column_that_is_not_there_is_left_out(tm
 
     root = doubling(tmp_path / "project/model")
     packaging.seal(root)
-    found, problems = parse_text(ENDPOINT, "endpoint.yaml")
+    ((endpoint,), problems) = parse_text(ENDPOINT, "endpoint.yaml")
     assert not problems
-    catalog = Catalog(endpoints={each.name: each for each in found})  # type: ignore[misc]
+    assert isinstance(endpoint, Endpoint)
+    catalog = Catalog(endpoints={endpoint.name: endpoint})
     served = packages.publish(tmp_path / "project", catalog, tmp_path / "volumes", tmp_path / "no-venv")
     (said,) = served.left_out
     assert said.startswith(f"{root} is not published: station:bikes: there is no feature view station")
