@@ -8,16 +8,25 @@ from chassis.errors import InvalidArgument
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::[0-9]*)?")
 _BODIES = frozenset({b"content-length", b"transfer-encoding"})
 _RARE = _BODIES | {b"upgrade"}
+# Of which one server would take the first and another the last.
+_ONCE = frozenset({b"authorization", b"content-type", b"origin", b"x-api-key"})
 
 
 def head_fault(target: bytes, headers: Sequence[tuple[bytes, bytes]], version: str) -> InvalidArgument | None:
     """What is wrong with a head whose names are in lower case, for a server that speaks HTTP/1 and nothing else."""
-    host, rare, encodings = None, set[bytes](), list[bytes]()
+    host, rare, once, encodings = None, set[bytes](), set[bytes](), list[bytes]()
     for name, value in headers:
         if name == b"host":
             if host is not None:
                 return InvalidArgument("the request has more than one Host header", reason="HOST_INVALID", field="Host")
             host = value
+        elif name in _ONCE:
+            if name in once:
+                field = name.decode().title()
+                return InvalidArgument(
+                    f"the request has more than one {field} header", reason="INVALID_HTTP", field=field
+                )
+            once.add(name)
         elif name in _RARE:
             rare.add(name)
             if name == b"transfer-encoding":
