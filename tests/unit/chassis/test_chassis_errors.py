@@ -35,8 +35,8 @@ def test_an_error_survives_the_wire(kind: type[MizzenError]) -> None:
 
 
 def test_what_is_away_says_when_to_come_back() -> None:
-    assert Unavailable("the online store cannot be reached").retry_after_s == 1
-    assert Unavailable("it is restored", retry_after_s=60).retry_after_s == 60
+    assert Unavailable("the online store cannot be reached").told_after_s == 1
+    assert Unavailable("it is restored", retry_after_s=60).told_after_s == 60
     (retry,) = [
         detail for detail in to_status(Unavailable("x")).details if detail.type_url.endswith("google.rpc.RetryInfo")
     ]

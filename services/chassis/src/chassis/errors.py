@@ -56,11 +56,12 @@ class MizzenError(Exception):
     reason: stable UPPER_SNAKE name of the cause; the class's code when not given.
     field: place in the request, such as ``entities.tailnum[3]``.
     ids: names of the things involved, such as ``{"endpoint": "flight-delay"}``.
-    retry_after_s: seconds after which trying again makes sense; the class's when not given.
+    retry_after_s: seconds after which trying again makes sense.
     """
 
     code: ClassVar[Code] = Code.INTERNAL
     again_after_s: ClassVar[float | None] = None
+    """What a caller is told where an error does not know `retry_after_s`."""
 
     def __init__(
         self,
@@ -76,7 +77,12 @@ class MizzenError(Exception):
         self.reason = reason or self.code.value
         self.field = field
         self.ids: Mapping[str, str] = ids or {}
-        self.retry_after_s = self.again_after_s if retry_after_s is None else retry_after_s
+        self.retry_after_s = retry_after_s
+
+    @property
+    def told_after_s(self) -> float | None:
+        """Seconds after which a caller is told to try again."""
+        return self.again_after_s if self.retry_after_s is None else self.retry_after_s
 
     def __repr__(self) -> str:
         place = f", field={self.field!r}" if self.field else ""

@@ -45,9 +45,9 @@ def to_status(error: BaseException, request_id: str | None = None, **where: str)
         info.metadata["request_id"] = request_id
     status = status_pb2.Status(code=_NUMBERS[error.code], message=error.message)
     status.details.append(_pack(info))
-    if error.retry_after_s is not None:
+    if error.told_after_s is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromNanoseconds(round(error.retry_after_s * 1e9))
+        retry.retry_delay.FromNanoseconds(round(error.told_after_s * 1e9))
         status.details.append(_pack(retry))
     return status
 

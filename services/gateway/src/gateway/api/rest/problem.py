@@ -111,8 +111,8 @@ def headers_of(error: MizzenError) -> list[tuple[bytes, bytes]]:
     """Headers of what the error says beside its text: Retry-After, whole seconds and at least one, where it knows when to come
     back; and what to show of a caller who is not known, as RFC 9110 (15.5.2) demands."""
     told = []
-    if error.retry_after_s is not None:
-        told.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    if error.told_after_s is not None:
+        told.append((b"retry-after", str(max(1, round(error.told_after_s))).encode()))
     if error.code is Code.UNAUTHENTICATED:
         told.append((b"www-authenticate", b"Bearer"))
     return told
