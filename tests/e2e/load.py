@@ -135,7 +135,7 @@ class Load:
             if (
                 answer is None
             ):  # as grpc.aio gives it for a status of OK behind no message, or behind one that is not whole
-                raise OSError(f"OK and no message: {await call.trailing_metadata()} {call.debug_error_string()}")
+                raise OSError(f"OK and no message: {await call.trailing_metadata()} {await call.debug_error_string()}")
             return bool(answer.degraded)
 
         return [
