@@ -11,22 +11,10 @@ import pytest
 
 from catalog import Catalog, Endpoint, parse_text
 from cli import packages
+from tests.unit.catalog.test_definitions import ENDPOINT
 from tests.unit.inference.onnx_models import doubling
 from tests.unit.inference.poisons import POISONS
 
-ENDPOINT = """\
-apiVersion: mizzen.dev/v1alpha1
-kind: Endpoint
-metadata: {name: delay}
-spec:
-  entities: [{name: station, dtype: STRING}]
-  model:
-    tensors:
-      - {name: x, datatype: FP32, features: ["station:bikes", "station:docks"]}
-    outputs: [{name: y, dtype: FLOAT32, tensor: y}]
-  traffic:
-    routes: [{inferenceService: doubling, model: doubling}]
-"""
 NAMES = ("execution environment", "pickle named bin", "a million instances", "hard link")
 
 
@@ -54,13 +42,13 @@ def test_a_package_of_an_endpoint_with_a_column_that_is_not_there_is_left_out(tm
 
     root = doubling(tmp_path / "project/model")
     packaging.seal(root)
-    ((endpoint,), problems) = parse_text(ENDPOINT, "endpoint.yaml")
+    ((endpoint,), problems) = parse_text(ENDPOINT.replace("model: delay}", "model: doubling}"), "endpoint.yaml")
     assert not problems
     assert isinstance(endpoint, Endpoint)
     catalog = Catalog(endpoints={endpoint.name: endpoint})
     served = packages.publish(tmp_path / "project", catalog, tmp_path / "volumes", tmp_path / "no-venv")
     (said,) = served.left_out
-    assert said.startswith(f"{root} is not published: station:bikes: there is no feature view station")
+    assert said.startswith(f"{root} is not published: plane_facts:age: there is no feature view plane_facts")
 
 
 @pytest.mark.parametrize("name", NAMES[:2])
