@@ -102,6 +102,23 @@ async def test_tls_is_served_whatever_server_was_asked_for(kind: Kind, tmp_path:
         await server.stop(0)
 
 
+@pytest.mark.parametrize(
+    "public",
+    [PublicGrpc("native", compressed=lambda _service: True), PublicGrpc("native", max_connection_age_s=60)],
+    ids=["compressed answers", "a greatest age"],
+)
+async def test_what_only_grpcio_has_is_served_by_grpcio(public: PublicGrpc) -> None:
+    server = await started(public)
+    try:
+        async with aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            call = channel.unary_unary(SAY, StringValue.SerializeToString, StringValue.FromString)
+            # native reads gzip alone
+            answer: StringValue = await call(StringValue(value="hello" * 100), compression=grpc.Compression.Deflate, timeout=10)
+            assert answer.value == "hello" * 100
+    finally:
+        await server.stop(0)
+
+
 async def test_only_clients_with_a_certificate_of_ours_come_in_where_that_is_asked(tmp_path: Path) -> None:
     ours, theirs = Authority(tmp_path, "ours"), Authority(tmp_path, "theirs")
     server = await started(PublicGrpc(tls=Tls(*ours.issue("gateway"), client_ca=ours.file)))

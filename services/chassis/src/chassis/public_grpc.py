@@ -1,4 +1,4 @@
-"""The gRPC port that clients of the installation reach: grpcio, or pygrpc-native where its gaps do not matter (ADR 0019).
+"""The gRPC port that clients of the installation reach: pygrpc-native, or grpcio for what only that has (ADR 0019).
 
 On either, chassis.edge_guard bounds what clients hold. TLS, a greatest age of connections and compressed answers are grpcio's.
 """
@@ -52,7 +52,7 @@ class PublicGrpc:
     max_connection_age_s: after so long a client is asked to connect anew; 0 never does.
     """
 
-    kind: Kind = "grpcio"
+    kind: Kind = "native"
     bounds: Bounds = field(default_factory=Bounds)
     admit: Callable[[Any], None] = lambda _context: None
     compressed: Callable[[str], bool] | None = None
@@ -62,7 +62,8 @@ class PublicGrpc:
     @property
     def served_by(self) -> Kind:
         """grpcio where only that has what is asked for."""
-        return "grpcio" if self.tls is not None or self.max_connection_age_s else self.kind
+        needed = self.tls is not None or self.compressed is not None or self.max_connection_age_s
+        return "grpcio" if needed else self.kind
 
 
 def make_public_server(
@@ -75,9 +76,9 @@ def make_public_server(
     """As chassis.server.make_server, for clients that nobody vouches for."""
     kind = public.served_by
     if kind != public.kind:
-        logger("chassis.public_grpc").warning(
-            "the public gRPC port is served by grpcio: only that has TLS and a greatest age of connections",
-            asked_for=public.kind,
+        logger("chassis.public_grpc").info(
+            "the public gRPC port is served by grpcio: only that has TLS, compressed answers and a greatest age of connections",
+            otherwise=public.kind,
         )
     if kind == "loop":  # only benchmarks ask for it
         return make_server("loop", address, registrations, around)
@@ -113,7 +114,7 @@ class _PublicServer(AioServer):
     def _add(self, registration: Registration, around: Surroundings) -> None:
         name, ours = registration.name, registration in self.served
         admit = self._public.admit if ours else _everybody
-        compressed = self._public.compressed if self._reads else None
+        compressed = self._public.compressed
         edge = Edge(self._guard, admit, None if compressed is None else compressed(name), counts=ours)
         methods: dict[str, Handler] = {}
         for method, handler in registration.handlers().items():

@@ -32,9 +32,9 @@ class Settings(
 
     port: int = Field(8081, description="Public gRPC port; 0 takes a free one.")
     public_server: Literal["grpcio", "native"] = Field(
-        "grpcio",
-        description="Server of the public gRPC port: grpcio, or native (pygrpc-native, HTTP/2 by hyper in Rust), which takes a"
-        " third of the CPU and has no TLS, no deflate and no compressed answers.",
+        "native",
+        description="Server of the public gRPC port: native (pygrpc-native, HTTP/2 by hyper in Rust), or grpcio, which takes three"
+        " times the CPU. grpcio serves anyway where only it has what another setting asks for.",
     )
     answer_timeout_s: float = Field(
         15.0,
@@ -57,16 +57,16 @@ class Settings(
         0.0,
         ge=0,
         description="Seconds after which a public gRPC connection is asked to connect anew, to spread clients over new pods;"
-        " 0 never. Needs grpcio.",
+        " 0 never. Another value is served by grpcio.",
     )
     answer_compression: Literal["off", "text", "all"] = Field(
-        "text",
+        "off",
         description="gRPC answers of 1 KiB to 4 MiB that leave as gzip where the client takes it: off, text (documents, reports,"
-        " definitions) or all (tensors and features too, which costs CPU and saves little). grpcio only.",
+        " definitions) or all (tensors and features too, which costs CPU and saves little). text and all are served by grpcio.",
     )
     tls_certificate_file: Path | None = Field(
         None,
-        description="PEM with the certificate chain of the public gRPC port; unset serves without TLS. Needs grpcio.",
+        description="PEM with the certificate chain of the public gRPC port; unset serves without TLS. TLS is served by grpcio.",
     )
     tls_key_file: Path | None = Field(None, description="PEM with the certificate's private key.")
     tls_client_ca_file: Path | None = Field(
