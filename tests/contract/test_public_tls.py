@@ -113,7 +113,9 @@ async def test_what_only_grpcio_has_is_served_by_grpcio(public: PublicGrpc) -> N
         async with aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             call = channel.unary_unary(SAY, StringValue.SerializeToString, StringValue.FromString)
             # native reads gzip alone
-            answer: StringValue = await call(StringValue(value="hello" * 100), compression=grpc.Compression.Deflate, timeout=10)
+            answer: StringValue = await call(
+                StringValue(value="hello" * 100), compression=grpc.Compression.Deflate, timeout=10
+            )
             assert answer.value == "hello" * 100
     finally:
         await server.stop(0)
