@@ -20,7 +20,7 @@ import uvloop
 from tritonclient.grpc import service_pb2_grpc
 
 from catalog import read_directory
-from chassis.identity import write_keys
+from chassis.rpc.identity import write_keys
 from mizzen.features.v1 import features_pb2, features_pb2_grpc
 from tests.engines import free_ports
 from tests.fakes.gateway_rig import write_definitions

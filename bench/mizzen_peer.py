@@ -14,7 +14,7 @@ import yaml
 
 from bench.processes import SERVER_CORE, Processes, free_port, listens, wait_until
 from bench.store import Store
-from chassis.identity import write_keys
+from chassis.rpc.identity import write_keys
 from mizzen.chassis.v1 import values_pb2
 from mizzen.gateway.v1 import gateway_pb2
 

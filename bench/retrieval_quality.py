@@ -20,13 +20,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from chassis.channel import Channel, StaticAddresses
 from chassis.clock import SystemClock
+from chassis.postgres.migrations import migrate
+from chassis.postgres.pool import PoolLimits, PostgresPool
+from chassis.rpc.channel import Channel, StaticAddresses
 from cli.engines import postgres as postgres_engine
 from inference import minilm
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import migrate
-from retrieval.adapters.postgres_pool import PoolLimits, PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from retrieval.adapters.snowball_analyzer import SnowballAnalyzer
 from retrieval.adapters.splitter_chunker import SplitterChunker
 from retrieval.adapters.triton_embedder import TritonEmbedder
@@ -73,7 +74,10 @@ async def measure(url: str, triton: str, data: Path, count: int) -> dict[str, di
     """Scores and times by mode."""
     documents, queries, judged = read(data, count)
     clock, analyzer, collections = SystemClock(), SnowballAnalyzer(), OneCollection()
-    pool, channel = PostgresPool(url, limits=PoolLimits(transaction_s=30.0)), Channel("minilm", StaticAddresses(triton))
+    pool, channel = (
+        PostgresPool(DOCUMENTS, url, limits=PoolLimits(transaction_s=30.0)),
+        Channel("minilm", StaticAddresses(triton)),
+    )
     await pool.open()
     await migrate(pool)
     await channel.ready(60)

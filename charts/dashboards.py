@@ -1,4 +1,4 @@
-"""The dashboards as code. A panel names its metrics by the constants of chassis.telemetry: what is asked is what is measured."""
+"""The dashboards as code. A panel names its metrics by the constants of each room's metrics.py: asked is what is measured."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,12 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 from rules import failures, shed
 
-from chassis import telemetry
+from chassis import metrics as chassis_metrics
+from chassis.telemetry import metrics as telemetry
+from features import metrics as features_metrics
+from gateway import metrics as gateway_metrics
+from monitoring import metrics as monitoring_metrics
+from retrieval import metrics as retrieval_metrics
 
 NO_HARDWARE = "Only with a GPU: no data elsewhere."
 _SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -52,16 +57,16 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Requests",
                 "reqps",
                 (
-                    ("REST {{status}}", per_second(f"{telemetry.GATEWAY_REQUEST_SECONDS.name}_count", "status")),
-                    ("gRPC {{code}}", per_second(f"{telemetry.SERVER_SECONDS.name}_count", "code", _GRPC)),
+                    ("REST {{status}}", per_second(f"{gateway_metrics.REQUEST_SECONDS.name}_count", "status")),
+                    ("gRPC {{code}}", per_second(f"{chassis_metrics.SERVER_SECONDS.name}_count", "code", _GRPC)),
                 ),
             ),
             Panel(
                 "Latency, 99 of 100 are faster",
                 "s",
                 (
-                    ("REST {{path}}", quantile(telemetry.GATEWAY_REQUEST_SECONDS, "path")),
-                    ("gRPC {{method}}", quantile(telemetry.SERVER_SECONDS, "method", _GRPC)),
+                    ("REST {{path}}", quantile(gateway_metrics.REQUEST_SECONDS, "path")),
+                    ("gRPC {{method}}", quantile(chassis_metrics.SERVER_SECONDS, "method", _GRPC)),
                 ),
             ),
             Panel(
@@ -76,39 +81,39 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Under way, and how much may be",
                 "short",
                 (
-                    ("under way", gauge(telemetry.GATEWAY_IN_FLIGHT, "namespace")),
-                    ("{{endpoint}} may", gauge(telemetry.GATEWAY_LIMIT, "endpoint")),
+                    ("under way", gauge(gateway_metrics.IN_FLIGHT, "namespace")),
+                    ("{{endpoint}} may", gauge(gateway_metrics.LIMIT, "endpoint")),
                 ),
                 "A limit shows once something of that name was answered.",
             ),
             Panel(
                 "Clients' connections cut at the public gRPC port",
                 "short",
-                (("{{reason}}", f"({per_second(telemetry.PUBLIC_CUT.name, 'reason')}) or vector(0)"),),
+                (("{{reason}}", f"({per_second(chassis_metrics.PUBLIC_CUT.name, 'reason')}) or vector(0)"),),
             ),
             Panel(
                 "Lag of the gateway's event loop, 99 of 100 are shorter",
                 "s",
-                (("{{pod}}", quantile(telemetry.GATEWAY_LAG_SECONDS, "pod")),),
+                (("{{pod}}", quantile(gateway_metrics.LAG_SECONDS, "pod")),),
             ),
             Panel(
                 "Calls to other services, 99 of 100 are faster",
                 "s",
-                (("{{upstream}}", quantile(telemetry.CHANNEL_SECONDS, "upstream")),),
+                (("{{upstream}}", quantile(chassis_metrics.CHANNEL_SECONDS, "upstream")),),
             ),
         ),
     ),
     (
         "Services",
         (
-            Panel("Ready pods", "short", (("{{job}}", gauge(telemetry.READY, "job")),)),
-            Panel("In flight", "short", (("{{job}}", gauge(telemetry.SERVER_IN_FLIGHT, "job")),)),
+            Panel("Ready pods", "short", (("{{job}}", gauge(chassis_metrics.READY, "job")),)),
+            Panel("In flight", "short", (("{{job}}", gauge(chassis_metrics.SERVER_IN_FLIGHT, "job")),)),
             Panel(
                 "Connections to upstreams",
                 "short",
-                (("{{upstream}}", gauge(telemetry.CHANNEL_CONNECTIONS, "upstream")),),
+                (("{{upstream}}", gauge(chassis_metrics.CHANNEL_CONNECTIONS, "upstream")),),
             ),
-            Panel("RPCs, 99 of 100 are faster", "s", (("{{job}}", quantile(telemetry.SERVER_SECONDS, "job")),)),
+            Panel("RPCs, 99 of 100 are faster", "s", (("{{job}}", quantile(chassis_metrics.SERVER_SECONDS, "job")),)),
         ),
     ),
     (
@@ -117,18 +122,18 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Online store, 99 of 100 are faster",
                 "s",
-                (("{{outcome}}", quantile(telemetry.FEATURES_STORE_SECONDS, "outcome")),),
+                (("{{outcome}}", quantile(features_metrics.STORE_SECONDS, "outcome")),),
             ),
-            Panel("Rows read", "rowsps", (("{{found}}", per_second(telemetry.FEATURES_ROWS_READ.name, "found")),)),
+            Panel("Rows read", "rowsps", (("{{found}}", per_second(features_metrics.ROWS_READ.name, "found")),)),
             Panel(
                 "Retrieval stages, 99 of 100 are faster",
                 "s",
-                (("{{stage}}", quantile(telemetry.RETRIEVAL_STAGE_SECONDS, "stage")),),
+                (("{{stage}}", quantile(retrieval_metrics.STAGE_SECONDS, "stage")),),
             ),
             Panel(
                 "Definitions of features",
                 "short",
-                (("{{state}}", gauge(telemetry.FEATURES_DEFINITIONS, "state", "max")),),
+                (("{{state}}", gauge(features_metrics.DEFINITIONS, "state", "max")),),
             ),
         ),
     ),
@@ -163,19 +168,17 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Monitoring",
         (
-            Panel("Records", "short", (("{{result}}", per_second(telemetry.MONITORING_RECORDS.name, "result")),)),
-            Panel(
-                "Stream entries that wait", "short", (("{{state}}", gauge(telemetry.MONITORING_LAG, "state", "max")),)
-            ),
+            Panel("Records", "short", (("{{result}}", per_second(monitoring_metrics.RECORDS.name, "result")),)),
+            Panel("Stream entries that wait", "short", (("{{state}}", gauge(monitoring_metrics.LAG, "state", "max")),)),
             Panel(
                 "Records that wait in gateways",
                 "short",
-                (("waiting", gauge(telemetry.GATEWAY_RECORD_QUEUE, "namespace")),),
+                (("waiting", gauge(gateway_metrics.RECORD_QUEUE, "namespace")),),
             ),
             Panel(
                 "Labels that wait for their prediction",
                 "short",
-                (("waiting", gauge(telemetry.MONITORING_LABELS_WAITING, "namespace", "max")),),
+                (("waiting", gauge(monitoring_metrics.LABELS_WAITING, "namespace", "max")),),
             ),
         ),
     ),
@@ -194,7 +197,7 @@ def overview() -> str:
         .with_variable(
             dashboard.QueryVariable("namespace")
             .datasource(_SOURCE)
-            .query(f"label_values({telemetry.BUILD.name}, namespace)")
+            .query(f"label_values({chassis_metrics.BUILD.name}, namespace)")
             .multi(True)
             .include_all(True)
         )

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from chassis import telemetry
+from chassis import metrics as chassis_metrics
+from features import metrics as features_metrics
+from gateway import metrics as gateway_metrics
+from monitoring import metrics as monitoring_metrics
 
 OBJECTIVE = 0.999
 CUT_A_SECOND = 0.1  # one client that connects again at once after each cut for a body or an answer of 15 s stays below
@@ -14,8 +17,8 @@ BURNS = (
     ("page", 14.4, "1h", "5m", "2 % of the month's budget went in the last hour"),
     ("ticket", 6, "6h", "30m", "5 % of the month's budget went in the last six hours"),
 )
-_REST = f"{telemetry.GATEWAY_REQUEST_SECONDS.name}_count"
-_GRPC = f"{telemetry.SERVER_SECONDS.name}_count"
+_REST = f"{gateway_metrics.REQUEST_SECONDS.name}_count"
+_GRPC = f"{chassis_metrics.SERVER_SECONDS.name}_count"
 Rule = dict[str, Any]
 
 
@@ -34,7 +37,7 @@ def requests(window: str) -> str:
 
 def shed(window: str) -> str:
     """Share of requests that admission refused."""
-    return f"sum by (namespace) (rate({telemetry.GATEWAY_SHED.name}[{window}])) / {requests(window)}"
+    return f"sum by (namespace) (rate({gateway_metrics.SHED.name}[{window}])) / {requests(window)}"
 
 
 def record(window: str) -> str:
@@ -68,8 +71,8 @@ def alert(name: str, expression: str, severity: str, summary: str, runbook: str,
 
 def rules() -> dict[str, Any]:
     """All groups, as Prometheus reads them."""
-    dropped, refused = telemetry.GATEWAY_RECORDS_DROPPED.name, telemetry.GATEWAY_DEFINITIONS_REFUSED.name
-    rows_read, set_aside = telemetry.FEATURES_ROWS_READ.name, telemetry.MONITORING_SET_ASIDE.name
+    dropped, refused = gateway_metrics.RECORDS_DROPPED.name, gateway_metrics.DEFINITIONS_REFUSED.name
+    rows_read, set_aside = features_metrics.ROWS_READ.name, monitoring_metrics.SET_ASIDE.name
     return {
         "groups": [
             {
@@ -82,7 +85,7 @@ def rules() -> dict[str, Any]:
                 "rules": [
                     alert(
                         "MizzenNotReady",
-                        f"min by (namespace, job, pod) ({telemetry.READY.name}) == 0",
+                        f"min by (namespace, job, pod) ({chassis_metrics.READY.name}) == 0",
                         "ticket",
                         "{{ $labels.job }} ({{ $labels.pod }}) takes no work for ten minutes.",
                         "not-ready.md",
@@ -98,7 +101,7 @@ def rules() -> dict[str, Any]:
                     ),
                     alert(
                         "MizzenConnectionsCut",
-                        f"sum by (namespace, reason) (rate({telemetry.PUBLIC_CUT.name}[5m])) > {CUT_A_SECOND}",
+                        f"sum by (namespace, reason) (rate({chassis_metrics.PUBLIC_CUT.name}[5m])) > {CUT_A_SECOND}",
                         "ticket",
                         "{{ $value | humanize }} clients' connections a second are cut at the public gRPC port of "
                         "{{ $labels.namespace }} ({{ $labels.reason }}).",
@@ -139,7 +142,7 @@ def rules() -> dict[str, Any]:
                     ),
                     alert(
                         "MizzenApiKeyLineWrong",
-                        f"max by (namespace) ({telemetry.GATEWAY_API_KEY_FAULTS.name}) > 0",
+                        f"max by (namespace) ({gateway_metrics.API_KEY_FAULTS.name}) > 0",
                         "ticket",
                         "{{ $value }} lines of the API key file are wrong; keys on such lines are refused.",
                         "api-keys.md",
@@ -147,7 +150,7 @@ def rules() -> dict[str, Any]:
                     ),
                     alert(
                         "MizzenApiKeysUnreadable",
-                        f"max by (namespace) ({telemetry.GATEWAY_API_KEYS_AGE.name}) > 30",
+                        f"max by (namespace) ({gateway_metrics.API_KEYS_AGE.name}) > 30",
                         "page",
                         "A gateway cannot read its API key file since {{ $value | humanizeDuration }}: no key can be revoked, "
                         "and after five minutes all are refused.",

@@ -11,8 +11,8 @@ import grpc
 import uvloop
 from google.protobuf.wrappers_pb2 import BytesValue, Int64Value
 
-from chassis.public_grpc import PublicGrpc, make_public_server
-from chassis.server import Kind, Registration, Surroundings
+from chassis.public.grpc import PublicGrpc, make_public_server
+from chassis.rpc.server import Kind, Registration, Surroundings
 
 NAME = "mizzen.bench.Answering"
 ANSWER = f"/{NAME}/Answer"

@@ -19,11 +19,12 @@ import numpy as np
 
 from bench.edge.model import Figure
 from bench.edge.platform import Platform
+from chassis.postgres.migrations import migrate
+from chassis.postgres.pool import PoolLimits, PostgresPool
 from cli.engines import postgres as engine
 from retrieval.adapters import postgres_search
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import migrate
-from retrieval.adapters.postgres_pool import PoolLimits, PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from retrieval.domain.fusion import ranking
 from retrieval.domain.model import Mode, Passage, Scope
 from tests.engines import RunningPostgres, free_ports, running
@@ -42,7 +43,7 @@ async def measure(platform: Platform, chunks: int = CHUNKS) -> list[Figure]:
     """A figure a mode and share. What was stored is removed again."""
     password = (platform.state / "keys" / engine.PASSWORD_FILE).read_text().strip()
     url = f"postgresql://{engine.ROLE}:{password}@127.0.0.1:{platform.ports['postgres']}/{engine.DATABASE}"
-    pool = PostgresPool(url, limits=LIMITS)
+    pool = PostgresPool(DOCUMENTS, url, limits=LIMITS)
     await pool.open()
     try:
         return await _measured(pool, chunks)
@@ -126,7 +127,7 @@ async def _recall(
 
 
 async def _alone(url: str, chunks: int) -> list[Figure]:
-    pool = PostgresPool(url, limits=LIMITS)
+    pool = PostgresPool(DOCUMENTS, url, limits=LIMITS)
     await pool.open()
     await migrate(pool)
     try:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from bench.edge.raw_grpc import RawGrpc, head
-from chassis.http2_frames import (
+from chassis.wire.frames import (
     ACK,
     CONTINUATION,
     DATA,

@@ -22,7 +22,7 @@ from typing import Any
 import hpack
 import uvloop
 
-from chassis.http2_frames import (
+from chassis.wire.frames import (
     ACK,
     DATA,
     END_HEADERS,

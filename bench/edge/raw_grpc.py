@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from chassis.http2_frames import (
+from chassis.wire.frames import (
     ACK,
     DATA,
     END_HEADERS,

@@ -18,7 +18,7 @@ ASK = "import sys, urllib.request as u; print(u.urlopen(u.Request(sys.argv[1], s
 EMBED = '{"inputs": [{"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": ["hello"]}]}'
 # The gateway cannot start without the key that it signs with.
 WITH_KEYS = (
-    "import pathlib, runpy, sys; from chassis.identity import write_keys;"
+    "import pathlib, runpy, sys; from chassis.rpc.identity import write_keys;"
     "write_keys(pathlib.Path('/var/lib/mizzen/keys')); runpy.run_module(sys.argv[1], run_name='__main__', alter_sys=True)"
 )
 PATIENCE_S = 90.0

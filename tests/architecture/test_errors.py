@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("gateway", "features", "retrieval", "monitoring", "chassis")
 # What only jobs, starting services, or the way to the Kubernetes API can meet.
 INSIDE = re.compile(
-    r"duckdb_(offline|point_in_time)|training|catalog_views|sqlglot|postgres_migrations|kubernetes|addresses|outside|"
-    r"openai_generator|parquet_writer|redis_stream|valkey_idempotency\.py:STORE_DOWN|postgres_pool\.py:EXTENSION_MISSING"
+    r"duckdb_(offline|point_in_time)|training|catalog_views|sqlglot|migrations\.py|kubernetes|addresses|outside|"
+    r"openai_generator|parquet_writer|valkey_stream|valkey_idempotency\.py:STORE_DOWN|postgres_schema\.py:EXTENSION_MISSING"
 )
 NO_REASON = re.compile(
     r"MIZZEN_.*|DTYPE_(?!MISMATCH|UNKNOWN).*|OTEL_.*|GRPC_.*|NULL_VALUE|OUTSIDE_MAX_AGE|EVENT_US|SQL_TYPES|CLIENT_GONE"

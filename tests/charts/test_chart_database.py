@@ -13,15 +13,16 @@ import asyncpg
 import pytest
 
 from chassis.errors import FailedPrecondition
-from chassis.postgres import Owner
+from chassis.postgres.migrations import migrate, migrate_as, migrate_owned
+from chassis.postgres.pool import PostgresPool
+from chassis.postgres.roles import Owner
 from cli.engines import postgres as engine
 from cli.engines.passwords import password_file
 from monitoring.adapters.postgres_labels import PostgresLabels
-from monitoring.adapters.postgres_tables import migrate_owned as migrate_labels
+from monitoring.adapters.postgres_schema import LABELS
 from monitoring.domain.model import Label, Stored
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import migrate, migrate_as, migrate_owned
-from retrieval.adapters.postgres_pool import PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from tests.charts.rendering import CHART, PRESETS, Object, merged, named, objects, pods, render
 from tests.contract.test_document_store import indexed
 from tests.engines import RunningPostgres, free_ports, running
@@ -162,7 +163,7 @@ async def write(url: str, document: str, labels: PostgresLabels, pool: PostgresP
 def test_a_fresh_database_has_two_roles(bundled: Bundled) -> None:
     async def serve() -> None:
         url = bundled.url(engine.DATABASE)
-        pool, labels = PostgresPool(url), PostgresLabels(url)
+        pool, labels = PostgresPool(DOCUMENTS, url), PostgresLabels(url)
         await pool.open()
         with pytest.raises(FailedPrecondition, match=r"mizzen may not change them: run `python -m retrieval.migrate`"):
             await migrate_as(None, pool)
@@ -186,7 +187,7 @@ def test_an_upgrade_from_one_role_goes_on_serving(bundled: Bundled) -> None:
     hand_back = f"REASSIGN OWNED BY {engine.OWNER} TO {engine.ROLE}; DROP ROLE {engine.OWNER}"
 
     async def before() -> None:
-        pool, labels = PostgresPool(url), PostgresLabels(url)
+        pool, labels = PostgresPool(DOCUMENTS, url), PostgresLabels(url)
         await pool.open()
         await migrate(pool)
         await labels.migrate()
@@ -196,16 +197,16 @@ def test_an_upgrade_from_one_role_goes_on_serving(bundled: Bundled) -> None:
 
     async def between() -> None:
         """Pods of the old release, before anybody has migrated."""
-        pool, labels = PostgresPool(url), PostgresLabels(url)
+        pool, labels = PostgresPool(DOCUMENTS, url), PostgresLabels(url)
         await pool.open()
         await write(url, "between", labels, pool)
         await labels.close()
         await pool.close()
 
     async def after() -> None:
-        await migrate_owned(bundled.owner, url)
-        await migrate_labels(bundled.owner, url)
-        pool = PostgresPool(url)
+        await migrate_owned(bundled.owner, DOCUMENTS, url)
+        await migrate_owned(bundled.owner, LABELS, url)
+        pool = PostgresPool(DOCUMENTS, url)
         await pool.open()
         assert await migrate_as(None, pool) is False
         stored = await PostgresDocuments(pool).find("acme", "c", ["old", "between"], 5.0)

@@ -1,5 +1,6 @@
 """What is generated is committed as generated; rules and dashboards ask only for what is measured."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -7,10 +8,16 @@ import sys
 
 import yaml
 
-from chassis import telemetry
+from chassis.telemetry.metrics import CounterSpec, GaugeSpec, HistogramSpec
 from tests.charts.rendering import CHART, ROOT
 
-MEASURED = {value.name for value in vars(telemetry).values() if hasattr(value, "name") and hasattr(value, "help")}
+ROOMS = ("chassis", "gateway", "features", "retrieval", "monitoring")
+MEASURED = {
+    value.name
+    for room in ROOMS
+    for value in vars(importlib.import_module(f"{room}.metrics")).values()
+    if isinstance(value, CounterSpec | GaugeSpec | HistogramSpec)
+}
 
 
 def names(query: str) -> set[str]:

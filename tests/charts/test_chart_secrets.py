@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from chassis import logs
 from chassis.clock import SystemClock
-from chassis.identity import Identity, Minter, Verifier
+from chassis.rpc.identity import Identity, Minter, Verifier
+from chassis.telemetry import logs
 from gateway.adapters.file_keys import FileKeys
 from gateway.domain.model import Caller
 from tests.charts.rendering import CHART, PRESETS, named, objects, of_kind, pods, render

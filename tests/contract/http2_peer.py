@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import hpack
 from google.protobuf.wrappers_pb2 import StringValue
 
-from chassis.http2_frames import frame
+from chassis.wire.frames import frame
 from tests.fakes.echo import SAY
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

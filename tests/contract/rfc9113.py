@@ -4,7 +4,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chassis.http2_frames import frame
+from chassis.wire.frames import frame
 from tests.contract.http2_peer import (
     ACK,
     CONTINUATION,

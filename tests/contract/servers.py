@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from chassis.channel import Channel, StaticAddresses
-from chassis.identity import CallerTokens
-from chassis.server import Registration, Server, Surroundings, make_server
-from chassis.telemetry import Metrics
-from chassis.tracing import NoTracing, Tracing
+from chassis.rpc.channel import Channel, StaticAddresses
+from chassis.rpc.identity import CallerTokens
+from chassis.rpc.server import Registration, Server, Surroundings, make_server
+from chassis.telemetry.metrics import Metrics
+from chassis.telemetry.tracing import NoTracing, Tracing
 from tests.fakes.echo import NAME, Echo, add_echo
 
 Kind = Literal["loop", "native", "grpcio"]

@@ -12,15 +12,15 @@ from typing import Literal
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from chassis import telemetry
-from chassis.channel import Channel, StaticAddresses
+from chassis import metrics as chassis_metrics
 from chassis.errors import DeadlineExceeded, MizzenError, Unavailable
-from chassis.telemetry import Metrics
+from chassis.rpc.channel import Channel, StaticAddresses
+from chassis.telemetry.metrics import Metrics
 from tests.contract.servers import KINDS, Kind, running
 from tests.fakes.echo import SAY
 
-Client = Literal["native", "grpcio"]
-CLIENTS: tuple[Client, ...] = ("native", "grpcio")
+Client = Literal["loop", "grpcio"]
+CLIENTS: tuple[Client, ...] = ("loop", "grpcio")
 ECHO = """
 import asyncio, sys
 from tests.contract.servers import running
@@ -47,7 +47,7 @@ async def echo_process(kind: Kind = "loop") -> AsyncIterator[tuple[str, int]]:
 
 
 def states(metrics: Metrics) -> dict[str, float | None]:
-    name = telemetry.CHANNEL_BREAKERS.name
+    name = chassis_metrics.CHANNEL_BREAKERS.name
     return {
         state: metrics.registry.get_sample_value(name, {"upstream": "echo", "state": state})
         for state in ("closed", "suspect", "open")

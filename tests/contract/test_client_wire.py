@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from chassis.channel import Channel, StaticAddresses
 from chassis.errors import MizzenError, Unavailable
-from chassis.http2_frames import frame
+from chassis.rpc.channel import Channel, StaticAddresses
+from chassis.wire.frames import frame
 from tests.contract.http2_peer import (
     ACK,
     CONTINUATION,

@@ -9,13 +9,14 @@ import asyncpg
 import pytest
 
 from chassis.errors import FailedPrecondition
-from chassis.postgres import Owner, is_owned_by_server
+from chassis.postgres.migrations import migrate, migrate_as
+from chassis.postgres.pool import PostgresPool
+from chassis.postgres.roles import Owner, is_owned_by_server
 from cli.engines import postgres as engine
 from monitoring.adapters.postgres_labels import PostgresLabels
 from monitoring.domain.model import Label, Stored
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import migrate, migrate_as
-from retrieval.adapters.postgres_pool import PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from tests.contract.test_document_store import indexed
 from tests.engines import RunningPostgres, free_ports, running
 from tests.fakes.monitoring_records import START_US, request_ids
@@ -67,7 +68,7 @@ def database(postgres_server: RunningPostgres) -> Iterator[str]:
 async def serving(database: str, postgres_server: RunningPostgres) -> AsyncIterator[asyncpg.Connection]:
     """A connection of the serving role to a database with rows of two tenants, written by the services' own adapters."""
     owner = owner_of(postgres_server)
-    pool, labels = PostgresPool(database), PostgresLabels(database, owner=owner)
+    pool, labels = PostgresPool(DOCUMENTS, database), PostgresLabels(database, owner=owner)
     await pool.open()
     assert await migrate_as(owner, pool) is False
     await labels.migrate()
@@ -115,7 +116,7 @@ async def test_its_writes_keep_the_planner_informed(serving: asyncpg.Connection)
 async def test_tables_of_the_serving_role_go_on_working_and_are_told_of(
     postgres: str, postgres_server: RunningPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pool, labels = PostgresPool(postgres), PostgresLabels(postgres)
+    pool, labels = PostgresPool(DOCUMENTS, postgres), PostgresLabels(postgres)
     await pool.open()
     assert await migrate_as(None, pool) is True
     await labels.migrate()
@@ -142,7 +143,7 @@ async def test_a_laptop_with_tables_of_the_serving_role_hands_them_over(
         with running(server):
             before = f"ALTER DATABASE {engine.DATABASE} OWNER TO {engine.ROLE}; DROP ROLE {engine.OWNER}"
             engine.run_sql(home, server.port, before)
-            pool, labels = PostgresPool(url), PostgresLabels(url)
+            pool, labels = PostgresPool(DOCUMENTS, url), PostgresLabels(url)
             await pool.open()
             await migrate(pool)
             await labels.migrate()
@@ -153,7 +154,7 @@ async def test_a_laptop_with_tables_of_the_serving_role_hands_them_over(
         home.owner_password_file.unlink()
         home = engine.prepare(root / "postgres", root / "keys", durable=False)
         with running(server):
-            owner, pool = owner_of(server), PostgresPool(url)
+            owner, pool = owner_of(server), PostgresPool(DOCUMENTS, url)
             await pool.open()
             assert await migrate_as(owner, pool) is False
             labels = PostgresLabels(url, owner=owner)

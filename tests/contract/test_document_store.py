@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from chassis.errors import DeadlineExceeded
+from chassis.postgres.migrations import migrate
+from chassis.postgres.pool import PostgresPool
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import migrate
-from retrieval.adapters.postgres_pool import PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from retrieval.domain.fusion import ranking
 from retrieval.domain.model import (
     Chunk,
@@ -34,7 +35,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[DocumentStore]:
     if request.param == "memory":
         yield MemoryDocuments()
         return
-    pool = PostgresPool(request.getfixturevalue("postgres"))
+    pool = PostgresPool(DOCUMENTS, request.getfixturevalue("postgres"))
     await pool.open()
     await migrate(pool)
     yield PostgresDocuments(pool)

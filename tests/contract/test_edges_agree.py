@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
-from chassis.status import from_rpc_error
+from chassis.rpc.status import from_rpc_error
 from gateway.api.rest.problem import STATUS
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chassis.errors import MizzenError
-from chassis.status import from_status
+from chassis.rpc.status import from_status
 from chassis.values import decode, encode
 from features.domain.model import Status
 from mizzen.features.v1 import features_pb2 as pb

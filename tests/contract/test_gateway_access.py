@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chassis.api_keys import key_hash
-from chassis.identity import write_keys
-from chassis.status import from_rpc_error
+from chassis.rpc.identity import write_keys
+from chassis.rpc.status import from_rpc_error
 from mizzen.chassis.v1 import values_pb2
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from chassis import telemetry
+from chassis import metrics as chassis_metrics
 from tests.fakes.gateway_rig import gateway_rig
 
 PREDICT = ("/v1/endpoints/late:predict", {"entities": {"tailnum": ["N1"]}, "inputs": {"distance": [1.0]}})
@@ -44,7 +44,7 @@ async def test_a_hung_model_starves_only_its_own_endpoint(tmp_path: Path) -> Non
             assert time.monotonic() < deadline, "calls that nobody waits for are still under way at the model"
             await asyncio.sleep(0.02)
         labels = {"upstream": "inference", "state": "open"}
-        assert not rig.runtime.registry.get_sample_value(telemetry.CHANNEL_BREAKERS.name, labels)
+        assert not rig.runtime.registry.get_sample_value(chassis_metrics.CHANNEL_BREAKERS.name, labels)
         rig.triton.slow.clear()
         assert (await asked(http, PREDICT))[0] == 200, "it is well again and still refused"
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chassis.api_keys import key_hash
-from chassis.status import from_rpc_error
+from chassis.rpc.status import from_rpc_error
 from gateway.api.rest.app import paths
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from mizzen.gateway.v1 import gateway_pb2 as pb

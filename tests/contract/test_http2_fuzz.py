@@ -12,9 +12,9 @@ import h2.connection
 import h2.exceptions
 import pytest
 
-from chassis.http2_frames import GOAWAY, NO_ERROR, PREFACE, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM
-from chassis.http2_server import ServerConnection
-from chassis.http2_streams import Budgets, Stream
+from chassis.wire.frames import GOAWAY, NO_ERROR, PREFACE, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM
+from chassis.wire.server import ServerConnection
+from chassis.wire.streams import Budgets, Stream
 from tests.fakes.frame_sequences import sequence
 
 # Kinds of frames of which h2 takes what RFC 9113 forbids: a reset of a stream that never began (6.4), a promise of a client (8.4).

@@ -12,11 +12,11 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
 
-from chassis import channel as channels
-from chassis import keepalive
-from chassis.channel import Channel, StaticAddresses
 from chassis.errors import DeadlineExceeded, Unavailable
-from chassis.http2_frames import ENHANCE_YOUR_CALM, GOAWAY, PING, PREFACE, SETTINGS, frame
+from chassis.rpc import channel as channels
+from chassis.rpc.channel import Channel, StaticAddresses
+from chassis.wire import keepalive
+from chassis.wire.frames import ENHANCE_YOUR_CALM, GOAWAY, PING, PREFACE, SETTINGS, frame
 from tests.fakes.echo import COUNT, SAY, Echo, add_echo
 
 _SCALE = 100
@@ -66,8 +66,8 @@ async def say(channel: Channel, value: str, timeout_s: float) -> str:
 
 
 @pytest.mark.usefixtures("scaled")
-@pytest.mark.parametrize("client", ["native", "grpcio"])
-async def test_a_long_call_is_answered(client: Literal["native", "grpcio"]) -> None:
+@pytest.mark.parametrize("client", ["loop", "grpcio"])
+async def test_a_long_call_is_answered(client: Literal["loop", "grpcio"]) -> None:
     async with foreign() as (echo, address):
         channel = Channel("foreign", StaticAddresses(address), client=client)
         echo.behaviour = lambda value: asyncio.sleep(_CALL_S if value == "long" else 0)

@@ -12,7 +12,7 @@ import yaml
 
 from catalog import Catalog, DirectorySource, source_from
 from catalog.kubernetes_source import INFERENCE_SERVICES_CONFIG_MAP, KubernetesSource
-from chassis.kubernetes_addresses import EndpointSliceAddresses
+from chassis.kubernetes.addresses import EndpointSliceAddresses
 from tests.fakes.clusters import Cluster, FakeCluster, a_cluster, client_of, until
 
 FLIGHTS = Path(__file__).parents[2] / "examples" / "flights"

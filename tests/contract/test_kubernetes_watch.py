@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from chassis.addresses import parse_addresses
-from chassis.channel import Channel
 from chassis.errors import FailedPrecondition, PermissionDenied, Unavailable
-from chassis.kubernetes_addresses import SLICES, EndpointSliceAddresses, ready_addresses
-from chassis.kubernetes_api import KubernetesApi
-from chassis.kubernetes_watch import ObjectWatch
+from chassis.kubernetes.addresses import SLICES, EndpointSliceAddresses, ready_addresses
+from chassis.kubernetes.api import KubernetesApi
+from chassis.kubernetes.watch import ObjectWatch
+from chassis.rpc.addresses import parse_addresses
+from chassis.rpc.channel import Channel
 from tests.contract.servers import running
 from tests.fakes.echo import SAY
 from tests.fakes.kubernetes_api import FakeKubernetes

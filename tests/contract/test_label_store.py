@@ -167,7 +167,7 @@ async def test_a_stalled_database_is_unavailable_in_time_and_works_again(
             with pytest.raises(Unavailable) as caught:
                 await store.put("default", [label(ids[1])], timeout_s)
             assert time.monotonic() - started < timeout_s + 0.5
-            assert caught.value.reason == "LABEL_STORE_DOWN"
+            assert caught.value.reason == "STORE_TIMEOUT"
             assert caught.value.retry_after_s is not None
     finally:
         postgres_server.resume()
@@ -203,3 +203,28 @@ async def until_it_stores(store: PostgresLabels, request_id: str) -> None:
         except Unavailable:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.1)
+
+
+@pytest.mark.engines
+async def test_tables_of_before_numbered_files_are_taken_over(postgres: str) -> None:
+    """Monitoring counted its migrations as versions without names once."""
+    store = PostgresLabels(postgres)
+    await store.migrate()
+    (one,) = request_ids(1)
+    await store.put("default", [label(one)], 5)
+    connection = await asyncpg.connect(postgres)
+    try:
+        await connection.execute(
+            "DROP TABLE monitoring.migrations;"
+            "CREATE TABLE monitoring.migrations (version integer PRIMARY KEY, applied_at timestamptz DEFAULT now());"
+            "INSERT INTO monitoring.migrations (version) VALUES (1)"
+        )
+        await store.migrate()
+        assert await store.waiting_count() == 1
+        await connection.execute("DELETE FROM monitoring.migrations; DROP TABLE monitoring.labels, monitoring.tenants")
+        await store.migrate()
+        assert await connection.fetchval("SELECT name FROM monitoring.migrations WHERE number = 1") == "0001_labels.sql"
+        assert await store.put("default", [label(one)], 5) == Stored(1, 0)
+    finally:
+        await connection.close()
+        await store.close()

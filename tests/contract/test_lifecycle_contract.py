@@ -20,8 +20,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from chassis.channel import Channel, StaticAddresses
 from chassis.errors import Unavailable
+from chassis.rpc.channel import Channel, StaticAddresses
 from tests.contract.servers import KINDS, Kind
 from tests.fakes.echo import SAY
 

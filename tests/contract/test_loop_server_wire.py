@@ -17,8 +17,10 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
 
-from chassis import http2_server, http2_streams, loop_call
-from chassis.http2_frames import frame
+from chassis.rpc import loop_call
+from chassis.wire import server as http2_server
+from chassis.wire import streams as http2_streams
+from chassis.wire.frames import frame
 from tests.contract.http2_peer import (
     CONTINUATION,
     DATA,

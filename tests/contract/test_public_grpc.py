@@ -18,13 +18,13 @@ from grpc import aio
 
 from bench.edge.flood import FLOODS, LEAVING, flood
 from bench.edge.raw_grpc import RawGrpc, message
-from chassis import telemetry
-from chassis.edge_guard import Bounds
+from chassis import metrics as chassis_metrics
 from chassis.errors import Unauthenticated
-from chassis.http2_frames import PREFACE, SETTINGS, frame
-from chassis.public_grpc import PublicGrpc, make_public_server
-from chassis.server import Kind, Registration, Server, Surroundings
-from chassis.telemetry import Metrics
+from chassis.public.grpc import PublicGrpc, make_public_server
+from chassis.public.guard import Bounds
+from chassis.rpc.server import Kind, Registration, Server, Surroundings
+from chassis.telemetry.metrics import Metrics
+from chassis.wire.frames import PREFACE, SETTINGS, frame
 from tests.fakes.echo import CHAT, COUNT, NAME, SAY, WRITE, Echo, add_echo
 
 MB = 1024 * 1024
@@ -48,7 +48,7 @@ class Open:
         return answer.value
 
     def cut(self, reason: str) -> float:
-        return self.metrics.registry.get_sample_value(telemetry.PUBLIC_CUT.name, {"reason": reason}) or 0.0
+        return self.metrics.registry.get_sample_value(chassis_metrics.PUBLIC_CUT.name, {"reason": reason}) or 0.0
 
 
 @asynccontextmanager
@@ -260,7 +260,7 @@ async def test_a_thousand_cancels_end_a_thousand_calls_and_not_the_connection(ki
         gate.set()
         assert await slow == "slow"
         assert await run.say() == "hello"
-        in_flight = telemetry.SERVER_IN_FLIGHT.name
+        in_flight = chassis_metrics.SERVER_IN_FLIGHT.name
         await until(lambda: run.metrics.registry.get_sample_value(in_flight) == 0, 30)
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chassis.http_bounds import Headers, HttpBounds, PublicAsgi, TurnAway, nobody, rendered
-from chassis.public_http import PublicHttp
+from chassis.public.http import PublicHttp
+from chassis.public.http_bounds import Headers, HttpBounds, PublicAsgi, TurnAway, nobody, rendered
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 SHORT = HttpBounds(head_s=0.6, body_s=0.6, answer_s=0.6)

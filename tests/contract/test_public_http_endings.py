@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chassis.http_bounds import HttpBounds
+from chassis.public.http_bounds import HttpBounds
 from tests.contract.test_public_http import BUSY, GET, SHORT, busy, world
 
 BIG = b"GET /big HTTP/1.1\r\nHost: x\r\n"

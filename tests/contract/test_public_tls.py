@@ -14,8 +14,8 @@ from cryptography.x509.oid import NameOID
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
 
-from chassis.public_grpc import PublicGrpc, Tls, make_public_server
-from chassis.server import Kind, Registration, Server, Surroundings
+from chassis.public.grpc import PublicGrpc, Tls, make_public_server
+from chassis.rpc.server import Kind, Registration, Server, Surroundings
 from tests.fakes.echo import NAME, SAY, Echo, add_echo
 
 Key = ec.EllipticCurvePrivateKey

@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio as redis
 
 from chassis.errors import Unavailable
-from monitoring.adapters.redis_stream import GROUP, KEY, RedisStream
+from monitoring.adapters.valkey_stream import GROUP, KEY, ValkeyStream
 from tests.engines import RunningEngine
 from tests.fakes.monitoring_ports import MemoryStream
 
@@ -22,14 +22,14 @@ class ValkeyBench:
     def __init__(self, url: str) -> None:
         self.url = url
         self.client = redis.from_url(url)
-        self.stream = RedisStream(url, "monitoring-0", block_ms=20)
+        self.stream = ValkeyStream(url, "monitoring-0", block_ms=20)
 
     async def add(self, payload: bytes) -> None:
         await self.client.xadd(KEY, {"b": payload})
 
     async def crash(self) -> None:
         await self.stream.close()
-        self.stream = RedisStream(self.url, "monitoring-0", block_ms=20)
+        self.stream = ValkeyStream(self.url, "monitoring-0", block_ms=20)
 
     async def close(self) -> None:
         await self.stream.close()
@@ -99,7 +99,7 @@ async def test_the_group_may_exist_already(valkey_bench: ValkeyBench) -> None:
 async def test_entries_of_a_dead_consumer_are_taken_over(valkey: str, valkey_bench: ValkeyBench) -> None:
     await valkey_bench.add(b"one")
     assert len(await valkey_bench.stream.read()) == 1
-    other = RedisStream(valkey, "monitoring-1", block_ms=20, dead_ms=0)
+    other = ValkeyStream(valkey, "monitoring-1", block_ms=20, dead_ms=0)
     found = await other.read()
     assert [(each.payload, each.again) for each in found] == [(b"one", True)]
     await other.ack([found[0].entry_id])

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from chassis.channel import Channel, StaticAddresses
 from chassis.errors import DeadlineExceeded, Internal, Unavailable
+from chassis.rpc.channel import Channel, StaticAddresses
 from retrieval.adapters.triton_embedder import TritonEmbedder
 from retrieval.domain.model import EmbeddingModel
 from retrieval.domain.ports import Embedder

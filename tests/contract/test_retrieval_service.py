@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.channel import Channel
 from chassis.clock import SystemClock
-from chassis.envelope import Call, seal
 from chassis.errors import (
     DeadlineExceeded,
     InvalidArgument,
@@ -18,10 +16,12 @@ from chassis.errors import (
     Unauthenticated,
     Unavailable,
 )
-from chassis.identity import Identity, Minter, Verifier, write_keys
-from chassis.server import Registration
-from chassis.status import from_status
-from chassis.telemetry import Metrics
+from chassis.rpc.channel import Channel
+from chassis.rpc.envelope import Call, seal
+from chassis.rpc.identity import Identity, Minter, Verifier, write_keys
+from chassis.rpc.server import Registration
+from chassis.rpc.status import from_status
+from chassis.telemetry.metrics import Metrics
 from mizzen.chassis.v1.envelope_pb2 import Envelope
 from mizzen.retrieval.v1 import retrieval_pb2 as pb
 from mizzen.retrieval.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server

@@ -12,8 +12,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpc import aio
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from chassis import telemetry
-from chassis.channel import Channel, StaticAddresses
+from chassis import metrics as chassis_metrics
 from chassis.errors import (
     DeadlineExceeded,
     Internal,
@@ -25,9 +24,10 @@ from chassis.errors import (
     Unavailable,
     Unimplemented,
 )
-from chassis.handlers import remaining_s
-from chassis.identity import CallerTokens, write_keys
-from chassis.otlp import OtlpTracing
+from chassis.rpc.channel import Channel, StaticAddresses
+from chassis.rpc.handlers import remaining_s
+from chassis.rpc.identity import CallerTokens, write_keys
+from chassis.telemetry.otlp import OtlpTracing
 from tests.contract.servers import KINDS, Kind, Running, running
 from tests.fakes.clock import FakeClock
 from tests.fakes.echo import CHAT, COUNT, JOIN, NAME, SAY, WRITE
@@ -220,13 +220,13 @@ async def test_calls_are_counted_by_code(kind: Kind) -> None:
         await say(run)
         with pytest.raises(InvalidArgument):
             await say(run, "bad")
-        name = telemetry.SERVER_SECONDS.name
+        name = chassis_metrics.SERVER_SECONDS.name
 
         def count(code: str) -> float | None:
             return run.metrics.registry.get_sample_value(f"{name}_count", {"method": SAY, "code": code})
 
         await until(lambda: count("OK") == 1 and count("INVALID_ARGUMENT") == 1)
-        assert run.metrics.registry.get_sample_value(telemetry.SERVER_IN_FLIGHT.name) == 0
+        assert run.metrics.registry.get_sample_value(chassis_metrics.SERVER_IN_FLIGHT.name) == 0
 
 
 async def test_a_taken_port_is_an_error(kind: Kind) -> None:
@@ -321,7 +321,7 @@ async def test_slow_readers_hold_up_nobody(kind: Kind) -> None:
         assert [(await slow[0].read()).value.rstrip("x") for _ in range(300)] == [str(n) for n in range(1, 301)]
         for call in slow:
             call.cancel()
-        await until(lambda: run.metrics.registry.get_sample_value(telemetry.SERVER_IN_FLIGHT.name) == 0)
+        await until(lambda: run.metrics.registry.get_sample_value(chassis_metrics.SERVER_IN_FLIGHT.name) == 0)
 
 
 async def test_time_left_is_known(kind: Kind) -> None:

@@ -12,9 +12,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient.grpc import service_pb2 as triton_pb2
 from tritonclient.grpc import service_pb2_grpc
 
-from chassis.channel import Channel
 from chassis.errors import InvalidArgument, Unimplemented
-from chassis.server import Registration
+from chassis.rpc.channel import Channel
+from chassis.rpc.server import Registration
 from mizzen.features.v1 import features_pb2, features_pb2_grpc
 from tests.contract.servers import KINDS, Kind, Running, running
 from tests.fakes.echo import NAME

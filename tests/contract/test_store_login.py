@@ -14,7 +14,7 @@ from chassis.errors import MizzenError
 from chassis.settings import StoreLogin
 from features.adapters.valkey_online import ValkeyOnlineStore
 from gateway.adapters.valkey_connection import connected
-from monitoring.adapters.redis_stream import RedisStream
+from monitoring.adapters.valkey_stream import ValkeyStream
 from tests.engines import RunningValkey
 
 pytestmark = pytest.mark.engines
@@ -61,7 +61,7 @@ async def gateway(login: StoreLogin) -> AsyncIterator[Asks]:
 
 @asynccontextmanager
 async def monitoring(login: StoreLogin) -> AsyncIterator[Asks]:
-    stream = RedisStream(login.url, "a", block_ms=10, credentials=login.credentials)
+    stream = ValkeyStream(login.url, "a", block_ms=10, credentials=login.credentials)
     yield stream.ensure_group
     await stream.close()
 

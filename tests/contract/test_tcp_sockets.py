@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from chassis.edge_guard import FLOOD, Bounds, EdgeGuard
-from chassis.tcp_sockets import Address, TcpSockets, Traffic
+from chassis.public.guard import FLOOD, Bounds, EdgeGuard
+from chassis.public.tcp_sockets import Address, TcpSockets, Traffic
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from chassis.kubernetes_api import KubernetesApi
+from chassis.kubernetes.api import KubernetesApi
 from tests.fakes.kubernetes_api import FakeKubernetes
 
 Json = dict[str, Any]

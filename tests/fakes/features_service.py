@@ -11,11 +11,11 @@ import numpy as np
 from catalog import Catalog, parse_text
 from catalog.endpoint import Endpoint
 from catalog.feature_view import FeatureView
-from chassis.channel import Channel, StaticAddresses
 from chassis.clock import SystemClock
-from chassis.identity import Identity, Minter, Verifier, write_keys
-from chassis.server import Registration, Surroundings, make_server
-from chassis.telemetry import Metrics
+from chassis.rpc.channel import Channel, StaticAddresses
+from chassis.rpc.identity import Identity, Minter, Verifier, write_keys
+from chassis.rpc.server import Registration, Surroundings, make_server
+from chassis.telemetry.metrics import Metrics
 from chassis.values import encode
 from features.adapters.catalog_views import load_definitions
 from features.adapters.prometheus_telemetry import FeatureMetrics

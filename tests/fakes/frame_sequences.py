@@ -3,7 +3,7 @@
 import random
 import struct
 
-from chassis.http2_frames import frame
+from chassis.wire.frames import frame
 from tests.contract.http2_peer import (
     ACK,
     CONTINUATION,

@@ -9,8 +9,8 @@ from typing import Any
 from tritonclient.grpc import service_pb2_grpc
 
 from catalog import read_directory
-from chassis.identity import write_keys
 from chassis.lifecycle import Lifecycle, make_runtime
+from chassis.rpc.identity import write_keys
 from gateway.main import build
 from gateway.settings import Settings
 from mizzen.features.v1 import features_pb2_grpc

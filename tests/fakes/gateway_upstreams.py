@@ -11,8 +11,8 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from chassis import values
 from chassis.errors import MizzenError, NotFound, Unavailable, Unimplemented
-from chassis.server import Registration, Server, Surroundings, make_server
-from chassis.status import to_status
+from chassis.rpc.server import Registration, Server, Surroundings, make_server
+from chassis.rpc.status import to_status
 from mizzen.features.v1 import features_pb2, features_pb2_grpc
 from mizzen.monitoring.v1 import monitoring_pb2, monitoring_pb2_grpc
 from mizzen.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc

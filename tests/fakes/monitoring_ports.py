@@ -134,7 +134,7 @@ class MemoryLabels:
 
     def _check(self) -> None:
         if self.down:
-            raise Unavailable("down", reason="LABEL_STORE_DOWN")
+            raise Unavailable("down", reason="STORE_UNAVAILABLE")
 
 
 class Definitions:

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 from pydantic_settings import SettingsConfigDict
 
 from chassis.errors import Unavailable
-from chassis.http_bounds import PublicAsgi
 from chassis.lifecycle import Runtime, Service, run
-from chassis.public_grpc import PublicGrpc
-from chassis.server import Registration
+from chassis.public.grpc import PublicGrpc
+from chassis.public.http_bounds import PublicAsgi
+from chassis.rpc.server import Registration
 from chassis.settings import ServiceSettings
 from tests.fakes.echo import NAME, Echo, add_echo
 

@@ -89,7 +89,7 @@ def content(kind: str, api_key: Any) -> dict[str, bytes]:
 
 def _identity(api_key: bytes) -> dict[str, bytes]:
     from chassis.api_keys import ApiKey, key_hash  # noqa: PLC0415 - only in the image
-    from chassis.identity import write_keys  # noqa: PLC0415
+    from chassis.rpc.identity import write_keys  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as scratch:
         write_keys(Path(scratch))

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from chassis.channel import Channel, StaticAddresses
 from chassis.clock import SystemClock
 from chassis.errors import MizzenError
-from chassis.identity import CallerTokens, Identity, Minter, write_keys
+from chassis.rpc.channel import Channel, StaticAddresses
+from chassis.rpc.identity import CallerTokens, Identity, Minter, write_keys
 from chassis.values import encode
 from mizzen.chassis.v1.envelope_pb2 import Envelope
 from mizzen.features.v1 import features_pb2 as pb

@@ -16,7 +16,7 @@ import pytest
 from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as triton_client
 
-from chassis import keepalive
+from chassis.wire import keepalive
 from cli.engines import triton as triton_engine
 from tests.engines import RunningTriton, free_ports, running, triton_venv
 from tests.fakes.gateway_rig import Rig, gateway_rig

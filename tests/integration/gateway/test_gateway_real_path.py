@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tritonclient.grpc import aio as triton_client
 
-from chassis.identity import write_keys
 from chassis.lifecycle import Lifecycle, make_runtime
+from chassis.rpc.identity import write_keys
 from features.main import build as build_features
 from features.settings import Settings as FeaturesSettings
 from gateway.main import build

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import redis.asyncio as redis
 
-from chassis.identity import write_keys
+from chassis.rpc.identity import write_keys
 from tests.engines import free_ports
 from tests.fakes.monitoring_records import START_US, batch, predicted, request_ids
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import redis.asyncio as redis
 
-from chassis.addresses import StaticAddresses
-from chassis.channel import Channel
 from chassis.clock import SystemClock
 from chassis.errors import MizzenError, NotFound, Unauthenticated, Unavailable
-from chassis.identity import CallerTokens, Identity, Minter, write_keys
 from chassis.lifecycle import Lifecycle, make_runtime
+from chassis.rpc.addresses import StaticAddresses
+from chassis.rpc.channel import Channel
+from chassis.rpc.identity import CallerTokens, Identity, Minter, write_keys
 from mizzen.chassis.v1.envelope_pb2 import Envelope
 from mizzen.monitoring.v1 import monitoring_pb2 as pb
 from monitoring.main import build

@@ -14,10 +14,11 @@ import asyncpg
 import pytest
 
 from chassis.errors import DeadlineExceeded, FailedPrecondition, MizzenError, ResourceExhausted, Unavailable
-from retrieval.adapters import postgres_migrations
+from chassis.postgres import migrations as postgres_migrations
+from chassis.postgres.migrations import Migration, migrate, shipped
+from chassis.postgres.pool import PoolLimits, PostgresPool
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import Migration, migrate, shipped
-from retrieval.adapters.postgres_pool import PoolLimits, PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from retrieval.domain.fusion import ranking
 from retrieval.domain.model import (
     Chunk,
@@ -37,7 +38,7 @@ LIMITS = PoolLimits(connections=4, waiting=4, connect_s=0.5, transaction_s=0.5)
 
 @pytest.fixture
 async def pool(postgres: str) -> AsyncIterator[PostgresPool]:
-    pool = PostgresPool(postgres)
+    pool = PostgresPool(DOCUMENTS, postgres)
     await pool.open()
     await migrate(pool)
     yield pool
@@ -47,7 +48,7 @@ async def pool(postgres: str) -> AsyncIterator[PostgresPool]:
 @pytest.fixture
 async def impatient(pool: PostgresPool, postgres: str) -> AsyncIterator[PostgresPool]:
     """A second pool with short limits."""
-    impatient = PostgresPool(postgres, limits=LIMITS)
+    impatient = PostgresPool(DOCUMENTS, postgres, limits=LIMITS)
     await impatient.open()
     yield impatient
     await impatient.close()
@@ -224,11 +225,12 @@ WRITER = """
 import asyncio, sys
 sys.path.insert(0, {root!r})
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_pool import PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
+from chassis.postgres.pool import PostgresPool
 from tests.integration.retrieval.test_documents_on_postgres import indexed
 
 async def main():
-    pool = PostgresPool({url!r})
+    pool = PostgresPool(DOCUMENTS, {url!r})
     await pool.open()
     store = PostgresDocuments(pool)
     for round in range(1000):
@@ -276,11 +278,11 @@ async def assert_consistent(pool: PostgresPool) -> None:
 
 
 async def test_replicas_that_start_together_migrate_once(postgres: str) -> None:
-    pools = [PostgresPool(postgres) for _ in range(4)]
+    pools = [PostgresPool(DOCUMENTS, postgres) for _ in range(4)]
     try:
         await asyncio.gather(*(pool.open() for pool in pools))
         applied = await asyncio.gather(*(migrate(pool) for pool in pools))
-        assert sorted(map(len, applied)) == [0, 0, 0, len(shipped())]
+        assert sorted(map(len, applied)) == [0, 0, 0, len(shipped(DOCUMENTS))]
         assert await migrate(pools[0]) == []
     finally:
         await asyncio.gather(*(pool.close() for pool in pools))
@@ -290,17 +292,17 @@ async def test_a_migration_that_fails_leaves_the_schema_as_it_was(
     pool: PostgresPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = [
-        *shipped(),
+        *shipped(DOCUMENTS),
         Migration(9998, "9998.sql", "create table half ()"),
         Migration(9999, "9999.sql", "select nonsense"),
     ]
-    monkeypatch.setattr(postgres_migrations, "shipped", lambda: broken)
+    monkeypatch.setattr(postgres_migrations, "shipped", lambda _schema: broken)
     with pytest.raises(asyncpg.UndefinedColumnError):
         await migrate(pool)
     async with pool.transaction("", 5.0) as connection:
         assert await connection.fetchval("select to_regclass('half')") is None
     edited = [Migration(1, "0001.sql", "select 1")]
-    monkeypatch.setattr(postgres_migrations, "shipped", lambda: edited)
+    monkeypatch.setattr(postgres_migrations, "shipped", lambda _schema: edited)
     with pytest.raises(FailedPrecondition, match=r"0001\.sql was changed"):
         await migrate(pool)
 
@@ -311,13 +313,13 @@ async def test_a_database_without_the_extension_says_what_is_missing(
     from cli.engines.postgres import run_sql
 
     run_sql(postgres_server.home, postgres_server.port, "drop extension vector", database=postgres.rsplit("/", 1)[1])
-    pool = PostgresPool(postgres)
+    pool = PostgresPool(DOCUMENTS, postgres)
     with pytest.raises(FailedPrecondition, match="create extension vector"):
         await pool.open()
 
 
 async def test_nobody_answers_before_the_pool_is_open_or_with_a_wrong_password(postgres: str) -> None:
-    pool = PostgresPool(postgres, lambda: "wrong", LIMITS)
+    pool = PostgresPool(DOCUMENTS, postgres, lambda: "wrong", LIMITS)
     with pytest.raises(Unavailable):
         await search(PostgresDocuments(pool), 1.0)
     with pytest.raises(Unavailable, match="refuses our password"):

@@ -8,11 +8,12 @@ from statistics import median
 
 import pytest
 
+from chassis.postgres.migrations import migrate
+from chassis.postgres.pool import PoolLimits, PostgresPool
 from retrieval.adapters import postgres_search
 from retrieval.adapters.postgres_candidates import Wanted, nearest
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import migrate
-from retrieval.adapters.postgres_pool import PoolLimits, PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from retrieval.domain.fusion import ranking
 from retrieval.domain.model import IndexedDocument, Mode, Passage, Scope
 from retrieval.domain.ports import DocumentStore
@@ -45,7 +46,7 @@ def filled(postgres_module: str) -> Filled:
     documents = list(corpus.documents(CHUNKS, 2))
 
     async def fill() -> None:
-        pool = PostgresPool(postgres_module, limits=LIMITS)
+        pool = PostgresPool(DOCUMENTS, postgres_module, limits=LIMITS)
         await pool.open()
         await migrate(pool)
         async with pool.transaction("", 5.0) as connection:
@@ -67,7 +68,7 @@ def filled(postgres_module: str) -> Filled:
 
 @pytest.fixture
 async def pool(filled: Filled) -> AsyncIterator[PostgresPool]:
-    pool = PostgresPool(filled.url, limits=LIMITS)
+    pool = PostgresPool(DOCUMENTS, filled.url, limits=LIMITS)
     await pool.open()
     yield pool
     await pool.close()

@@ -19,10 +19,11 @@ from bench.edge.filtered_search import (
     fill,
     searched,
 )
+from chassis.postgres.migrations import migrate
+from chassis.postgres.pool import PostgresPool
 from retrieval.adapters import postgres_search
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import migrate
-from retrieval.adapters.postgres_pool import PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from retrieval.domain.fusion import ranking
 from retrieval.domain.model import Mode, Scope
 from tests.fakes.retrieval_corpus import FILTERS, Corpus, Question, about_others
@@ -41,7 +42,7 @@ def questions(postgres_module: str) -> list[Question]:
     corpus = Corpus()
 
     async def filled() -> None:
-        pool = PostgresPool(postgres_module, limits=LIMITS)
+        pool = PostgresPool(DOCUMENTS, postgres_module, limits=LIMITS)
         await pool.open()
         await migrate(pool)
         async with pool.transaction(TENANT, 5.0) as connection:
@@ -61,7 +62,7 @@ def questions(postgres_module: str) -> list[Question]:
 
 @pytest.fixture
 async def store(postgres_module: str) -> AsyncIterator[PostgresDocuments]:
-    pool = PostgresPool(postgres_module, limits=LIMITS)
+    pool = PostgresPool(DOCUMENTS, postgres_module, limits=LIMITS)
     await pool.open()
     yield PostgresDocuments(pool)
     await pool.close()

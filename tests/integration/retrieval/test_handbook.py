@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from catalog import source
-from chassis.channel import Channel, StaticAddresses
 from chassis.clock import SystemClock
-from chassis.envelope import Call, seal
 from chassis.errors import MizzenError, Unavailable
-from chassis.identity import CallerTokens, Identity, Minter, write_keys
 from chassis.lifecycle import Lifecycle, make_runtime
-from chassis.status import from_status
+from chassis.rpc.channel import Channel, StaticAddresses
+from chassis.rpc.envelope import Call, seal
+from chassis.rpc.identity import CallerTokens, Identity, Minter, write_keys
+from chassis.rpc.status import from_status
 from mizzen.chassis.v1.envelope_pb2 import Envelope
 from mizzen.retrieval.v1 import retrieval_pb2 as pb
 from retrieval.api.servicer import SERVICE

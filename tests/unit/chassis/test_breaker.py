@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chassis.breaker import PAUSE_S, POLL_S, PROBE_S, THRESHOLD, Breaker, State
+from chassis.rpc.breaker import PAUSE_S, POLL_S, PROBE_S, THRESHOLD, Breaker, State
 
 
 class Address:

@@ -6,7 +6,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc import aio
 
 from chassis.errors import BY_CODE, Code, Internal, MizzenError, NotFound, Unavailable
-from chassis.status import DOMAIN, GRPC_CODES, from_rpc_error, from_status, to_status, trailing_metadata
+from chassis.rpc.status import DOMAIN, GRPC_CODES, from_rpc_error, from_status, to_status, trailing_metadata
 
 KINDS = MizzenError.__subclasses__()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chassis.envelope import Call, open_envelope, seal
 from chassis.errors import DeadlineExceeded, Unauthenticated, Unavailable
-from chassis.identity import CallerTokens, Identity, Minter, Verifier, write_keys
+from chassis.rpc.envelope import Call, open_envelope, seal
+from chassis.rpc.identity import CallerTokens, Identity, Minter, Verifier, write_keys
 from tests.fakes.clock import FakeClock
 
 ANN = Identity("acme", "ann", frozenset({"predict", "read"}), frozenset({"pilots"}))

@@ -6,8 +6,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from chassis.coalesce import Coalescer
 from chassis.errors import DeadlineExceeded, Internal, NotFound, Unavailable
+from chassis.rpc.coalesce import Coalescer
 
 
 def soon(seconds: float = 5.0) -> float:

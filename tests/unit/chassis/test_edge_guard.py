@@ -8,11 +8,11 @@ import grpc
 import pytest
 from grpc import aio
 
-from chassis.crowds import leavers, network
-from chassis.edge_guard import CONNECTIONS, FLOOD, HELD, SLOW_BODY, UNREAD_ANSWER, Bounds, EdgeGuard
 from chassis.errors import ResourceExhausted, Unavailable
-from chassis.public_calls import Edge, remade
-from chassis.tcp_sockets import Address, Traffic, address_of
+from chassis.public.calls import Edge, remade
+from chassis.public.crowds import leavers, network
+from chassis.public.guard import CONNECTIONS, FLOOD, HELD, SLOW_BODY, UNREAD_ANSWER, Bounds, EdgeGuard
+from chassis.public.tcp_sockets import Address, Traffic, address_of
 
 MB = 1024 * 1024
 BOUNDS = Bounds(message_bytes=4 * MB, held_bytes=16 * MB, body_timeout_s=2, answer_timeout_s=2, connections=3)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import hpack
 import pytest
 
-from chassis.header_blocks import HeaderBlocks
-from chassis.http2_fields import request_flaw, trailers_flaw
+from chassis.wire.fields import request_flaw, trailers_flaw
+from chassis.wire.header_blocks import HeaderBlocks
 
 Fields = tuple[tuple[bytes, bytes], ...]
 

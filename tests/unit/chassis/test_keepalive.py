@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.keepalive import ANSWER_S, Pulse
+from chassis.wire.keepalive import ANSWER_S, Pulse
 
 _FIVE_MINUTES_S = 300
 

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.api_keys import key_hash, parse_keys
 from chassis.clock import SystemClock
-from chassis.logs import logger
+from chassis.telemetry.logs import logger
 from cli import answers, keys, plan
 from cli.layout import Layout
 from cli.settings import Settings

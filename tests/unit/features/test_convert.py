@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.errors import NotFound
-from chassis.status import to_status
+from chassis.rpc.status import to_status
 from chassis.values import encode, wire_dtype
 from features.api.convert import read_response
 from features.domain.model import NUMPY, Answer, DType, Plan

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.clock import SystemClock
-from chassis.identity import Minter, write_keys
+from chassis.rpc.identity import Minter, write_keys
 from gateway.adapters.columns import write_values
 from gateway.adapters.envelopes import Envelopes
 from gateway.adapters.read_wire import question, read_item, read_request

@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 
 from chassis.errors import NotFound, Unavailable
-from retrieval.adapters.postgres_pool import PostgresPool
+from chassis.postgres.pool import PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 
 
 class Connection:
@@ -48,7 +49,7 @@ class Held:
 
 
 def pool_of(connection: Connection) -> tuple[PostgresPool, Held]:
-    pool: Any = PostgresPool("postgresql://nowhere")
+    pool: Any = PostgresPool(DOCUMENTS, "postgresql://nowhere")
     pool._pool = Held(connection)
     return pool, pool._pool
 

@@ -12,8 +12,8 @@ from catalog.parse import DefinitionError, Found, find_in_text, parse_object
 from catalog.source import Catalog, Examine, assemble
 from catalog.status import desired_conditions
 from chassis.errors import MizzenError
-from chassis.kubernetes_api import NONE, Json, KubernetesApi, Resource
-from chassis.kubernetes_watch import ObjectWatch
+from chassis.kubernetes.api import NONE, Json, KubernetesApi, Resource
+from chassis.kubernetes.watch import ObjectWatch
 
 _log = logging.getLogger(__name__)
 _OURS = {

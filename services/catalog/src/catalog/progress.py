@@ -13,7 +13,7 @@ from typing import Protocol
 from catalog.named_source import namespace_of
 from catalog.status import Json, with_condition
 from chassis.errors import MizzenError
-from chassis.kubernetes_api import KubernetesApi, Resource
+from chassis.kubernetes.api import KubernetesApi, Resource
 
 _log = logging.getLogger(__name__)
 PLURALS = {"FeatureView": "featureviews", "Endpoint": "endpoints", "Collection": "collections"}

@@ -15,14 +15,15 @@ from typing import Any, Generic
 
 import uvloop
 
-from chassis import logs, telemetry
+from chassis import metrics as declared
 from chassis.errors import MizzenError
 from chassis.memory import Reclaim
 from chassis.ops import OpsServer
-from chassis.public_grpc import make_public_server
+from chassis.public.grpc import make_public_server
+from chassis.rpc.server import Server, Surroundings, make_server
 from chassis.runtime import Build, Runtime, S, Service, Step, make_runtime
 from chassis.scheduling import let_others_finish
-from chassis.server import Server, Surroundings, make_server
+from chassis.telemetry import logs
 
 __all__ = ["Build", "Lifecycle", "Runtime", "Service", "Step", "make_runtime", "run"]
 
@@ -117,7 +118,7 @@ class Lifecycle(Generic[S]):
         self._server: Server | None = None
         self._public: Any = None
         self._background: list[asyncio.Task[None]] = []
-        self._ready_gauge = runtime.metrics.gauge(telemetry.READY)
+        self._ready_gauge = runtime.metrics.gauge(declared.READY)
         self._beat_s = runtime.clock.monotonic_s()
         where = (self._settings.host, self._settings.ops_port)
         self.ops = OpsServer(*where, runtime.registry, lambda: self._state, self._stuck, self._details)
@@ -190,7 +191,7 @@ class Lifecycle(Generic[S]):
 
         await _bound(open_grpc)
         if service.public_asgi is not None:
-            from chassis.public_http import PublicHttp  # noqa: PLC0415 - only the gateway installs uvicorn
+            from chassis.public.http import PublicHttp  # noqa: PLC0415 - only the gateway installs uvicorn
 
             self._public = PublicHttp(service.public_asgi, settings.host, settings.grace_s)
             await _bound(self._public.start)
@@ -224,7 +225,7 @@ class Lifecycle(Generic[S]):
     async def _keep(self, name: str, work: Step) -> None:
         """Runs background work for ever."""
         wait_s = 0.2
-        restarts = self._runtime.metrics.counter(telemetry.BACKGROUND_RESTARTS).labels(name)
+        restarts = self._runtime.metrics.counter(declared.BACKGROUND_RESTARTS).labels(name)
         while True:
             started = self._runtime.clock.monotonic_s()
             try:

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from chassis import logs
 from chassis.errors import MizzenError, Unavailable
 from chassis.lifecycle import Step
 from chassis.settings import ServiceSettings
+from chassis.telemetry import logs
 
 _PAUSE_S = 0.5
 _TOLD_EVERY = 20

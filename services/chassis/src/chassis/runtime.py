@@ -7,16 +7,17 @@ from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from chassis import logs, telemetry, tracing
-from chassis.addresses import parse_addresses
-from chassis.channel import Channel
+from chassis import metrics as declared
 from chassis.clock import Clock, RequestIds, SystemClock, SystemIds
-from chassis.http_bounds import PublicAsgi
-from chassis.identity import CallerTokens, Verifier
-from chassis.public_grpc import PublicGrpc
-from chassis.server import Registration
+from chassis.public.grpc import PublicGrpc
+from chassis.public.http_bounds import PublicAsgi
+from chassis.rpc.addresses import parse_addresses
+from chassis.rpc.channel import Channel
+from chassis.rpc.identity import CallerTokens, Verifier
+from chassis.rpc.server import Registration
 from chassis.settings import ServiceSettings
-from chassis.telemetry import Metrics, TenantLabels
+from chassis.telemetry import logs, tracing
+from chassis.telemetry.metrics import Metrics, TenantLabels
 
 S = TypeVar("S", bound=ServiceSettings)
 Step = Callable[[], Awaitable[Any]]
@@ -86,7 +87,7 @@ def make_runtime(settings: S, clock: Clock | None = None, ids: RequestIds | None
     clock = clock or SystemClock()
     metrics = Metrics()
     ProcessCollector(registry=metrics.registry)
-    metrics.gauge(telemetry.BUILD).labels(settings.room, version("mizzen-chassis")).set(1)
+    metrics.gauge(declared.BUILD).labels(settings.room, version("mizzen-chassis")).set(1)
     return Runtime(
         settings=settings,
         clock=clock,

@@ -58,12 +58,12 @@ class ServiceSettings(State):
     server: Literal["loop", "native", "grpcio"] = Field(
         "loop",
         validation_alias="MIZZEN_SERVER",
-        description="gRPC server implementation: loop (chassis.loop_server, least CPU), native (pygrpc-native) or grpcio.",
+        description="gRPC server implementation: loop (chassis.rpc.loop_server, least CPU), native (pygrpc-native) or grpcio.",
     )
-    client: Literal["native", "grpcio"] = Field(
-        "native",
+    client: Literal["loop", "grpcio"] = Field(
+        "loop",
         validation_alias="MIZZEN_CLIENT",
-        description="Client of unary calls to other services: native (chassis.http2, least CPU) or grpcio.",
+        description="Client of unary calls to other services: loop (chassis.wire.client, least CPU) or grpcio.",
     )
     max_message_bytes: int = Field(
         64 * 1024 * 1024,
@@ -229,7 +229,7 @@ class FeaturesUpstream(BaseSettings):
     features_addresses: str = Field(
         "static:127.0.0.1:8101",
         validation_alias="MIZZEN_FEATURES_ADDRESSES",
-        description="Where features is served (chassis.channel.parse_addresses).",
+        description="Where features is served (chassis.rpc.channel.parse_addresses).",
     )
 
 
@@ -239,7 +239,7 @@ class RetrievalUpstream(BaseSettings):
     retrieval_addresses: str = Field(
         "static:127.0.0.1:8102",
         validation_alias="MIZZEN_RETRIEVAL_ADDRESSES",
-        description="Where retrieval is served (chassis.channel.parse_addresses).",
+        description="Where retrieval is served (chassis.rpc.channel.parse_addresses).",
     )
 
 
@@ -249,7 +249,7 @@ class MonitoringUpstream(BaseSettings):
     monitoring_addresses: str = Field(
         "static:127.0.0.1:8103",
         validation_alias="MIZZEN_MONITORING_ADDRESSES",
-        description="Where monitoring is served (chassis.channel.parse_addresses).",
+        description="Where monitoring is served (chassis.rpc.channel.parse_addresses).",
     )
 
 

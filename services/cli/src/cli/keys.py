@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chassis.api_keys import ALL, SCOPES, ApiKey, KeyLines, key_hash, new_key, parse_key, parse_keys
-from chassis.identity import write_keys
+from chassis.rpc.identity import write_keys
 from chassis.settings import is_loopback
 from cli.layout import PRIVATE, Layout
 from cli.settings import Settings

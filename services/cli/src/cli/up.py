@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog import Catalog, Endpoint
-from chassis.identity import write_keys
+from chassis.rpc.identity import write_keys
 from cli import definitions, jobs, models, packages, plan
 from cli.engines import postgres, triton
 from cli.keys import Installation

@@ -2,7 +2,7 @@
 
 from catalog import Catalog, source_from
 from chassis.lifecycle import Runtime, Service, run
-from chassis.server import Registration
+from chassis.rpc.server import Registration
 from chassis.settings import from_environment
 from features.adapters.catalog_views import load_definitions
 from features.adapters.prometheus_telemetry import FeatureMetrics

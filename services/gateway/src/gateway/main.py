@@ -2,8 +2,8 @@
 
 from catalog import source_from
 from chassis import lifecycle
-from chassis.http_bounds import PublicAsgi
 from chassis.lifecycle import Runtime, Service
+from chassis.public.http_bounds import PublicAsgi
 from chassis.settings import from_environment
 from gateway.adapters.catalog_definitions import broken, follow, load
 from gateway.adapters.loop_lag import watch

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.http_bounds import HttpBounds
+from chassis.public.http_bounds import HttpBounds
 from chassis.settings import (
     Definitions,
     FeaturesUpstream,

@@ -7,8 +7,8 @@ import pyarrow as pa
 from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
-from chassis.postgres import Owner
-from chassis.server import Registration
+from chassis.postgres.roles import Owner
+from chassis.rpc.server import Registration
 from chassis.settings import from_environment
 from mizzen.monitoring.v1 import monitoring_pb2_grpc
 from monitoring.adapters.catalog_definitions import CatalogDefinitions
@@ -18,7 +18,7 @@ from monitoring.adapters.parquet_writer import ParquetWriter
 from monitoring.adapters.postgres_labels import PostgresLabels
 from monitoring.adapters.prometheus_metrics import PrometheusMetrics
 from monitoring.adapters.record_files import RecordFiles
-from monitoring.adapters.redis_stream import RedisStream
+from monitoring.adapters.valkey_stream import ValkeyStream
 from monitoring.api.servicer import MonitoringServicer
 from monitoring.domain.consume import Consume
 from monitoring.domain.evaluate import Evaluate
@@ -37,7 +37,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     definitions = CatalogDefinitions(source_from(settings.definitions), settings.volumes)
     files = RecordFiles(settings.records)
     login = settings.stream()
-    stream = RedisStream(login.url, settings.consumer, collect_s=settings.flush_s, credentials=login.credentials)
+    stream = ValkeyStream(login.url, settings.consumer, collect_s=settings.flush_s, credentials=login.credentials)
     writer, log = ParquetWriter(files, settings.consumer), DuckDBLog(files, settings.query_memory)
     password = settings.postgres_password if settings.postgres_password_file else None
     owner = Owner.of(settings)

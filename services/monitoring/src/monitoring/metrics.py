@@ -5,15 +5,9 @@ from chassis.telemetry.metrics import CounterSpec, GaugeSpec
 RECORDS = CounterSpec(
     "mizzen_monitoring_records_total", "Records taken from the stream, by what became of them.", ("result",)
 )
-GAPS = CounterSpec(
-    "mizzen_monitoring_gap_records_total", "Records that writers numbered and that never arrived."
-)
-LAG = GaugeSpec(
-    "mizzen_monitoring_stream_lag_entries", "Stream entries waiting or unacknowledged.", ("state",)
-)
-LABELS = CounterSpec(
-    "mizzen_monitoring_labels_total", "Late labels, by what became of them.", ("tenant", "result")
-)
+GAPS = CounterSpec("mizzen_monitoring_gap_records_total", "Records that writers numbered and that never arrived.")
+LAG = GaugeSpec("mizzen_monitoring_stream_lag_entries", "Stream entries waiting or unacknowledged.", ("state",))
+LABELS = CounterSpec("mizzen_monitoring_labels_total", "Late labels, by what became of them.", ("tenant", "result"))
 LABELS_WAITING = GaugeSpec("mizzen_monitoring_labels_waiting", "Labels that wait for their prediction.")
 FAILURES = CounterSpec(
     "mizzen_monitoring_task_failures_total", "Background steps that failed and are tried again.", ("task",)

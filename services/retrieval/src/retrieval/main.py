@@ -3,15 +3,16 @@
 from catalog import source_from
 from chassis import lifecycle
 from chassis.lifecycle import Runtime, Service
-from chassis.postgres import Owner
-from chassis.server import Registration
+from chassis.postgres.migrations import migrate_as
+from chassis.postgres.pool import PoolLimits, PostgresPool
+from chassis.postgres.roles import Owner
+from chassis.rpc.server import Registration
 from chassis.settings import from_environment
 from mizzen.retrieval.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
 from retrieval.adapters.catalog_collections import CatalogCollections, refused
 from retrieval.adapters.openai_generator import OpenAIGenerator
 from retrieval.adapters.postgres_documents import PostgresDocuments
-from retrieval.adapters.postgres_migrations import migrate_as
-from retrieval.adapters.postgres_pool import SCHEMA, PoolLimits, PostgresPool
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from retrieval.adapters.snowball_analyzer import SnowballAnalyzer
 from retrieval.adapters.splitter_chunker import SplitterChunker
 from retrieval.adapters.triton_embedder import TritonEmbedder
@@ -31,7 +32,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         settings.store_connections, settings.store_waiting, settings.store_connect_s, settings.store_timeout_s
     )
     password = settings.postgres_password if settings.postgres_password_file else None
-    pool = PostgresPool(settings.postgres_url, password, limits)
+    pool = PostgresPool(DOCUMENTS, settings.postgres_url, password, limits)
     owner = Owner.of(settings)
     collections = CatalogCollections(runtime.log)
     source = source_from(settings.definitions, report_status=["Collection"], examine=refused)
@@ -60,7 +61,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     async def open_store() -> None:
         await pool.open()
         if await migrate_as(owner, pool):
-            runtime.log.warning("the serving role owns its tables: set MIZZEN_POSTGRES_OWNER", schema=SCHEMA)
+            runtime.log.warning("the serving role owns its tables: set MIZZEN_POSTGRES_OWNER", schema=DOCUMENTS.name)
 
     async def read_definitions() -> None:
         collections.update(await source.load())

@@ -6,9 +6,10 @@ An init container runs it, so that the container that serves never has the owner
 import sys
 
 from chassis.once import run_once
-from chassis.postgres import Owner
+from chassis.postgres.migrations import migrate_owned
+from chassis.postgres.roles import Owner
 from chassis.settings import from_environment
-from retrieval.adapters.postgres_migrations import migrate_owned
+from retrieval.adapters.postgres_schema import DOCUMENTS
 from retrieval.settings import Settings
 
 
@@ -16,7 +17,7 @@ def main() -> int:
     """The exit status: 0 when the tables are there, 1 when they can't be changed."""
     settings = from_environment(Settings)
     owner = Owner.needed(settings)
-    return run_once(settings, lambda: migrate_owned(owner, settings.postgres_url))
+    return run_once(settings, lambda: migrate_owned(owner, DOCUMENTS, settings.postgres_url))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
-from chassis.kubernetes_api import Json, KubernetesApi, Resource
-from chassis.kubernetes_watch import ObjectWatch
+from chassis.kubernetes.api import Json, KubernetesApi, Resource
+from chassis.kubernetes.watch import ObjectWatch
 
 Watcher = Callable[[tuple[str, ...]], None]  # as in addresses.py, which imports this file
 SLICES = Resource("discovery.k8s.io", "v1", "endpointslices")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from chassis.errors import MizzenError, NotFound
-from chassis.kubernetes_api import NONE, Expired, Json, KubernetesApi, Resource
+from chassis.kubernetes.api import NONE, Expired, Json, KubernetesApi, Resource
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0

@@ -17,10 +17,10 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from chassis.edge_connection import Connection
-from chassis.edge_guard import EdgeGuard
 from chassis.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
-from chassis.handlers import Handler
+from chassis.public.guard import EdgeGuard
+from chassis.public.held import Connection
+from chassis.rpc.handlers import Handler
 
 MAX_METADATA = 16 * 1024
 _MOST_FIELDS = 1000
@@ -43,7 +43,7 @@ class Edge:
 
 
 def remade(handler: Handler, edge: Edge, *, reads: bool) -> Handler:
-    """`handler` for a public port, to be wrapped by chassis.handlers.wrap.
+    """`handler` for a public port, to be wrapped by chassis.rpc.handlers.wrap.
 
     reads: the server gives single requests over as they are asked for (grpcio), not before the call is made (pygrpc-native).
     """

@@ -1,6 +1,6 @@
 """The gRPC port that clients of the installation reach: pygrpc-native, or grpcio for what only that has (ADR 0019).
 
-On either, chassis.edge_guard bounds what clients hold. TLS, a greatest age of connections and compressed answers are grpcio's.
+On either, chassis.public.guard bounds what clients hold. TLS, a greatest age of connections and compressed answers are grpcio's.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from chassis import telemetry
-from chassis.edge_guard import Bounds, EdgeGuard
-from chassis.grpcio_accepting import Accepting
-from chassis.handlers import Handler, Registration, Surroundings, wrap
-from chassis.logs import logger
-from chassis.native import NativeServer
-from chassis.public_calls import Edge, remade
-from chassis.server import AioServer, Kind, Server, make_server
-from chassis.tcp_sockets import TcpSockets
+from chassis import metrics as declared
+from chassis.public.calls import Edge, remade
+from chassis.public.grpcio_accepting import Accepting
+from chassis.public.guard import Bounds, EdgeGuard
+from chassis.public.tcp_sockets import TcpSockets
+from chassis.rpc.handlers import Handler, Registration, Surroundings, wrap
+from chassis.rpc.native import NativeServer
+from chassis.rpc.server import AioServer, Kind, Server, make_server
+from chassis.telemetry.logs import logger
 
 _STREAMS = {"grpcio": 128, "native": 1024}
 _NATIVE_METADATA = 128 * 1024  # over it pygrpc-native ends the connection; what is over 16 KiB, we refuse ourselves
@@ -73,10 +73,10 @@ def make_public_server(
     around: Surroundings,
     sockets: Path | None = None,
 ) -> Server:
-    """As chassis.server.make_server, for clients that nobody vouches for."""
+    """As chassis.rpc.server.make_server, for clients that nobody vouches for."""
     kind = public.served_by
     if kind != public.kind:
-        logger("chassis.public_grpc").info(
+        logger("chassis.public.grpc").info(
             "the public gRPC port is served by grpcio: only that has TLS, compressed answers and a greatest age of connections",
             otherwise=public.kind,
         )
@@ -102,7 +102,7 @@ class _PublicServer(AioServer):
         self._watching: asyncio.Task[None] | None = None
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._accepting: Accepting | None = None
-        cut = around.metrics.counter(telemetry.PUBLIC_CUT)
+        cut = around.metrics.counter(declared.PUBLIC_CUT)
         self._guard = EdgeGuard(public.bounds, lambda reason: cut.labels(reason).inc(), knows_readers=self._reads)
         server: Any = (
             aio.server(options=_grpcio_options(public))

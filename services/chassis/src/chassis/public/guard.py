@@ -7,9 +7,9 @@ message's, and what was answered and not acknowledged waits. From these two, wit
 - a flood: more bytes that belong to no message than a client's frames can explain;
 - a body that does not go on, and an answer that is not read, past their deadlines;
 - too much held by all connections together: the one that holds most goes, so that the others are served;
-- too many connections: idle ones of the network that has most make room (chassis.crowds).
+- too many connections: idle ones of the network that has most make room (chassis.public.crowds).
 
-Such a connection is ended as a whole, and a host that floods again is kept out for a moment (chassis.flooders).
+Such a connection is ended as a whole, and a host that floods again is kept out for a moment (chassis.public.flooders).
 
 Ten times a second the guard looks, as long as bytes move or somebody holds something. Otherwise it rests until a byte comes.
 """
@@ -23,11 +23,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from chassis import crowds
-from chassis.edge_connection import RATE_S, SMALL, Connection
 from chassis.errors import ResourceExhausted
-from chassis.flooders import MOST_GIVEN_UP, STRICTER, Flooders
-from chassis.tcp_sockets import Address, Traffic, address_of
+from chassis.public import crowds
+from chassis.public.flooders import MOST_GIVEN_UP, STRICTER, Flooders
+from chassis.public.held import RATE_S, SMALL, Connection
+from chassis.public.tcp_sockets import Address, Traffic, address_of
 
 FLOOD, SLOW_BODY, UNREAD_ANSWER, HELD, CONNECTIONS = "flood", "slow_body", "unread_answer", "held", "connections"
 
@@ -55,7 +55,7 @@ class Bounds:
 
 
 class Sockets(Protocol):
-    """The port's connections: chassis.tcp_sockets."""
+    """The port's connections: chassis.public.tcp_sockets."""
 
     def look(self) -> Mapping[Address, Traffic]: ...
     def cut(self, address: Address) -> None: ...

@@ -5,8 +5,8 @@ What was received and is no message yet is held somewhere or belongs to none; wh
 
 import math
 
-from chassis.flooders import GIVEN_UP_EBB
-from chassis.tcp_sockets import Traffic
+from chassis.public.flooders import GIVEN_UP_EBB
+from chassis.public.tcp_sockets import Traffic
 
 SMALL = 4096
 """Bytes too few to mean that something is held or waits."""

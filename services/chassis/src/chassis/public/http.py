@@ -10,9 +10,9 @@ from typing import Any
 
 import uvicorn
 
-from chassis.http_bounds import PublicAsgi, nobody
-from chassis.http_shared import Shared
-from chassis.public_connection import PublicConnection
+from chassis.public.http_bounds import PublicAsgi, nobody
+from chassis.public.http_connection import PublicConnection
+from chassis.public.http_shared import Shared
 
 # What this process opens besides the connections of its public port.
 _OTHER_FILES = 512

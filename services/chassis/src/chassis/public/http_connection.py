@@ -11,12 +11,12 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from chassis.crowds import network
 from chassis.errors import InvalidArgument, MizzenError, ResourceExhausted, Unavailable
-from chassis.gathering import Gathering
-from chassis.http_bounds import rendered
-from chassis.http_heads import head_fault
-from chassis.http_shared import RETRY_S, Shared
+from chassis.public.crowds import network
+from chassis.public.gathering import Gathering
+from chassis.public.http_bounds import rendered
+from chassis.public.http_heads import head_fault
+from chassis.public.http_shared import RETRY_S, Shared
 
 _LINGER_S, _LINGER_BYTES = 1.0, 1 << 20
 _TAKES = 64 * 1024

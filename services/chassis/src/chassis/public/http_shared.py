@@ -4,8 +4,8 @@ from typing import Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from chassis.crowds import leavers
-from chassis.http_bounds import PublicAsgi
+from chassis.public.crowds import leavers
+from chassis.public.http_bounds import PublicAsgi
 
 RETRY_S = 1.0
 # Resident memory of a held byte: what ended connections have let go of lies between what stays, and is not the system's yet.
@@ -22,7 +22,7 @@ class Holder(Protocol):
         """Ends it as too many bytes are held."""
 
     network: str
-    """Whose it is: chassis.crowds."""
+    """Whose it is: chassis.public.crowds."""
 
     def idle_since(self) -> float:
         """When it was last of use; infinity while it is."""

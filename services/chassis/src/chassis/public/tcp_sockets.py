@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from chassis import refused_hosts
+from chassis.public import refused_hosts
 
 Address = tuple[str, int]
 

@@ -69,7 +69,7 @@ def parse_addresses(setting: str, name: str = "") -> Addresses:
         if addresses and all(_is_address(address) for address in addresses):
             return StaticAddresses(*addresses)
     if kind == "endpointslice" and (match := _SERVICE_PORT.fullmatch(rest)):
-        from chassis.kubernetes_addresses import EndpointSliceAddresses  # noqa: PLC0415 - a laptop has no use for it
+        from chassis.kubernetes.addresses import EndpointSliceAddresses  # noqa: PLC0415 - a laptop has no use for it
 
         return EndpointSliceAddresses(match["namespace"], match["service"], match["port"])
     raise FailedPrecondition(

@@ -10,15 +10,15 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from chassis import telemetry
-from chassis.addresses import Addresses, StaticAddresses, parse_addresses
-from chassis.breaker import HEALTH, Breaker, State
-from chassis.connection import Connection
+from chassis import metrics as declared
 from chassis.errors import Code, DeadlineExceeded, Internal, MizzenError, Unavailable
-from chassis.identity import CallerTokens
-from chassis.logs import logger
-from chassis.status import from_rpc_error
-from chassis.telemetry import Metrics
+from chassis.rpc.addresses import Addresses, StaticAddresses, parse_addresses
+from chassis.rpc.breaker import HEALTH, Breaker, State
+from chassis.rpc.identity import CallerTokens
+from chassis.rpc.status import from_rpc_error
+from chassis.telemetry.logs import logger
+from chassis.telemetry.metrics import Metrics
+from chassis.wire.client import Connection
 
 __all__ = ["Addresses", "Channel", "StaticAddresses", "parse_addresses"]
 
@@ -33,14 +33,14 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_reconnect_backoff_ms", 250),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # of streams; a foreign server allows one ping in five minutes while it sends nothing (see chassis.keepalive)
+    # of streams; a foreign server allows one ping in five minutes while it sends nothing (see chassis.wire.keepalive)
     ("grpc.keepalive_time_ms", 310_000),
     ("grpc.keepalive_timeout_ms", 20_000),  # also how long bytes may stay unacknowledged
     ("grpc.http2.max_pings_without_data", 0),
 ]
 _AVOID_S = 1.0  # a draining server refuses calls on a connection that still stands
 _SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-_log = logger("chassis.channel")
+_log = logger("chassis.rpc.channel")
 _READY = grpc.ChannelConnectivity.READY
 
 
@@ -49,10 +49,10 @@ class _Replica:
 
     __slots__ = ("_channel", "_own", "address", "avoid_until", "breaker", "in_flight", "methods", "retired")
 
-    def __init__(self, address: str, opened: Callable[[str, bool], None], *, native: bool) -> None:
+    def __init__(self, address: str, opened: Callable[[str, bool], None], *, own: bool) -> None:
         self.address = address
         self.breaker = Breaker(self, time.perf_counter, lambda is_open: opened(address, is_open))
-        self._own = Connection(address) if native else None
+        self._own = Connection(address) if own else None
         self._channel: aio.Channel | None = None
         self.methods: dict[tuple[str, Any, Any], Any] = {}
         self.in_flight = 0
@@ -110,7 +110,7 @@ class Channel:
     """Calls to the replicas of one service. Raises MizzenError only.
 
     name: the upstream's name, for metrics and messages; callers: proves who we are (None for foreign servers).
-    client: native carries unary calls on chassis.connection, grpcio on grpc.aio; streams are grpc.aio's either way.
+    client: loop carries unary calls on chassis.wire.client, grpcio on grpc.aio; streams are grpc.aio's either way.
     Requests are proto messages or bytes; ``response_type`` is a message class or ``bytes``, which passes raw bytes.
     """
 
@@ -121,17 +121,17 @@ class Channel:
         *,
         callers: CallerTokens | None = None,
         metrics: Metrics | None = None,
-        client: Literal["native", "grpcio"] = "native",
+        client: Literal["loop", "grpcio"] = "loop",
     ) -> None:
         self._name = name
         self._callers = callers
-        self._native = client == "native"
+        self._own = client == "loop"
         metrics = metrics or Metrics()
-        self._seconds = metrics.histogram(telemetry.CHANNEL_SECONDS)
-        self._in_flight = metrics.level(telemetry.CHANNEL_IN_FLIGHT, name)
-        self._known = metrics.gauge(telemetry.CHANNEL_CONNECTIONS).labels(name)
+        self._seconds = metrics.histogram(declared.CHANNEL_SECONDS)
+        self._in_flight = metrics.level(declared.CHANNEL_IN_FLIGHT, name)
+        self._known = metrics.gauge(declared.CHANNEL_CONNECTIONS).labels(name)
         for state in State:
-            metrics.gauge(telemetry.CHANNEL_BREAKERS).labels(name, state.value).set_function(self._counted(state))
+            metrics.gauge(declared.CHANNEL_BREAKERS).labels(name, state.value).set_function(self._counted(state))
         self._children: dict[tuple[str, Code], Any] = {}
         self._connections: list[_Replica] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -268,7 +268,7 @@ class Channel:
                 connection.retired = True
                 self._release(connection)
         self._connections = [
-            kept.get(address) or _Replica(address, self._opened, native=self._native) for address in addresses
+            kept.get(address) or _Replica(address, self._opened, own=self._own) for address in addresses
         ]
         self._known.set(len(self._connections))
 

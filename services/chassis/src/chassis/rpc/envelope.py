@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chassis.clock import Clock
 from chassis.errors import DeadlineExceeded
-from chassis.identity import Identity, Verifier
+from chassis.rpc.identity import Identity, Verifier
 from mizzen.chassis.v1.envelope_pb2 import Envelope
 
 

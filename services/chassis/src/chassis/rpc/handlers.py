@@ -15,12 +15,12 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from chassis import telemetry
+from chassis import metrics as declared
 from chassis.errors import Code, InvalidArgument, MizzenError, Unimplemented
-from chassis.identity import CALLER_KEY, CallerTokens
-from chassis.status import GRPC_CODES, to_status, trailing_metadata
-from chassis.telemetry import Metrics
-from chassis.tracing import NoTracing, Tracing
+from chassis.rpc.identity import CALLER_KEY, CallerTokens
+from chassis.rpc.status import GRPC_CODES, to_status, trailing_metadata
+from chassis.telemetry.metrics import Metrics
+from chassis.telemetry.tracing import NoTracing, Tracing
 
 Handler = Any  # grpc.RpcMethodHandler, whose attributes are not declared
 
@@ -73,8 +73,8 @@ class _Method:
         self._path = path
         self._callers = around.callers
         self._tracing = around.tracing
-        self._seconds = around.metrics.histogram(telemetry.SERVER_SECONDS)
-        self._in_flight = around.metrics.level(telemetry.SERVER_IN_FLIGHT)
+        self._seconds = around.metrics.histogram(declared.SERVER_SECONDS)
+        self._in_flight = around.metrics.level(declared.SERVER_IN_FLIGHT)
         # Made when a call ends so: at each scrape all buckets of a method that nobody calls would be written as well.
         self._by_code: dict[Code, Any] = {}
 

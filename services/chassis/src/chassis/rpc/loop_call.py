@@ -9,15 +9,15 @@ from typing import Any, NoReturn
 import grpc
 from grpc import aio
 
-from chassis.grpc_fields import Metadata, metadata_field, metadata_of, refusal, status_fields, timeout_s
-from chassis.handlers import Handler
-from chassis.header_blocks import Block
-from chassis.http2_frames import CANCEL, literal
-from chassis.http2_server import MOST_FIELDS, ServerConnection
-from chassis.http2_streams import Stream
-from chassis.logs import logger
+from chassis.rpc.handlers import Handler
+from chassis.telemetry.logs import logger
+from chassis.wire.frames import CANCEL, literal
+from chassis.wire.grpc_fields import Metadata, metadata_field, metadata_of, refusal, status_fields, timeout_s
+from chassis.wire.header_blocks import Block
+from chassis.wire.server import MOST_FIELDS, ServerConnection
+from chassis.wire.streams import Stream
 
-_log = logger("chassis.server")
+_log = logger("chassis.rpc.server")
 _HEAD = b"\x88" + literal(31, b"application/grpc")  # :status 200, content-type
 _OK = literal(b"grpc-status", b"0")
 _OVERTAKEN_S = 0.02

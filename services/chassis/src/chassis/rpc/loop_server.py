@@ -9,12 +9,12 @@ import socket
 
 import grpc
 
-from chassis.handlers import Handler
-from chassis.header_blocks import Block
-from chassis.http2_server import ServerConnection
-from chassis.http2_streams import Budgets
-from chassis.keepalive import watch_peer
-from chassis.loop_call import Call
+from chassis.rpc.handlers import Handler
+from chassis.rpc.loop_call import Call
+from chassis.wire.header_blocks import Block
+from chassis.wire.keepalive import watch_peer
+from chassis.wire.server import ServerConnection
+from chassis.wire.streams import Budgets
 
 _BACKLOG = 1024
 _FLUSH_S = 0.25

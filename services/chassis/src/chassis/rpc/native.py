@@ -25,7 +25,7 @@ import grpc
 import pygrpc_native.aio
 from pygrpc_native._native import STREAM_CLOSED, STREAM_FULL
 
-from chassis.handlers import Handler
+from chassis.rpc.handlers import Handler
 
 _FIRST_WAIT_S = 0.001
 _LONGEST_WAIT_S = 0.05

@@ -4,7 +4,7 @@
 - native: pygrpc-native, HTTP/2 in Rust outside the GIL. No TLS, no maximum connection age.
 - grpcio: ``grpc.aio``.
 
-All serve the same wrapped handlers (chassis.handlers), health and reflection; one contract suite runs on all.
+All serve the same wrapped handlers (chassis.rpc.handlers), health and reflection; one contract suite runs on all.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha._async import ReflectionServicer
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 
-from chassis import health
-from chassis.handlers import Handler, Registration, Surroundings, wrap
-from chassis.loop_server import LoopServer
-from chassis.native import NativeServer
+from chassis.rpc import health
+from chassis.rpc.handlers import Handler, Registration, Surroundings, wrap
+from chassis.rpc.loop_server import LoopServer
+from chassis.rpc.native import NativeServer
 
 __all__ = ["AioServer", "Kind", "Registration", "Server", "Surroundings", "make_server"]
 

@@ -9,11 +9,11 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from chassis.errors import BY_CODE, Code, Internal, MizzenError
-from chassis.logs import logger
+from chassis.telemetry.logs import logger
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
-_LOG = logger("chassis.status")
+_LOG = logger("chassis.rpc.status")
 DOMAIN = "mizzen.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 INTERNAL_MESSAGE = "internal error"

@@ -79,6 +79,6 @@ def setup(service: str, endpoint: str) -> Tracing:
     """Tracing of this process to `endpoint` (OTLP gRPC), or none for ""."""
     if not endpoint:
         return NoTracing()
-    from chassis.otlp import OtlpTracing  # noqa: PLC0415 - the exporter costs 100 ms of import that most do not need
+    from chassis.telemetry.otlp import OtlpTracing  # noqa: PLC0415 - the exporter costs 100 ms of import that most do not need
 
     return OtlpTracing(service, endpoint)

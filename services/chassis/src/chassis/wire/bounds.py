@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from chassis.http2_frames import ENHANCE_YOUR_CALM, ConnectionFaultError
+from chassis.wire.frames import ENHANCE_YOUR_CALM, ConnectionFaultError
 
 _MOST_IDLE_FRAMES = 1500
 _IDLE_FRAMES_A_SECOND = 300

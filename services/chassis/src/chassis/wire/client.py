@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import grpc
 from grpc import aio
 
-from chassis.http2 import ConnectionLostError, Exchange, Http2, RefusedError, StreamResetError
-from chassis.http2_frames import literal
+from chassis.wire.frames import literal
+from chassis.wire.http2 import ConnectionLostError, Exchange, Http2, RefusedError, StreamResetError
 
 Metadata = tuple[tuple[str, str], ...]
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -2,7 +2,7 @@
 
 import re
 
-from chassis.header_blocks import Fields
+from chassis.wire.header_blocks import Fields
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
 _BAD_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")

@@ -6,7 +6,7 @@ from typing import Any
 
 import hpack
 
-from chassis.header_blocks import Block, HeaderBlocks, Judge
+from chassis.wire.header_blocks import Block, HeaderBlocks, Judge
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM = ACK = 0x1

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import grpc
 
-from chassis.header_blocks import TIMEOUT, Fields
-from chassis.http2_frames import literal
+from chassis.wire.frames import literal
+from chassis.wire.header_blocks import TIMEOUT, Fields
 
 Metadata = Sequence[tuple[str, str | bytes]]
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}

@@ -10,11 +10,11 @@ import struct
 from collections import deque
 from typing import Any
 
-from chassis import keepalive
-from chassis.header_blocks import Block, Fields
-from chassis.http2_bounds import SETTINGS_COST, Budget, Calm
-from chassis.http2_fields import response_flaw
-from chassis.http2_frames import (
+from chassis.telemetry.logs import logger
+from chassis.wire import keepalive
+from chassis.wire.bounds import SETTINGS_COST, Budget, Calm
+from chassis.wire.fields import response_flaw
+from chassis.wire.frames import (
     ACK,
     CANCEL,
     DATA,
@@ -44,10 +44,10 @@ from chassis.http2_frames import (
     settings_of,
     unpadded,
 )
-from chassis.http2_outbox import BODY_ENDS, Outbox, Outgoing
-from chassis.logs import logger
+from chassis.wire.header_blocks import Block, Fields
+from chassis.wire.outbox import BODY_ENDS, Outbox, Outgoing
 
-_log = logger("chassis.channel")
+_log = logger("chassis.rpc.channel")
 _LAST_STREAM = 2**30
 _RESET_S = 0.05
 _FLUSH_S = 1.0

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chassis.http2_bounds import Budget, Calm
-from chassis.http2_frames import DATA, END_HEADERS, END_STREAM, HEADERS, frame, frame_head
+from chassis.wire.bounds import Budget, Calm
+from chassis.wire.frames import DATA, END_HEADERS, END_STREAM, HEADERS, frame, frame_head
 
 _FAIR = 256
 BODY_ENDS = b""  # instead of a last header block: the body's last frame says that it is the last

@@ -8,10 +8,10 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chassis.header_blocks import Block
-from chassis.http2_bounds import SETTINGS_COST, Calm
-from chassis.http2_fields import request_flaw, trailers_flaw
-from chassis.http2_frames import (
+from chassis.telemetry.logs import logger
+from chassis.wire.bounds import SETTINGS_COST, Calm
+from chassis.wire.fields import request_flaw, trailers_flaw
+from chassis.wire.frames import (
     ACK,
     CANCEL,
     DATA,
@@ -46,11 +46,11 @@ from chassis.http2_frames import (
     settings_of,
     unpadded,
 )
-from chassis.http2_outbox import Outbox
-from chassis.http2_streams import STREAM_WINDOW, Budgets, Numbers, Stream
-from chassis.logs import logger
+from chassis.wire.header_blocks import Block
+from chassis.wire.outbox import Outbox
+from chassis.wire.streams import STREAM_WINDOW, Budgets, Numbers, Stream
 
-_log = logger("chassis.server")
+_log = logger("chassis.rpc.server")
 STREAMS = 4096
 MOST_FIELDS = 16 * 1024  # bytes of a request's fields, each counted with 32 more
 _STREAM_REFILL = STREAM_WINDOW // 2

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from chassis.http2_bounds import Budget
-from chassis.http2_frames import ENHANCE_YOUR_CALM, PROTOCOL_ERROR, ConnectionFaultError
-from chassis.http2_outbox import Outgoing
+from chassis.wire.bounds import Budget
+from chassis.wire.frames import ENHANCE_YOUR_CALM, PROTOCOL_ERROR, ConnectionFaultError
+from chassis.wire.outbox import Outgoing
 
 STREAM_WINDOW = 4 * 1024 * 1024
 _MOST_UNFINISHED = 128 * 1024 * 1024  # two of the largest requests

@@ -2,8 +2,8 @@
 
 from prometheus_client import Counter
 
-from chassis import telemetry
-from chassis.telemetry import Metrics
+from chassis.telemetry.metrics import Metrics
+from features import metrics as declared
 
 FOUND = ("present", "not_found", "outside_max_age", "other_layout", "damaged")
 
@@ -12,13 +12,13 @@ class FeatureMetrics:
     """Counts reads and writes."""
 
     def __init__(self, metrics: Metrics) -> None:
-        seconds = metrics.histogram(telemetry.FEATURES_STORE_SECONDS)
+        seconds = metrics.histogram(declared.STORE_SECONDS)
         self._seconds = {failed: seconds.labels("failed" if failed else "ok") for failed in (False, True)}
-        self._keys = metrics.counter(telemetry.FEATURES_STORE_KEYS)
-        self._rows = metrics.counter(telemetry.FEATURES_ROWS_READ)
+        self._keys = metrics.counter(declared.STORE_KEYS)
+        self._rows = metrics.counter(declared.ROWS_READ)
         self._by_view: dict[str, list[Counter]] = {}
-        self._written = metrics.counter(telemetry.FEATURES_ROWS_WRITTEN)
-        self._definitions = metrics.gauge(telemetry.FEATURES_DEFINITIONS)
+        self._written = metrics.counter(declared.ROWS_WRITTEN)
+        self._definitions = metrics.gauge(declared.DEFINITIONS)
 
     def store_read(self, seconds: float, keys: int, failed: bool) -> None:
         """See domain.ports.Telemetry."""

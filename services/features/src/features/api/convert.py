@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from chassis.errors import InvalidArgument
-from chassis.protobuf_wire import delimited, varint
-from chassis.status import to_status
+from chassis.rpc.status import to_status
 from chassis.values import decode, wire_dtype
+from chassis.wire.protobuf import delimited, varint
 from features.domain.model import Answer, Column, Given, Plan, Query, Rows, View, Written
 from mizzen.chassis.v1 import values_pb2
 from mizzen.features.v1 import features_pb2 as pb

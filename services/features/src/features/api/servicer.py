@@ -5,10 +5,10 @@ from typing import Any
 import grpc
 
 from chassis.clock import Clock
-from chassis.envelope import Call, open_envelope
 from chassis.errors import MizzenError
-from chassis.identity import Verifier
-from chassis.logs import logger
+from chassis.rpc.envelope import Call, open_envelope
+from chassis.rpc.identity import Verifier
+from chassis.telemetry.logs import logger
 from features.api.convert import read_response, to_feature_view, to_query, to_rows, to_write_response
 from features.domain.model import Answer, Query, Rows, Written
 from features.domain.read import Reader

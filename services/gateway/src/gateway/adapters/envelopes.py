@@ -1,8 +1,8 @@
 """Envelopes of internal calls: the gateway alone mints identities."""
 
 from chassis.clock import Clock
-from chassis.identity import Identity, Minter
-from chassis.protobuf_wire import delimited, number_tag, tag, varint
+from chassis.rpc.identity import Identity, Minter
+from chassis.wire.protobuf import delimited, number_tag, tag, varint
 from gateway.domain.limits import remaining_s
 from gateway.domain.model import Call, Caller
 from mizzen.chassis.v1.envelope_pb2 import Envelope

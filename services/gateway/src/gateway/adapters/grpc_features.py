@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from chassis.channel import Channel
 from chassis.clock import Clock
-from chassis.coalesce import Coalescer
 from chassis.errors import Internal, MizzenError
-from chassis.status import from_status
+from chassis.rpc.channel import Channel
+from chassis.rpc.coalesce import Coalescer
+from chassis.rpc.status import from_status
 from gateway.adapters.columns import block_shape, read_values
 from gateway.adapters.envelopes import Envelopes
 from gateway.adapters.read_wire import question, read_item, read_request

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from chassis.channel import Channel
 from chassis.clock import Clock
-from chassis.status import from_status
+from chassis.rpc.channel import Channel
+from chassis.rpc.status import from_status
 from gateway.adapters.envelopes import Envelopes
 from gateway.domain.documents import Label, LabelError, LabelsAnswer, Report
 from gateway.domain.limits import Retry, remaining_s

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
-from chassis.channel import Channel
 from chassis.clock import Clock
-from chassis.coalesce import Coalescer
 from chassis.errors import MizzenError
-from chassis.status import from_status
+from chassis.rpc.channel import Channel
+from chassis.rpc.coalesce import Coalescer
+from chassis.rpc.status import from_status
 from gateway.adapters.envelopes import Envelopes
 from gateway.domain.documents import (
     Answer,

@@ -3,10 +3,10 @@
 import os
 import socket
 
-from chassis.channel import Channel
 from chassis.errors import FailedPrecondition
-from chassis.identity import Minter
 from chassis.lifecycle import Runtime, Step
+from chassis.rpc.channel import Channel
+from chassis.rpc.identity import Minter
 from gateway.adapters.envelopes import Envelopes
 from gateway.adapters.file_keys import Anonymous, FileKeys
 from gateway.adapters.grpc_features import GrpcFeatures

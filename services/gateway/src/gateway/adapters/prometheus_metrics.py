@@ -3,19 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
-from chassis import telemetry
-from chassis.telemetry import Metrics, TenantLabels
+from chassis import metrics as chassis_metrics
+from chassis.telemetry.metrics import Metrics, TenantLabels
+from gateway import metrics as declared
 
 
 class AdmissionMetrics:
     """What admission refused and learnt."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._shed = metrics.counter(telemetry.GATEWAY_SHED)
-        self._limit = metrics.gauge(telemetry.GATEWAY_LIMIT)
+        self._shed = metrics.counter(declared.SHED)
+        self._limit = metrics.gauge(declared.LIMIT)
         self._children: dict[tuple[str, str], Any] = {}
-        self.in_flight = metrics.gauge(telemetry.GATEWAY_IN_FLIGHT)
-        self.lagged = metrics.histogram(telemetry.GATEWAY_LAG_SECONDS).observe
+        self.in_flight = metrics.gauge(declared.IN_FLIGHT)
+        self.lagged = metrics.histogram(declared.LAG_SECONDS).observe
 
     def refused(self, reason: str, name: str) -> None:
         """See domain.admission.Seen."""
@@ -39,16 +40,16 @@ class GatewayMetrics:
     def __init__(self, metrics: Metrics, tenants: TenantLabels) -> None:
         self._tenants, self._metrics = tenants, metrics
         self.admission = AdmissionMetrics(metrics)
-        self._seconds = metrics.histogram(telemetry.GATEWAY_REQUEST_SECONDS)
-        self._requests = metrics.counter(telemetry.GATEWAY_REQUESTS)
-        dropped = metrics.counter(telemetry.GATEWAY_RECORDS_DROPPED)
+        self._seconds = metrics.histogram(declared.REQUEST_SECONDS)
+        self._requests = metrics.counter(declared.REQUESTS)
+        dropped = metrics.counter(declared.RECORDS_DROPPED)
         self._queue_full = dropped.labels("queue_full")
         self._stream_full = dropped.labels("stream_full")
-        self._records = metrics.counter(telemetry.GATEWAY_RECORDS)
-        self.record_queue = metrics.gauge(telemetry.GATEWAY_RECORD_QUEUE)
-        self._shadows = metrics.counter(telemetry.GATEWAY_SHADOWS_DROPPED)
-        self._unprotected = metrics.counter(telemetry.GATEWAY_UNPROTECTED_WRITES)
-        coalesced = metrics.histogram(telemetry.COALESCED_ITEMS)
+        self._records = metrics.counter(declared.RECORDS)
+        self.record_queue = metrics.gauge(declared.RECORD_QUEUE)
+        self._shadows = metrics.counter(declared.SHADOWS_DROPPED)
+        self._unprotected = metrics.counter(declared.UNPROTECTED_WRITES)
+        coalesced = metrics.histogram(chassis_metrics.COALESCED_ITEMS)
         self.coalesced_reads = coalesced.labels("features").observe
         self.coalesced_infers = coalesced.labels("inference").observe
         self._children: dict[tuple[str, str, int], Any] = {}
@@ -56,9 +57,9 @@ class GatewayMetrics:
 
     def api_keys(self, count: Callable[[], int], faults: Callable[[], int], age_s: Callable[[], float]) -> None:
         """Where the numbers of API keys come from."""
-        self._metrics.gauge(telemetry.GATEWAY_API_KEYS).set_function(count)
-        self._metrics.gauge(telemetry.GATEWAY_API_KEY_FAULTS).set_function(faults)
-        self._metrics.gauge(telemetry.GATEWAY_API_KEYS_AGE).set_function(age_s)
+        self._metrics.gauge(declared.API_KEYS).set_function(count)
+        self._metrics.gauge(declared.API_KEY_FAULTS).set_function(faults)
+        self._metrics.gauge(declared.API_KEYS_AGE).set_function(age_s)
 
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """A REST request was answered."""

@@ -6,7 +6,7 @@ A test compares the bytes with those of the generated classes.
 from collections.abc import Mapping
 from functools import lru_cache
 
-from chassis.protobuf_wire import delimited, number_tag, tag, varint
+from chassis.wire.protobuf import delimited, number_tag, tag, varint
 from gateway.adapters.columns import WIRE
 from gateway.domain.model import Column
 from mizzen.chassis.v1 import values_pb2

@@ -6,7 +6,7 @@ are a recorded feature's bytes: only the field number around them differs. That 
 
 from functools import lru_cache
 
-from chassis.protobuf_wire import delimited, tag, varint
+from chassis.wire.protobuf import delimited, tag, varint
 from gateway.adapters.columns import WIRE, write_values
 from gateway.adapters.grpc_features import WireRows
 from gateway.domain.model import BlockRows, BlockShape, Column, FeatureRows

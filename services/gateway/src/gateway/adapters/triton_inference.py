@@ -9,10 +9,10 @@ from typing import Any
 
 from grpc import aio
 
-from chassis.channel import Channel
 from chassis.clock import Clock
-from chassis.coalesce import Coalescer
 from chassis.errors import DeadlineExceeded, Internal, InvalidArgument, MizzenError, NotFound, Unavailable
+from chassis.rpc.channel import Channel
+from chassis.rpc.coalesce import Coalescer
 from gateway.adapters.triton_wire import infer_answer, infer_message, model_info, oip
 from gateway.domain.inference import InferAnswer, InferRequest, ModelInfo, StreamAnswer, Tensor
 from gateway.domain.limits import Retry, few_at_once, remaining_s

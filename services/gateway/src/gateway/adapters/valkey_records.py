@@ -8,8 +8,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from chassis.logs import logger
-from chassis.protobuf_wire import tag, varint
+from chassis.telemetry.logs import logger
+from chassis.wire.protobuf import tag, varint
 from gateway.adapters.columns import write_values
 from gateway.adapters.record_wire import feature_bytes
 from gateway.domain.inference import Tensor

@@ -1,23 +1,23 @@
 """LabelStore on PostgreSQL: row-level security by tenant, nothing waits longer than it may."""
 
-import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import numpy as np
 
-from chassis.errors import MizzenError
-from chassis.postgres import Owner, is_owned_by_server, role_of, transport_of
+from chassis.postgres.migrations import migrate_as
+from chassis.postgres.pool import PoolLimits, PostgresPool
+from chassis.postgres.roles import Owner
 from monitoring.adapters import postgres_schema as sql
-from monitoring.adapters.postgres_tables import FOREIGN, MIGRATION_S, down, migrate_as_serving, migrate_owned
 from monitoring.domain.model import Label, Labelled, Stored, Window
 from monitoring.domain.windows import ORIGIN_US
 
 _log = logging.getLogger(__name__)
 _SLOW_S = 10.0
+_LIMITS = PoolLimits(connections=4, connect_s=3.0)
 
 
 class PostgresLabels:
@@ -25,27 +25,19 @@ class PostgresLabels:
 
     def __init__(self, url: str, password: Callable[[], str | None] | None = None, owner: Owner | None = None) -> None:
         """`password` is asked for at each connection; without it the URL's counts. `owner` migrates, else the URL's role."""
-        self._url = url
-        self._password = password
+        self._pool = PostgresPool(sql.LABELS, url, password, _LIMITS)
         self._owner = owner
-        self._pool: asyncpg.Pool | None = None
         self._migrated = False
-        self._opening = asyncio.Lock()
 
     async def migrate(self) -> None:
         """Brings the tables up to date; one process at a time does it.
 
         Raises Unavailable, or FailedPrecondition where the tables are not the owner's.
         """
-        if self._owner is not None:
-            await migrate_owned(self._owner, self._url)
-        else:
-            async with self._connection(MIGRATION_S) as connection:
-                await migrate_as_serving(connection, role_of(self._url))
+        owns = await migrate_as(self._owner, self._pool)
         self._migrated = True
-        async with self._connection(_SLOW_S) as connection:
-            if await is_owned_by_server(connection, sql.SCHEMA):
-                _log.warning("the serving role owns the tables of schema %s: set MIZZEN_POSTGRES_OWNER", sql.SCHEMA)
+        if owns:
+            _log.warning("the serving role owns the tables of schema %s: set MIZZEN_POSTGRES_OWNER", sql.LABELS.name)
 
     async def put(self, tenant: str, labels: Sequence[Label], timeout_s: float) -> Stored:
         """See LabelStore."""
@@ -111,74 +103,17 @@ class PostgresLabels:
 
     async def close(self) -> None:
         """Closes the connections, without waiting for a database that does not answer."""
-        if self._pool is not None:
-            self._pool.terminate()
+        await self._pool.close()
 
     async def _tenants(self) -> list[str]:
         if not self._migrated:
             return []
-        async with self._connection(_SLOW_S) as connection:
+        async with self._as_tenant("", _SLOW_S) as connection:
             rows = await connection.fetch("SELECT tenant FROM monitoring.tenants ORDER BY tenant")
         return [row[0] for row in rows]
 
     @asynccontextmanager
     async def _as_tenant(self, tenant: str, timeout_s: float) -> AsyncIterator[Any]:
-        async with self._connection(timeout_s) as connection:
-            # No connection.transaction(): its rollback would wait on a server that has stopped answering.
-            await connection.execute("BEGIN")
-            await connection.execute("SELECT set_config('mizzen.tenant', $1, true)", tenant)
+        """A transaction of at most `timeout_s` seconds. Raises Unavailable: a late database is away, whoever's time is over."""
+        async with self._pool.transaction(tenant, math.inf, limit_s=timeout_s) as connection:
             yield connection
-            await connection.execute("COMMIT")
-
-    @asynccontextmanager
-    async def _connection(self, timeout_s: float) -> AsyncIterator[Any]:
-        """A connection for at most `timeout_s` seconds, all statements together. Raises Unavailable."""
-        connection: Any = None
-        whole = False
-        pool = await self._open()
-        try:
-            async with asyncio.timeout(timeout_s):
-                connection = await pool.acquire()
-                yield connection
-            whole = True
-        except MizzenError:
-            raise
-        except FOREIGN as error:
-            raise down(error) from error
-        finally:
-            if connection is not None:
-                _give_back(pool, connection, whole=whole)
-
-    async def _open(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                # No connection is made here (min_size 0); `timeout` is that of connecting.
-                self._pool = await asyncpg.create_pool(
-                    self._url,
-                    password=self._password,
-                    min_size=0,
-                    max_size=4,
-                    timeout=3,
-                    command_timeout=30,
-                    **transport_of(self._url),
-                )
-            return self._pool
-
-
-_returning: set[asyncio.Task[None]] = set()
-
-
-def _give_back(pool: asyncpg.Pool, connection: Any, *, whole: bool) -> None:
-    """Returns a connection; one that was cut off in the middle is dropped, for its server may never answer."""
-    if not whole:
-        with suppress(asyncpg.InterfaceError):  # the pool took a broken one back by itself
-            connection.terminate()
-    task = asyncio.ensure_future(pool.release(connection))
-    _returning.add(task)
-    task.add_done_callback(_returned)
-
-
-def _returned(task: asyncio.Task[None]) -> None:
-    _returning.discard(task)
-    if not task.cancelled():
-        task.exception()

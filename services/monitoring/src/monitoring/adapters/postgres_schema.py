@@ -1,43 +1,8 @@
-"""Tables of the label store, as migrations that are applied once, in order."""
+"""What monitoring keeps in PostgreSQL, labels, and how it asks for them. Its tables are in `migrations`."""
 
-SCHEMA = "monitoring"
-MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE monitoring.tenants (tenant text PRIMARY KEY);
-    CREATE TABLE monitoring.labels (
-        tenant text NOT NULL,
-        request_id uuid NOT NULL,
-        row_index integer NOT NULL,
-        output text NOT NULL,
-        value double precision NOT NULL,
-        event_time_us bigint NOT NULL,
-        stored_at timestamptz NOT NULL DEFAULT now(),
-        -- of the prediction, once it is found in the record log
-        endpoint text,
-        predicted double precision,
-        predicted_at_us bigint,
-        -- when a label without a prediction is looked for again
-        look_at timestamptz NOT NULL DEFAULT now(),
-        looks integer NOT NULL DEFAULT 0,
-        PRIMARY KEY (tenant, request_id, row_index, output)
-    );
-    CREATE INDEX labels_waiting ON monitoring.labels (tenant, look_at) WHERE endpoint IS NULL;
-    CREATE INDEX labels_joined ON monitoring.labels (tenant, endpoint, output, predicted_at_us)
-        INCLUDE (predicted, value) WHERE endpoint IS NOT NULL;
-    ALTER TABLE monitoring.labels ENABLE ROW LEVEL SECURITY;
-    ALTER TABLE monitoring.labels FORCE ROW LEVEL SECURITY;
-    CREATE POLICY tenant_only ON monitoring.labels
-        USING (tenant = current_setting('mizzen.tenant', true))
-        WITH CHECK (tenant = current_setting('mizzen.tenant', true));
-    """,
-)
+from chassis.postgres.pool import Schema
 
-# Any number will do as long as no other room takes it: "mizzenmo" as bytes.
-LOCK = 0x6D697A7A656E6D6F
-PREPARE = """
-    CREATE SCHEMA IF NOT EXISTS monitoring;
-    CREATE TABLE IF NOT EXISTS monitoring.migrations (version integer PRIMARY KEY, applied_at timestamptz DEFAULT now());
-"""
+LABELS = Schema("monitoring", "the label store")
 
 PUT = """
     WITH given AS (

@@ -1,8 +1,9 @@
 """Metrics on prometheus-client. Tenants outside the allow-list count together; drift gauges are bounded per endpoint."""
 
-from chassis import telemetry
-from chassis.telemetry import Metrics as Registry
-from chassis.telemetry import TenantLabels
+from chassis.telemetry import metrics as telemetry
+from chassis.telemetry.metrics import Metrics as Registry
+from chassis.telemetry.metrics import TenantLabels
+from monitoring import metrics as declared
 from monitoring.domain.model import Appended, Quality, Report, Verdict, WindowReport
 
 _FEATURES = 64
@@ -14,17 +15,17 @@ class PrometheusMetrics:
 
     def __init__(self, registry: Registry, tenants: TenantLabels) -> None:
         self._tenants = tenants
-        self._records = registry.counter(telemetry.MONITORING_RECORDS)
-        self._gaps = registry.counter(telemetry.MONITORING_GAPS)
-        self._lag = registry.gauge(telemetry.MONITORING_LAG)
-        self._labels = registry.counter(telemetry.MONITORING_LABELS)
-        self._waiting = registry.gauge(telemetry.MONITORING_LABELS_WAITING)
-        self._failures = registry.counter(telemetry.MONITORING_FAILURES)
-        self._drift = registry.gauge(telemetry.MONITORING_DRIFT)
-        self._drifted = registry.gauge(telemetry.MONITORING_DRIFTED)
-        self._quality = registry.gauge(telemetry.MONITORING_QUALITY)
-        self._unanswerable = registry.gauge(telemetry.MONITORING_UNANSWERABLE)
-        self._set_aside = registry.gauge(telemetry.MONITORING_SET_ASIDE)
+        self._records = registry.counter(declared.RECORDS)
+        self._gaps = registry.counter(declared.GAPS)
+        self._lag = registry.gauge(declared.LAG)
+        self._labels = registry.counter(declared.LABELS)
+        self._waiting = registry.gauge(declared.LABELS_WAITING)
+        self._failures = registry.counter(declared.FAILURES)
+        self._drift = registry.gauge(declared.DRIFT)
+        self._drifted = registry.gauge(declared.DRIFTED)
+        self._quality = registry.gauge(declared.QUALITY)
+        self._unanswerable = registry.gauge(declared.UNANSWERABLE)
+        self._set_aside = registry.gauge(declared.SET_ASIDE)
         for result in ("stored", "rejected", "duplicate"):
             self._records.labels(result)
 

@@ -18,7 +18,7 @@ _DEAD_MS = 30_000
 _RECLAIM_EVERY = 20
 
 
-class RedisStream:
+class ValkeyStream:
     """Reads own unacknowledged entries first, then new ones, and now and then takes over those of dead consumers."""
 
     def __init__(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from google.rpc import status_pb2
 
 from chassis.errors import InvalidArgument, MizzenError
-from chassis.status import to_status
+from chassis.rpc.status import to_status
 from mizzen.monitoring.v1 import monitoring_pb2 as pb
 from monitoring.api.page import page
 from monitoring.api.report_json import report_json

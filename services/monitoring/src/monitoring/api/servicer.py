@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 from chassis.clock import Clock
-from chassis.envelope import Call, open_envelope
 from chassis.errors import DeadlineExceeded
-from chassis.identity import Verifier
+from chassis.rpc.envelope import Call, open_envelope
+from chassis.rpc.identity import Verifier
 from mizzen.monitoring.v1 import monitoring_pb2 as pb
 from mizzen.monitoring.v1 import monitoring_pb2_grpc
 from monitoring.api import convert

@@ -10,7 +10,7 @@ import asyncpg
 from pgvector import SparseVector
 
 from chassis.errors import MizzenError
-from retrieval.adapters.postgres_pool import PostgresPool
+from chassis.postgres.pool import PostgresPool
 from retrieval.adapters.postgres_rows import DIMENSIONS, ChunkRow, chunk_rows, document_of
 from retrieval.adapters.postgres_search import search
 from retrieval.domain.model import CollectionCounts, Document, DocumentInput, Found, IndexedDocument, Probe, Scope

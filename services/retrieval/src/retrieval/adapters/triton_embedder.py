@@ -17,7 +17,7 @@ RETRY_AFTER_S = 2.0
 
 
 class UnaryChannel(Protocol):
-    """The part of chassis.channel.Channel that is used here."""
+    """The part of chassis.rpc.channel.Channel that is used here."""
 
     async def unary(self, method: str, request: object, response_type: type[Any], timeout_s: float) -> Any:
         """One call; raises MizzenError only."""

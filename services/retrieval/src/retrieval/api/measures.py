@@ -1,7 +1,7 @@
 """What the edge counts."""
 
-from chassis import telemetry
-from chassis.telemetry import Metrics
+from chassis.telemetry.metrics import Metrics
+from retrieval import metrics as declared
 from retrieval.domain.ask import AskEvent
 from retrieval.domain.model import Answer, SearchOutcome
 
@@ -10,10 +10,10 @@ class Measures:
     """Retrieval's metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._stages = metrics.histogram(telemetry.RETRIEVAL_STAGE_SECONDS)
-        self._degraded = metrics.counter(telemetry.RETRIEVAL_DEGRADED)
-        self._answers = metrics.counter(telemetry.RETRIEVAL_ANSWERS)
-        self._upserted = metrics.counter(telemetry.RETRIEVAL_DOCUMENTS_UPSERTED)
+        self._stages = metrics.histogram(declared.STAGE_SECONDS)
+        self._degraded = metrics.counter(declared.DEGRADED)
+        self._answers = metrics.counter(declared.ANSWERS)
+        self._upserted = metrics.counter(declared.DOCUMENTS_UPSERTED)
 
     def searched(self, outcome: SearchOutcome) -> None:
         """One search that was answered."""

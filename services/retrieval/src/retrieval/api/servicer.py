@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.clock import Clock
-from chassis.envelope import Call, open_envelope
 from chassis.errors import InvalidArgument, MizzenError
-from chassis.identity import Verifier
-from chassis.logs import logger
-from chassis.status import to_status
+from chassis.rpc.envelope import Call, open_envelope
+from chassis.rpc.identity import Verifier
+from chassis.rpc.status import to_status
+from chassis.telemetry.logs import logger
 from mizzen.chassis.v1.envelope_pb2 import Envelope
 from mizzen.retrieval.v1 import retrieval_pb2 as pb
 from mizzen.retrieval.v1 import retrieval_pb2_grpc as rpc

@@ -8,7 +8,7 @@ from google.protobuf import struct_pb2
 from google.rpc import status_pb2
 
 from chassis.errors import BY_CODE, Code, Internal, InvalidArgument
-from chassis.status import to_status
+from chassis.rpc.status import to_status
 from gateway.api.edge import ASK_S, DEFAULT_S, INFER, READ, WRITE, WRITE_S
 from gateway.api.grpc.calls import Calls
 from gateway.api.grpc.convert import instant_us

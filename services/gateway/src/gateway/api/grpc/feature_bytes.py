@@ -5,7 +5,7 @@ A test compares the bytes with those of the generated classes.
 
 from functools import lru_cache
 
-from chassis.protobuf_wire import delimited, varint
+from chassis.wire.protobuf import delimited, varint
 from gateway.api.grpc.convert import write_features, write_shared, write_values
 from gateway.domain.model import BlockRows, BlockShape, Column, FeaturesAnswer
 from mizzen.gateway.v1 import gateway_pb2 as pb

@@ -1,7 +1,7 @@
 """How the gateway's settings serve its public gRPC port."""
 
-from chassis.edge_guard import Bounds
-from chassis.public_grpc import PublicGrpc, Tls
+from chassis.public.grpc import PublicGrpc, Tls
+from chassis.public.guard import Bounds
 from gateway.api.edge import Edge
 from gateway.api.grpc.calls import Calls
 from gateway.settings import Settings

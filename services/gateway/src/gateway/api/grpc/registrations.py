@@ -2,7 +2,7 @@
 
 from tritonclient.grpc import service_pb2_grpc
 
-from chassis.server import Registration
+from chassis.rpc.server import Registration
 from gateway.api.edge import Edge
 from gateway.api.grpc.calls import Calls
 from gateway.api.grpc.collections import CollectionServicer, LabelServicer

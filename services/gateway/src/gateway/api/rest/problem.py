@@ -6,7 +6,7 @@ from functools import lru_cache
 import orjson
 
 from chassis.errors import BY_CODE, Code, MizzenError
-from chassis.http_bounds import Headers
+from chassis.public.http_bounds import Headers
 
 STATUS: Mapping[Code, int] = {
     Code.OK: 200,

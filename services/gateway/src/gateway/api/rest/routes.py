@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.errors import InvalidArgument, MizzenError, NotFound
-from chassis.http_bounds import Answer, TurnAway
-from chassis.logs import logger
+from chassis.public.http_bounds import Answer, TurnAway
+from chassis.telemetry.logs import logger
 from gateway.api.edge import Edge
 from gateway.api.rest.browsers import JSON_ONLY, Browsers, check_media_type
 from gateway.api.rest.dispatch import Node, PathTree

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from chassis.errors import MizzenError
-from chassis.http_bounds import Headers, rendered
+from chassis.public.http_bounds import Headers, rendered
 from gateway.api.edge import Edge
 from gateway.api.rest.dispatch import PathTree, Row
 from gateway.api.rest.problem import answer_to, status_of
@@ -34,7 +34,7 @@ class _Asked(NamedTuple):
 
 
 class TurningAway(Generic[P]):
-    """See chassis.http_bounds.TurnAway: what a call is told that admission refuses, while that refuses any.
+    """See chassis.public.http_bounds.TurnAway: what a call is told that admission refuses, while that refuses any.
 
     Neither the key nor the body is looked at. A page's request goes the long way, as its answer needs more headers.
     """

@@ -1,0 +1,1 @@
+"""PostgreSQL, for the rooms that keep something there."""

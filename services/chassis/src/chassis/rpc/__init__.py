@@ -1,0 +1,1 @@
+"""gRPC between services: the server and its three positions, channels, batches, signed identities, errors as status."""
