@@ -53,7 +53,7 @@ def reasons() -> set[str]:
         and isinstance(node.value, str)
         and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|OVERLOADED", node.value)
         and not NO_REASON.fullmatch(node.value)
-        and not INSIDE.search(f"{path.name}:{node.value}")
+        and not INSIDE.search(f"{path.relative_to(ROOT)}:{node.value}")
     } - CODES
 
 

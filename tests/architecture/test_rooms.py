@@ -18,6 +18,7 @@ CALLED_BY_IMPORT = {
     "redis": "valkey",
     "hiredis": "valkey",
     "asyncpg": "postgresql",
+    "chassis.postgres.pool": "postgresql",
 }
 
 

@@ -102,7 +102,10 @@ async def migrate(pool: PostgresPool, timeout_s: float = 60.0) -> list[str]:
         for migration in missing:
             await connection.execute(migration.sql)
             await connection.execute(
-                "insert into migrations values ($1, $2, $3)", migration.number, migration.name, migration.digest
+                "insert into migrations (number, name, digest) values ($1, $2, $3)",
+                migration.number,
+                migration.name,
+                migration.digest,
             )
     return [migration.name for migration in missing]
 

@@ -1,10 +1,9 @@
 """Connections to PostgreSQL: bounded in number and in time, each transaction bound to one tenant."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -26,7 +25,7 @@ class Schema:
     """What callers are told of: "the document store"."""
     prepare: Callable[[Any], Awaitable[None]] | None = None
     """Done with each new connection."""
-    settings: Mapping[str, str] = MappingProxyType({})
+    settings: tuple[tuple[str, str], ...] = ()
     """Of each transaction: PostgreSQL's names and values, written here and never by a caller."""
 
 
@@ -147,14 +146,14 @@ class PostgresPool:
             self._users -= 1
 
 
-def _settings(own: Mapping[str, str]) -> str:
+def _settings(own: Iterable[tuple[str, str]]) -> str:
     """The statement that begins a transaction, in one round trip: $1 the tenant, $2 milliseconds, $3 how it is planned.
 
     Reads are planned for their own values each time: a plan for any value, which PostgreSQL takes from the sixth execution of a
     statement on, expects one row of a filter that may carry half of the table.
     """
     given = {"mizzen.tenant": "$1", "statement_timeout": "$2", "plan_cache_mode": "$3"}
-    given |= {name: f"'{value}'" for name, value in own.items()}
+    given |= {name: f"'{value}'" for name, value in own}
     return "select " + ", ".join(f"set_config('{name}', {value}, true)" for name, value in given.items())
 
 

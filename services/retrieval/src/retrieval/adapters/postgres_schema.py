@@ -21,4 +21,4 @@ async def _with_vectors(connection: Any) -> None:
 
 
 # The setting is pgvector's: a search of the graph ends with its first look (postgres_search).
-DOCUMENTS = Schema("retrieval", "the document store", _with_vectors, {"hnsw.iterative_scan": "off"})
+DOCUMENTS = Schema("retrieval", "the document store", _with_vectors, (("hnsw.iterative_scan", "off"),))
