@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import grpc
 import httpx2
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from chassis.api_keys import key_hash
 from chassis.rpc.identity import write_keys
 from chassis.rpc.status import from_rpc_error
+from gateway.api.rest.app import paths
+from gateway.api.rest.routes import Path as Row
 from mizzen.chassis.v1 import values_pb2
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc
@@ -60,6 +63,49 @@ async def test_keys_and_scopes(tmp_path: Path) -> None:
         assert from_rpc_error(caught.value).reason == "API_KEY_MISSING"
         metadata = (("authorization", "Bearer key-all"),)
         assert (await stub.ListEndpoints(pb.ListEndpointsRequest(), timeout=5, metadata=metadata)).items
+
+
+TABLE = paths(MagicMock())
+SCOPES = ("read", "infer", "write", "*")
+FILLED = {"{name}": "late", "{model}": "echo", "{version}": "1", "{id}": "a"}
+
+
+async def test_every_path_lets_in_its_scope_and_no_other(tmp_path: Path) -> None:
+    """The authorisation matrix: every row of the table with every scope, without a key, and with a key of nobody's."""
+    write_keys(tmp_path / "keys")
+    secret = bytes.fromhex((tmp_path / "keys/service.secret").read_text().strip())
+    path = tmp_path / "api-keys"
+    path.write_text("".join(f"key{n}:acme:{scope}:{key_hash(secret, scope)}\n" for n, scope in enumerate(SCOPES)))
+    async with (
+        gateway_rig(tmp_path, settings={"api_keys_file": path}) as rig,
+        httpx2.AsyncClient(base_url=rig.url) as http,
+    ):
+
+        async def asked(row: Row, key: str | None) -> httpx2.Response:
+            target = row.template
+            for name, value in FILLED.items():
+                target = target.replace(name, "handbook" if name == "{name}" and "collections" in target else value)
+            headers = {"content-type": "application/json", **({"x-api-key": key} if key else {})}
+            content = b"{}" if row.method == "POST" else None
+            return await http.request(row.method, target, headers=headers, content=content)
+
+        for row in TABLE:
+            place = f"{row.method} {row.template}"
+            if row.scope is None:
+                assert (await asked(row, None)).status_code == 200, place
+                continue
+            for key in (None, "nobody's"):
+                assert (await asked(row, key)).status_code == 401, place
+            for scope in SCOPES:
+                answer = await asked(row, scope)
+                allowed = scope in (row.scope, "*")
+                assert (answer.status_code == 403) != allowed, (place, scope, answer.text)
+                assert answer.status_code != 401, place
+                if not allowed:
+                    assert "scope" in answer.text
+        shown = await http.get("/openapi.json")
+        assert "Endpoint late" not in shown.text, "which endpoints there are is told to keys only"
+        assert "Endpoint late" in (await http.get("/openapi.json", headers={"x-api-key": "read"})).text
 
 
 PATHS = [

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from chassis.errors import Unavailable
-from gateway.api.rest import infer, labels
+from gateway.api.rest import bodies, infer
 from tests.fakes.gateway_rig import Rig, gateway_rig
 
 AS_JSON = {"content-type": "application/json"}
@@ -138,7 +138,7 @@ async def test_a_large_body_is_read_beside_the_loop(
     response = await http.post("/v2/models/echo/infer", json={"inputs": [tensor]})
     assert response.status_code == 200, response.text
     assert response.json()["outputs"][0]["data"] == [1.5, 2.5] * rows
-    monkeypatch.setattr("gateway.api.rest.labels.labels_of", noting(labels.labels_of))
+    monkeypatch.setattr("gateway.api.rest.routes.parsed", noting(bodies.parsed))
     label = {"request_id": "r" * 16, "output": "probability", "value": 1, "event_time": "2026-01-01T00:00:00Z"}
     stored = await http.post("/v1/labels", json={"labels": [label] * (rows // 10)})
     assert stored.json()["stored"] == rows // 10
@@ -348,7 +348,7 @@ async def test_health_bodies_are_kserves(http: httpx2.AsyncClient) -> None:
     assert (await http.get("/v2/health/live")).json() == {"live": True}
     assert (await http.get("/v2/health/ready")).json() == {"ready": True}
     assert (await http.get("/v2/models/echo/ready")).json() == {"name": "echo", "ready": True}
-    assert (await http.get("/v2/models/none/ready")).status_code == 503
+    assert (await http.get("/v2/models/none/ready")).status_code == 404
     assert (await http.get("/v2")).json()["name"] == "mizzen"
     models = (await http.get("/v1/models")).json()
     assert models["models"] == ["echo", "late"]
@@ -456,9 +456,15 @@ async def test_client_ids_are_kept_apart_and_identity_headers_mean_nothing(rig: 
 
 async def test_openapi_has_every_path(http: httpx2.AsyncClient) -> None:
     document = (await http.get("/openapi.json")).json()
-    assert "/v1/endpoints/{name}:predict" in document["paths"]
+    predict = document["paths"]["/v1/endpoints/{name}:predict"]["post"]
+    examples = predict["requestBody"]["content"]["application/json"]["examples"]
+    assert (await http.post("/v1/endpoints/late:predict", json=examples["late"]["value"])).status_code == 200
     assert "/v2/models/{model}/infer" in document["paths"]
-    assert (await http.get("/docs")).status_code == 200
+    page = await http.get("/docs")
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self';")
+    assert "connect-src 'self'" in policy
 
 
 async def test_store_down_answers_as_declared(tmp_path: Path) -> None:

@@ -14,8 +14,6 @@ from pydantic import ValidationError
 
 from chassis.clock import SystemClock
 from chassis.errors import MizzenError, ResourceExhausted, Unavailable
-from gateway.api.rest.app import paths
-from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.problem import BY_REASON, STATUS, TITLE, problem, status_of
 from gateway.domain.columns import filled, from_list, replaced, scattered, taken, to_list
 from gateway.domain.documents import CollectionInfo
@@ -227,19 +225,6 @@ def test_the_errors_table_is_the_codes() -> None:
         name: status for name, status in rows.items() if name not in BY_REASON
     }
     assert {name: rows[name] for name in BY_REASON} == dict(BY_REASON)
-
-
-def test_the_api_map_is_the_table() -> None:
-    """docs/api-map.md has each REST path of the gateway, with its gRPC method and owner, and no other of them."""
-    text = (Path(__file__).parents[3] / "docs/api-map.md").read_text()
-    rows = {
-        tuple(cell.strip().strip("`") for cell in line.strip("|").split("|"))
-        for line in text.splitlines()
-        if line.startswith(("| GET", "| POST", "| DELETE"))
-    }
-    ours = {(path.method, path.template, path.grpc, path.owner) for path in paths(MagicMock())}
-    assert rows - ours == {("GET", path, "–", "mizzen") for path in DOCUMENTS}
-    assert ours - rows == set()
 
 
 async def test_a_slow_model_holds_only_its_own_place() -> None:

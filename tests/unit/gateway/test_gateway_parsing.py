@@ -2,6 +2,8 @@
 
 import json
 import math
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,14 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from chassis.errors import Code, MizzenError
 from gateway.api.grpc.convert import column_of
-from gateway.api.rest.convert import predict_request, read_parts
-from gateway.api.rest.documents_json import document_of, question_of
+from gateway.api.rest import schema, schema_collections
+from gateway.api.rest.bodies import parsed
+from gateway.api.rest.convert import columns, predict_request, read_parts
 from gateway.api.rest.http import MAX_NESTED, parse_object
-from gateway.api.rest.labels import label_of
 from gateway.api.rest.oip import Binary, infer_body, infer_request
 from gateway.domain.columns import from_list, to_list
 from gateway.domain.infer import checked
@@ -24,6 +27,9 @@ from gateway.domain.model import DType
 from gateway.domain.plans import EndpointPlan, Field
 from mizzen.chassis.v1 import values_pb2
 
+BODIES = (
+    schema_collections.SearchRequest, schema_collections.AskRequest, schema_collections.UpsertRequest, schema.LabelsRequest,
+)  # fmt: skip
 CLIENT_FAULTS = {Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED, Code.NOT_FOUND}
 PLAN = EndpointPlan(
     name="e", description="", entities=(Field("tailnum", DType.STRING), Field("leg", DType.INT64)),
@@ -112,10 +118,148 @@ def test_any_infer_body(body: dict[str, Any]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(json_values)
 def test_any_document_question_and_label(value: Any) -> None:
-    refused(lambda: document_of(value, "documents[0]"))
-    refused(lambda: label_of(value, "labels[0]"))
-    if isinstance(value, dict):
-        refused(lambda: question_of(value, "c", "query"))
+    body = json.dumps(value).encode()
+    for model in BODIES:
+        refused(lambda model=model: parsed(body, model))
+    refused(lambda: parsed(json.dumps({"documents": [value]}).encode(), schema_collections.UpsertRequest))
+    refused(lambda: parsed(json.dumps({"labels": [value]}).encode(), schema.LabelsRequest))
+
+
+WRONG: dict[str, tuple[type[BaseModel], object, str, str, str]] = {
+    "missing": (schema_collections.SearchRequest, {}, "query", "INVALID_VALUE", "query is missing"),
+    "another type": (
+        schema_collections.SearchRequest, {"query": 5}, "query", "INVALID_VALUE", "query must be a valid string",
+    ),
+    "a text for a number": (
+        schema_collections.SearchRequest, {"query": "q", "top_k": "5"}, "top_k", "INVALID_VALUE",
+        "top_k must be a valid integer",
+    ),
+    "too little": (
+        schema_collections.SearchRequest, {"query": "q", "top_k": 0}, "top_k", "INVALID_VALUE",
+        "top_k must be greater than or equal to 1",
+    ),
+    "a word that is none of them": (
+        schema_collections.SearchRequest, {"query": "q", "mode": "best"}, "mode", "INVALID_VALUE",
+        "mode must be 'hybrid', 'dense' or 'lexical'",
+    ),
+    "unknown": (
+        schema_collections.AskRequest, {"question": "q", "mode": "dense"}, "mode", "UNKNOWN_FIELD",
+        "there is no field mode; allowed here: filters, question, stream, top_k",
+    ),
+    "unknown below": (
+        schema_collections.UpsertRequest, {"documents": [{"id": "a", "text": "t"}, {"id": "b", "text": "t", "url": "u"}]},
+        "documents[1].url", "UNKNOWN_FIELD",
+        "there is no field documents[1].url; allowed here: id, media_type, metadata, source, text, title",
+    ),
+    "no strings": (
+        schema_collections.UpsertRequest, {"documents": [{"id": "a", "text": "t", "metadata": {"a": 1}}]},
+        "documents[0].metadata", "INVALID_VALUE", "documents[0].metadata must be an object of strings",
+    ),
+    "NUL": (
+        schema.LabelsRequest, {"labels": [{"request_id": "a\x00", "output": "o", "value": 1, "event_time": "t"}]},
+        "labels[0].request_id", "INVALID_VALUE", "labels[0].request_id must not have NUL characters",
+    ),
+    "no list": (schema.LabelsRequest, {"labels": {}}, "labels", "INVALID_VALUE", "labels must be a valid list"),
+    "no object": (schema.LabelsRequest, {"labels": [1]}, "labels[0]", "INVALID_VALUE", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_named_by_its_field(case: str) -> None:
+    model, body, field, reason, message = WRONG[case]
+    with pytest.raises(MizzenError) as caught:
+        parsed(orjson.dumps(body), model)
+    assert (caught.value.code, caught.value.field, caught.value.reason) == (Code.INVALID_ARGUMENT, field, reason)
+    assert caught.value.message == message or not message
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (schema.LabelsRequest, b'{"labels":[' + b"{}," * 200_000 + b"{}]}"),
+        (schema_collections.SearchRequest, b"{" + b",".join(b'"a%d":1' % n for n in range(400_000)) + b"}"),
+        (
+            schema_collections.SearchRequest,
+            b'{"query":"q","filters":{' + b",".join(b'"a%d":1' % n for n in range(400_000)) + b"}}",
+        ),
+    ],
+    ids=["items", "unknown fields", "values"],
+)
+def test_a_body_that_is_wrong_a_million_times_is_refused_at_the_first(model: type[BaseModel], body: bytes) -> None:
+    def peak(work: Callable[[], object]) -> int:
+        tracemalloc.start()
+        work()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    def refuse() -> None:
+        with pytest.raises(MizzenError) as caught:
+            parsed(body, model)
+        assert caught.value.code is Code.INVALID_ARGUMENT
+
+    # A refusal for each of the faults would take hundreds of bytes more.
+    assert peak(refuse) < 1.3 * peak(lambda: parse_object(body)) + 2**20
+
+
+def read_whole(body: dict[str, Any]) -> None:
+    """As the path does it, in two steps."""
+    _, entities, inputs = read_parts(body)
+    columns(entities, PLAN.entities, "entities", None)
+    columns(inputs, PLAN.inputs, "inputs", None, nullable=True)
+
+
+instants = st.just("2013-11-03T14:00:00Z")
+columns_of = {
+    "entities": st.fixed_dictionaries({"tailnum": st.lists(st.just("N1") | json_values, min_size=1, max_size=1),
+                                       "leg": st.lists(st.integers(0, 9) | json_values, min_size=1, max_size=1)}),
+    "inputs": st.fixed_dictionaries({"distance": st.just([1.5]) | json_values, "at": st.lists(instants, min_size=1, max_size=1),
+                                     "wet": st.just([None]) | st.just([True])}),
+}  # fmt: skip
+options = st.fixed_dictionaries(
+    {}, optional={"as_of": instants | json_values, "features": st.booleans() | json_values, "explain": st.booleans()}
+)
+predicts = st.fixed_dictionaries(columns_of, optional={"options": options | json_values})
+reads = st.fixed_dictionaries(columns_of | {"features": st.lists(st.just("plane:seats")) | json_values})
+
+
+@pytest.mark.parametrize(
+    ("model", "parse", "bodies"),
+    [
+        (schema.PredictRequest, lambda body: predict_request(body, PLAN), predicts | shaped),
+        (schema.ReadFeaturesRequest, read_whole, reads | shaped),
+    ],
+    ids=["predict", "read"],
+)
+def test_the_parsers_of_hot_paths_take_no_more_than_the_documented_models(
+    model: type[BaseModel], parse: Callable[[Any], object], bodies: st.SearchStrategy[Any]
+) -> None:
+    taken = 0
+
+    @settings(max_examples=400, deadline=None)
+    @given(bodies)
+    def compare(body: dict[str, Any]) -> None:
+        nonlocal taken
+        try:
+            parse(body)
+        except MizzenError:
+            return
+        model.model_validate(body)
+        taken += 1
+
+    compare()
+    assert taken > 10, "bodies that are right were tried too"
+
+
+@settings(max_examples=300, deadline=None)
+@given(oip_body)
+def test_infer_takes_no_more_than_the_documented_model(body: dict[str, Any]) -> None:
+    try:
+        raw = orjson.dumps(body)
+        infer_request(raw, "m", "", None)
+    except (TypeError, MizzenError):
+        return
+    schema.InferRequest.model_validate(orjson.loads(raw))
 
 
 @pytest.mark.parametrize(

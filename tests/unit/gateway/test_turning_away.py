@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from gateway.api.rest.dialects import MIZZEN, Dialect
 from gateway.api.rest.dispatch import Node, PathTree
 from gateway.api.rest.turning_away import TurningAway
 
@@ -14,6 +15,7 @@ class Path:
     method: str = "POST"
     template: str = "/v1/endpoints/{name}:predict"
     place: str | None = "{name}"
+    dialect: Dialect = MIZZEN
 
 
 class Counted(PathTree[Path]):

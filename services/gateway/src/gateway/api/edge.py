@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from chassis.clock import Clock, RequestIds
-from chassis.errors import DeadlineExceeded, InvalidArgument, PermissionDenied
+from chassis.errors import DeadlineExceeded, InvalidArgument, MizzenError, PermissionDenied
 from gateway.domain.admission import Admission
 from gateway.domain.model import Call
 from gateway.domain.ports import Authenticator
@@ -43,6 +43,14 @@ class Edge:
     def known(self, credential: str | None) -> None:
         """Unauthenticated unless somebody has this credential."""
         self._authenticator.caller(credential)
+
+    def may(self, credential: str | None, scope: str) -> bool:
+        """Whether somebody has this credential, and `scope` with it."""
+        try:
+            scopes = self._authenticator.caller(credential).scopes
+        except MizzenError:
+            return False
+        return scope in scopes or "*" in scopes
 
     @property
     def refuses(self) -> bool:

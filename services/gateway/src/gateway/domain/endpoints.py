@@ -35,6 +35,10 @@ class Endpoints:
             raise NotFound(f"there is no endpoint {name}", reason="ENDPOINT_NOT_FOUND", ids={"endpoint": name})
         return plan
 
+    def examples(self) -> dict[str, Mapping[str, object]]:
+        """Of each endpoint that can run, a request body that works as it stands."""
+        return {name: plan.example for name, plan in sorted(self._plans.items()) if plan.example and not plan.broken}
+
     def deadline_s(self, name: str, default_s: float) -> float:
         """The endpoint's declared deadline, or the default for a name that does not exist."""
         plan = self._plans.get(name)

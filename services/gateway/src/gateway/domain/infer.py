@@ -175,6 +175,10 @@ class Inferrer:
             return False
         return await self._inference.ready(service, name, version, call.deadline_s)
 
+    def known(self, name: str) -> None:
+        """NotFound for a model that no definition names."""
+        self._endpoints.service_of(name)
+
     async def server_ready(self, call: Call) -> bool:
         """Whether inference servers answer."""
         return await self._inference.server_ready(call.deadline_s)

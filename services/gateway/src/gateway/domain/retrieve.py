@@ -21,6 +21,8 @@ from gateway.domain.record import Record, RecordKind, Retrieved
 MAX_QUERY = 4096
 MEDIA_TYPES = ("text/plain", "text/markdown")
 MAX_DOCUMENTS = 1000
+MAX_ID = 256
+MAX_SEARCH_TOP_K, MAX_ASK_TOP_K = 100, 20
 
 
 def _checked(question: Question, field: str, largest: int) -> None:
@@ -48,7 +50,7 @@ class Retriever:
 
     async def search(self, call: Call, question: Question) -> SearchAnswer:
         """Passages, best first."""
-        _checked(question, "query", 100)
+        _checked(question, "query", MAX_SEARCH_TOP_K)
         record = self._record(call, RecordKind.SEARCH, question)
         try:
             answer = await self._retrieval.search(call, question)
@@ -65,7 +67,7 @@ class Retriever:
 
     async def ask(self, call: Call, question: Question) -> AsyncIterator[AskEvent]:
         """Passages, pieces of text, the Answer."""
-        _checked(question, "question", 20)
+        _checked(question, "question", MAX_ASK_TOP_K)
         record = self._record(call, RecordKind.ASK, question)
         try:
             async for event in self._retrieval.ask(call, question):
@@ -88,8 +90,8 @@ class Retriever:
             message = f"documents must hold 1 to {MAX_DOCUMENTS}"
             raise InvalidArgument(message, reason="INVALID_VALUE", field="documents")
         for index, document in enumerate(documents):
-            if not 1 <= len(document.id) <= 256:
-                message = f"documents[{index}].id must have 1 to 256 characters"
+            if not 1 <= len(document.id) <= MAX_ID:
+                message = f"documents[{index}].id must have 1 to {MAX_ID} characters"
                 raise InvalidArgument(message, reason="INVALID_VALUE", field=f"documents[{index}].id")
             if document.media_type not in MEDIA_TYPES:
                 field = f"documents[{index}].media_type"

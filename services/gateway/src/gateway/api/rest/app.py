@@ -1,6 +1,6 @@
 """The REST app, from the domain's verbs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.api.edge import Edge
@@ -12,7 +12,7 @@ from gateway.api.rest.http import Limits
 from gateway.api.rest.infer import InferPaths
 from gateway.api.rest.labels import LabelPaths
 from gateway.api.rest.models import ModelPaths
-from gateway.api.rest.routes import App, Path
+from gateway.api.rest.routes import App, Documents, Path
 from gateway.api.rest.table import table
 from gateway.domain.verbs import Verbs
 
@@ -24,15 +24,15 @@ def paths(verbs: Verbs) -> list[Path]:
         FeaturePaths(verbs.endpoints, verbs.reader),
         InferPaths(verbs.inferrer),
         ModelPaths(verbs.inferrer),
-        CollectionPaths(verbs.retriever, verbs.writes),
-        LabelPaths(verbs.labels, verbs.writes),
+        CollectionPaths(verbs.retriever),
+        LabelPaths(verbs.labels),
     )
 
 
-def _documents(found: list[Path]) -> Any:
-    from gateway.api.rest.docs import documents  # noqa: PLC0415 - FastAPI is for the documents only
+def _documents(found: list[Path], examples: Callable[[], Mapping[str, Any]]) -> Documents:
+    from gateway.api.rest.docs import TableDocuments  # noqa: PLC0415 - FastAPI is for the documents only
 
-    return documents(found)
+    return TableDocuments(found, examples)
 
 
 def rest_app(
@@ -44,4 +44,7 @@ def rest_app(
 ) -> App:
     """The ASGI app of the public REST port."""
     found = paths(verbs)
-    return App(found, edge, limits, browsers, observe=observe, documents=lambda: _documents(found))
+    return App(
+        found, edge, limits, browsers, verbs.writes,
+        observe=observe, documents=lambda: _documents(found, verbs.endpoints.examples),
+    )  # fmt: skip

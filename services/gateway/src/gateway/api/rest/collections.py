@@ -5,73 +5,62 @@ import contextlib
 
 import orjson
 
-from chassis.errors import InvalidArgument, MizzenError
+from chassis.errors import MizzenError
+from gateway.api.rest import schema_collections as schema
 from gateway.api.rest.documents_json import (
+    Json,
     answer_json,
+    asked,
     collection_json,
     document_json,
     document_of,
     passage_json,
-    question_of,
+    searched,
 )
-from gateway.api.rest.http import Http, parse_object, refuse_unknown
+from gateway.api.rest.http import Http
 from gateway.api.rest.paging import page_of
 from gateway.api.rest.presence import ClientGoneError
 from gateway.api.rest.problem import problem
 from gateway.domain.documents import Answer, Passage, Question
-from gateway.domain.idempotency import IdempotentWrites
 from gateway.domain.model import Call
 from gateway.domain.retrieve import Retriever
-
-_NONE: frozenset[str] = frozenset()
 
 
 class CollectionPaths:
     """Handlers."""
 
-    def __init__(self, retriever: Retriever, writes: IdempotentWrites) -> None:
+    def __init__(self, retriever: Retriever) -> None:
         self._retriever = retriever
-        self._writes = writes
 
-    async def list(self, http: Http) -> None:
-        """GET /v1/collections."""
-        call = http.call
-        found, token = await self._retriever.collections(call, *page_of(http))
-        await http.answer_json({"items": [collection_json(info) for info in found], "next_page_token": token})
+    async def list(self, http: Http) -> Json:
+        """List collections."""
+        found, token = await self._retriever.collections(http.call, *page_of(http))
+        return {"items": [collection_json(info) for info in found], "next_page_token": token}
 
-    async def search(self, http: Http) -> None:
-        """POST /v1/collections/{name}:search."""
+    async def search(self, http: Http, body: schema.SearchRequest) -> Json:
+        """Search a collection: passages, best first."""
         call = http.call
-        question = question_of(await http.json(), http.params["name"], "query")
-        answer = await http.while_there(self._retriever.search(call, question))
-        await http.answer_json(
-            {
-                "request_id": call.request_id,
-                "passages": [passage_json(passage) for passage in answer.passages],
-                "degraded": answer.degraded,
-                "degraded_reason": answer.degraded_reason,
-                "timings_ms": answer.timings_ms,
-            }
-        )
+        answer = await http.while_there(self._retriever.search(call, searched(body, http.params["name"])))
+        return {
+            "request_id": call.request_id,
+            "passages": [passage_json(passage) for passage in answer.passages],
+            "degraded": answer.degraded,
+            "degraded_reason": answer.degraded_reason,
+            "timings_ms": answer.timings_ms,
+        }
 
-    async def ask(self, http: Http) -> None:
-        """POST /v1/collections/{name}:ask; server-sent events where the body says `stream`."""
-        call = http.call
-        body = await http.json()
-        stream = body.pop("stream", False)
-        if type(stream) is not bool:
-            raise InvalidArgument("stream must be true or false", reason="INVALID_VALUE", field="stream")
-        question = question_of(body, http.params["name"], "question")
-        if stream:
+    async def ask(self, http: Http, body: schema.AskRequest) -> Json | None:
+        """Ask a collection: a cited answer, or that the documents hold none; with `stream` as server-sent events."""
+        call, question = http.call, asked(body, http.params["name"])
+        if body.stream:
             await self._stream(http, call, question)
-            return
+            return None
         passages: list[Passage] = []
         async for event in self._retriever.ask(call, question):
             if type(event) is list:
                 passages = event
             elif isinstance(event, Answer):
-                await http.answer_json({"request_id": call.request_id, **answer_json(event, passages)})
-                return
+                return {"request_id": call.request_id, **answer_json(event, passages)}
         raise MizzenError("retrieval ended without an answer", reason="UPSTREAM_MISMATCH")
 
     async def _stream(self, http: Http, call: Call, question: Question) -> None:
@@ -110,49 +99,21 @@ class CollectionPaths:
             with contextlib.suppress(asyncio.CancelledError, MizzenError):
                 await sending
 
-    async def upsert(self, http: Http) -> None:
-        """POST /v1/collections/{name}/documents."""
-        call = http.call
-        raw = await http.body()
-        body = parse_object(raw)
-        refuse_unknown(body, frozenset({"documents"}))
-        given = body.get("documents")
-        if type(given) is not list:
-            raise InvalidArgument("documents must be a list", reason="INVALID_VALUE", field="documents")
-        documents = [document_of(item, f"documents[{index}]") for index, item in enumerate(given)]
-        collection = http.params["name"]
+    async def upsert(self, http: Http, body: schema.UpsertRequest) -> Json:
+        """Store documents, each whole; the same id replaces one."""
+        documents = [document_of(document) for document in body.documents]
+        stored = await self._retriever.upsert(http.call, http.params["name"], documents)
+        return {"items": [document_json(document) for document in stored]}
 
-        async def write() -> bytes:
-            stored = await self._retriever.upsert(call, collection, documents)
-            return orjson.dumps({"items": [document_json(document) for document in stored]})
+    async def list_documents(self, http: Http) -> Json:
+        """List a collection's documents."""
+        found, token = await self._retriever.list_documents(http.call, http.params["name"], *page_of(http))
+        return {"items": [document_json(document) for document in found], "next_page_token": token}
 
-        await http.answer(await self._writes.run(call, key_of(http), f"upsert {collection}", raw, write))
+    async def get_document(self, http: Http) -> Json:
+        """Show how far a document is."""
+        return document_json(await self._retriever.get(http.call, http.params["name"], http.params["id"]))
 
-    async def list_documents(self, http: Http) -> None:
-        """GET /v1/collections/{name}/documents."""
-        call = http.call
-        found, token = await self._retriever.list_documents(call, http.params["name"], *page_of(http))
-        await http.answer_json({"items": [document_json(document) for document in found], "next_page_token": token})
-
-    async def get_document(self, http: Http) -> None:
-        """GET /v1/collections/{name}/documents/{id}."""
-        call = http.call
-        http.query(_NONE)
-        await http.answer_json(document_json(await self._retriever.get(call, http.params["name"], http.params["id"])))
-
-    async def delete_document(self, http: Http) -> None:
-        """DELETE /v1/collections/{name}/documents/{id}."""
-        call = http.call
-        collection, document_id = http.params["name"], http.params["id"]
-
-        async def write() -> bytes:
-            deleted = await self._retriever.delete(call, collection, document_id)
-            return orjson.dumps({"deleted": deleted})
-
-        operation = f"delete {collection}"
-        await http.answer(await self._writes.run(call, key_of(http), operation, document_id.encode(), write))
-
-
-def key_of(http: Http) -> str:
-    """The Idempotency-Key header, empty without one."""
-    return http.headers.get(b"idempotency-key", b"").decode("latin-1")
+    async def delete_document(self, http: Http) -> Json:
+        """Delete a document."""
+        return {"deleted": await self._retriever.delete(http.call, http.params["name"], http.params["id"])}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from chassis.clock import Clock
 from gateway.api.edge import DEFAULT_S
@@ -27,24 +28,22 @@ class EndpointPaths:
         return self._endpoints.deadline_s(params["name"], DEFAULT_S)
 
     async def predict(self, http: Http) -> None:
-        """POST /v1/endpoints/{name}:predict."""
+        """Predict: entities and inputs in, the model's outputs out."""
         call = http.call
         plan = self._endpoints.get(http.params["name"])
         request = predict_request(await http.json(), plan)
         await http.answer_json(predict_json(await http.while_there(self._predictor.predict(call, request))))
 
-    async def list(self, http: Http) -> None:
-        """GET /v1/endpoints."""
+    async def list(self, http: Http) -> dict[str, Any]:
+        """List endpoints."""
         call = http.call
         plans, token = self._endpoints.page(*page_of(http))
         ready = await asyncio.gather(*(endpoint_ready(self._inference, self._clock, call, plan) for plan in plans))
         items = [endpoint_json(plan, ready=is_ready) for plan, is_ready in zip(plans, ready, strict=True)]
-        await http.answer_json({"items": items, "next_page_token": token})
+        return {"items": items, "next_page_token": token}
 
-    async def get(self, http: Http) -> None:
-        """GET /v1/endpoints/{name}."""
-        call = http.call
-        http.query(frozenset())
+    async def get(self, http: Http) -> dict[str, Any]:
+        """Show an endpoint, with a request that works."""
         plan = self._endpoints.get(http.params["name"])
-        ready = await endpoint_ready(self._inference, self._clock, call, plan)
-        await http.answer_json(endpoint_json(plan, ready=ready))
+        ready = await endpoint_ready(self._inference, self._clock, http.call, plan)
+        return endpoint_json(plan, ready=ready)

@@ -15,7 +15,7 @@ class FeaturePaths:
         self._reader = reader
 
     async def read(self, http: Http) -> None:
-        """POST /v1/features:read."""
+        """Read features of entities, with their statuses and event timestamps."""
         call = http.call
         references, entities_in, inputs_in = read_parts(await http.json())
         check_rows(entities_in, "entities", MAX_ROWS)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -11,6 +11,7 @@ import orjson
 
 from chassis.errors import InvalidArgument, ResourceExhausted
 from gateway.api.edge import Edge, bearer, timeout_ms
+from gateway.api.rest.dialects import dialect_of
 from gateway.api.rest.presence import ClientGoneError, Presence
 from gateway.domain.model import Call
 
@@ -36,10 +37,13 @@ async def beside(work: Callable[..., T], *arguments: object) -> T:
 
 
 class Http:
-    """A request. The app fills in `params` (the path's, decoded), `template`, `common` (headers of each answer) and `call`."""
+    """A request.
+
+    The app fills in `params` (the path's, decoded), `query`, `template`, `dialect`, `common` (headers of each answer) and `call`.
+    """
 
     __slots__ = (
-        "_call", "_edge", "_receive", "_send", "common", "headers", "is_oip", "limits", "method", "params", "request_id",
+        "_call", "_edge", "_receive", "_send", "common", "dialect", "headers", "limits", "method", "params", "query", "request_id",
         "scope", "started", "template",
     )  # fmt: skip
 
@@ -51,9 +55,9 @@ class Http:
         self.limits = limits
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.method: str = scope["method"]
-        # Errors under /v2 have the Open Inference Protocol's form.
-        self.is_oip: bool = scope["raw_path"].startswith(b"/v2")
+        self.dialect = dialect_of(scope["raw_path"])
         self.params: Mapping[str, str] = {}
+        self.query: Mapping[str, str] = {}
         self.template = ""
         self.common: Headers = []
         self.request_id = edge.new_id()
@@ -66,6 +70,17 @@ class Http:
         assert self._call is not None  # noqa: S101 - the app opens it before such a path's handler
         return self._call
 
+    @property
+    def credential(self) -> str | None:
+        """The API key that came along."""
+        get = self.headers.get
+        return bearer(get(b"authorization", b"").decode("latin-1"), get(b"x-api-key", b"").decode("latin-1"))
+
+    @property
+    def idempotency_key(self) -> str:
+        """The Idempotency-Key header, empty without one."""
+        return self.headers.get(b"idempotency-key", b"").decode("latin-1")
+
     def open(self, scope: str, default_s: float, endpoint: str | None) -> None:
         """Makes `call`: key, scope, deadline, admission; see Edge.open. Nothing of the body is read yet."""
         get = self.headers.get
@@ -73,7 +88,7 @@ class Http:
         traceparent = get(b"traceparent")
         self._call = self._edge.open(
             self.request_id,
-            bearer(get(b"authorization", b"").decode("latin-1"), get(b"x-api-key", b"").decode("latin-1")),
+            self.credential,
             scope,
             timeout_ms(get(b"x-request-timeout-ms", b"").decode("latin-1"), default_s),
             client_request_id="" if client_id is None else client_id.decode("latin-1"),
@@ -86,8 +101,8 @@ class Http:
         if self._call is not None:
             self._call.leave(ok=ok)
 
-    def query(self, allowed: frozenset[str]) -> dict[str, str]:
-        """Query parameters. InvalidArgument for one that is not in `allowed`, or given twice."""
+    def read_query(self, allowed: Collection[str]) -> None:
+        """Fills in `query`. InvalidArgument for a parameter that is not in `allowed`, or given twice."""
         found: dict[str, str] = {}
         try:
             pairs = parse_qsl(self.scope["query_string"].decode("ascii"), keep_blank_values=True, max_num_fields=20)
@@ -98,7 +113,7 @@ class Http:
                 message = f"query parameter {name[:64]!r} is {'given twice' if name in found else 'unknown'}"
                 raise InvalidArgument(message, reason="UNKNOWN_FIELD", field=name[:64])
             found[name] = value
-        return found
+        self.query = found
 
     async def body(self) -> bytes:
         """The whole body; refused while it arrives when it grows over the limit. How long it may take is the port's to say."""
@@ -175,17 +190,6 @@ class Http:
         await self._send({"type": "http.response.start", "status": 204, "headers": sent})
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def pass_on(self, app: Any) -> None:
-        """Lets another ASGI app answer, as to a GET."""
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                self.started = True
-                message = {**message, "headers": [*message["headers"], *self.common]}
-            await self._send(message)
-
-        await app({**self.scope, "method": "GET"}, self._receive, send)
-
     async def answer_json(self, value: object, status: int = 200) -> None:
         """Sends a JSON answer."""
         await self.answer(orjson.dumps(value), status)
@@ -231,7 +235,8 @@ class Limits:
         self.presence = Presence()
 
 
-Handler = Callable[[Http], Awaitable[None]]
+Handler = Callable[..., Awaitable[object]]
+"""Gets the request, and its body where the table says of which model; returns the JSON answer, or None when it has answered."""
 
 
 def too_large(limit: int) -> ResourceExhausted:

@@ -1,9 +1,11 @@
 """/v2: the Open Inference Protocol's core. Health answers KServe's JSON bodies, which Triton's clients take as well."""
 
+from typing import Any
+
 from chassis.errors import InvalidArgument, Unavailable
+from gateway.api.rest.dialects import JSON
 from gateway.api.rest.http import LARGE_BODY, Http, beside
 from gateway.api.rest.oip import infer_body, infer_request
-from gateway.api.rest.problem import JSON
 from gateway.domain.infer import Inferrer
 from gateway.domain.inference import TensorInfo
 
@@ -17,7 +19,7 @@ class InferPaths:
         self._inferrer = inferrer
 
     async def infer(self, http: Http) -> None:
-        """POST /v2/models/{model}[/versions/{version}]/infer."""
+        """Infer: tensors in, tensors out."""
         call = http.call
         length = http.headers.get(b"inference-header-content-length")
         names = http.params["model"], http.params.get("version", "")
@@ -31,44 +33,43 @@ class InferPaths:
             headers = [(b"inference-header-content-length", str(head).encode())]
             await http.answer(body, 200, b"application/octet-stream", headers)
 
-    async def metadata(self, http: Http) -> None:
-        """GET /v2."""
-        await http.answer_json({"name": NAME, "version": VERSION, "extensions": EXTENSIONS})
+    async def metadata(self, http: Http) -> dict[str, Any]:
+        """Show who serves, and with which extensions."""
+        return {"name": NAME, "version": VERSION, "extensions": EXTENSIONS}
 
     async def live(self, http: Http) -> None:
-        """GET /v2/health/live. Open to all, like every probe."""
+        """Say whether the gateway runs; open to all, like every probe."""
         await http.answer(b'{"live":true}')
 
     async def ready(self, http: Http) -> None:
-        """GET /v2/health/ready."""
+        """Say whether any inference server answers."""
         ready = await self._inferrer.server_ready(http.call)
         await http.answer(b'{"ready":true}' if ready else b'{"ready":false}', 200 if ready else 503, JSON)
 
-    async def models(self, http: Http) -> None:
-        """GET /v2/models."""
-        await http.answer_json({"models": self._inferrer.models()})
+    async def models(self, http: Http) -> dict[str, Any]:
+        """List the names of models."""
+        return {"models": self._inferrer.models()}
 
-    async def model(self, http: Http) -> None:
-        """GET /v2/models/{model}[/versions/{version}]."""
+    async def model(self, http: Http) -> dict[str, Any]:
+        """Show a model's tensors."""
         call = http.call
         info = await self._inferrer.model(call, http.params["model"], http.params.get("version", ""))
-        await http.answer_json(
-            {
-                "name": info.name,
-                "versions": info.versions,
-                "platform": info.platform,
-                "inputs": [_tensor(tensor) for tensor in info.inputs],
-                "outputs": [_tensor(tensor) for tensor in info.outputs],
-            }
-        )
+        return {
+            "name": info.name,
+            "versions": info.versions,
+            "platform": info.platform,
+            "inputs": [_tensor(tensor) for tensor in info.inputs],
+            "outputs": [_tensor(tensor) for tensor in info.outputs],
+        }
 
-    async def model_ready(self, http: Http) -> None:
-        """GET /v2/models/{model}[/versions/{version}]/ready."""
+    async def model_ready(self, http: Http) -> dict[str, Any]:
+        """Say whether a model answers: 200, or 503."""
         call = http.call
         name = http.params["model"]
+        self._inferrer.known(name)
         if not await self._inferrer.ready(call, name, http.params.get("version", "")):
             raise Unavailable(f"model {name} is not ready", reason="MODEL_NOT_READY", retry_after_s=1)
-        await http.answer_json({"name": name, "ready": True})
+        return {"name": name, "ready": True}
 
 
 def _tensor(tensor: TensorInfo) -> dict[str, object]:

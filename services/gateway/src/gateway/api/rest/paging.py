@@ -3,13 +3,10 @@
 from chassis.errors import InvalidArgument
 from gateway.api.rest.http import Http
 
-ALLOWED = frozenset({"page_size", "page_token"})
-
 
 def page_of(http: Http) -> tuple[int, str]:
     """Page size (0 = the default) and token."""
-    query = http.query(ALLOWED)
-    text = query.get("page_size", "")
+    text = http.query.get("page_size", "")
     if text and not (text.isascii() and text.isdecimal() and 1 <= len(text) <= 4 and 1 <= int(text) <= 1000):
         raise InvalidArgument("page_size must be 1 to 1000", reason="INVALID_VALUE", field="page_size")
-    return int(text or 0), query.get("page_token", "")
+    return int(text or 0), http.query.get("page_token", "")

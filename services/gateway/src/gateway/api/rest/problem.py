@@ -1,4 +1,4 @@
-"""Errors on HTTP: RFC 9457 problem JSON for our API, `{"error": …}` under /v2."""
+"""Errors on HTTP: their status, and RFC 9457 problem JSON, the form that our own API gives them."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -6,7 +6,6 @@ from functools import lru_cache
 import orjson
 
 from chassis.errors import BY_CODE, Code, MizzenError
-from chassis.public.http_bounds import Headers
 
 STATUS: Mapping[Code, int] = {
     Code.OK: 200,
@@ -55,7 +54,6 @@ TITLE: Mapping[Code, str] = {
 }
 INTERNAL_TEXT = "internal error; the request id finds it in the logs"
 PROBLEM = b"application/problem+json"
-JSON = b"application/json"
 
 
 def status_of(error: MizzenError) -> int:
@@ -94,17 +92,6 @@ def _rendered(error: MizzenError, request_id: str) -> bytes:
     if error.ids:
         body["ids"] = dict(error.ids)
     return orjson.dumps(body)
-
-
-def oip_error(error: MizzenError) -> bytes:
-    """The Open Inference Protocol's shape."""
-    return orjson.dumps({"error": INTERNAL_TEXT if error.code is Code.INTERNAL else error.message})
-
-
-def answer_to(error: MizzenError, request_id: str, common: Headers, *, is_oip: bool) -> tuple[Headers, bytes]:
-    """Headers and body that tell of an error where no handler does; `common` is what every answer carries."""
-    form, body = (JSON, oip_error(error)) if is_oip else (PROBLEM, problem(error, request_id))
-    return [(b"content-type", form), (b"x-request-id", request_id.encode()), *common, *headers_of(error)], body
 
 
 def headers_of(error: MizzenError) -> list[tuple[bytes, bytes]]:

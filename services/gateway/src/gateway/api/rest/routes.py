@@ -1,27 +1,35 @@
 """A row of the table of public REST paths, and the ASGI app that serves the table.
 
 Before a handler runs, the app has checked who may ask (names and pages), opened the call (key, scope, deadline, admission) and
-looked at the body's type. So a path without a scope does not exist, and nothing of a body is read for a caller who is refused.
+read the query and the body as the row declares them. So a path without a scope does not exist, and nothing of a body is read for
+a caller who is refused.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
+
+import orjson
+from pydantic import BaseModel
 
 from chassis.errors import InvalidArgument, MizzenError, NotFound
 from chassis.public.http_bounds import Answer, TurnAway
 from chassis.telemetry.logs import logger
-from gateway.api.edge import Edge
+from gateway.api.edge import READ, Edge
+from gateway.api.rest.bodies import parsed
 from gateway.api.rest.browsers import JSON_ONLY, Browsers, check_media_type
+from gateway.api.rest.dialects import MIZZEN, Dialect, dialect_of
 from gateway.api.rest.dispatch import Node, PathTree
 from gateway.api.rest.http import Handler, Headers, Http, Limits, Receive, Scope, Send
-from gateway.api.rest.page import ASSETS, asset
+from gateway.api.rest.page import ASSETS, POLICY, asset
 from gateway.api.rest.page import PATHS as DOCUMENTS
 from gateway.api.rest.presence import ClientGoneError
-from gateway.api.rest.problem import JSON, PROBLEM, answer_to, headers_of, oip_error, problem, status_of
+from gateway.api.rest.problem import headers_of, status_of
 from gateway.api.rest.turning_away import TurningAway
+from gateway.domain.idempotency import IdempotentWrites
 
 _log = logger("gateway.rest")
 Deadline = Callable[[Mapping[str, str]], float]
@@ -29,10 +37,15 @@ Deadline = Callable[[Mapping[str, str]], float]
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One method on one path; `template` is what documents show.
+    """One method on one path; `template` is what documents show. The handler's docstring is its summary.
 
     scope: what an API key must allow; None is open to everybody, without a call.
     deadline_s: seconds that a request has which brings no timeout of its own, or what says so of the path's parameters.
+    answer, body: the models of 200 and of the request. The handler gets the body as its model, but where `is_hot`: such a
+    path has a parser of its own.
+    query: name → description of the parameters there are, all others being refused; None where a query is not looked at.
+    dialect: whose protocol it is, which says how errors look.
+    idempotent: whether an Idempotency-Key is kept.
     place: what has an admission limit of its own, made of the path's parameters: `model/{model}`.
     media: types that a body may be of; an empty one lets it say nothing.
     """
@@ -43,9 +56,19 @@ class Path:
     grpc: str
     scope: str | None
     deadline_s: float | Deadline = 0.0
-    owner: str = "mizzen"
+    answer: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    query: Mapping[str, str] | None = None
+    dialect: Dialect = MIZZEN
+    is_hot: bool = False
+    idempotent: bool = False
     place: str | None = None
     media: frozenset[bytes] = JSON_ONLY
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a line."""
+        return (self.handler.__doc__ or "").strip().partition("\n")[0]
 
 
 class App:
@@ -57,18 +80,20 @@ class App:
         edge: Edge,
         limits: Limits,
         browsers: Browsers,
+        writes: IdempotentWrites,
         *,
         observe: Callable[[str, str, int, float], None],
-        documents: Callable[[], Any],
+        documents: "Callable[[], Documents]",
     ) -> None:
-        """`observe(method, template, status, seconds)`; `documents` makes the ASGI app of /docs and
-        /openapi.json: half a second of work, done in a thread when somebody first asks."""
+        """`observe(method, template, status, seconds)`; `documents` makes what /docs and /openapi.json show: half a second of
+        work, done in a thread when somebody first asks."""
         self._edge = edge
         self._limits = limits
         self._browsers = browsers
+        self._writes = writes
         self._observe = observe
         self._make_documents = documents
-        self._documents: Any = None
+        self._documents: Documents | None = None
         self._tree = PathTree([*paths, *(Path("GET", path, self._document, "–", None) for path in sorted(DOCUMENTS))])
         self.turn_away: TurnAway = TurningAway(self._tree, edge, browsers.common, observe)
 
@@ -79,7 +104,7 @@ class App:
         http = Http(scope, receive, send, self._edge, self._limits)
         http.common = self._browsers.common
         started = time.perf_counter()
-        status, http.template = 200, "/v2/other" if http.is_oip else "other"
+        status, http.template = 200, "other" if http.dialect is MIZZEN else "/v2/other"
         try:
             await self._serve(http)
         except MizzenError as error:
@@ -106,14 +131,32 @@ class App:
         if path is None:
             await self._other_method(http, node)
             return
-        http.template = path.template
+        http.template, http.dialect = path.template, path.dialect
         if path.scope is not None:
             deadline_s = path.deadline_s if isinstance(path.deadline_s, float) else path.deadline_s(http.params)
             place = None if path.place is None else path.place.format_map(http.params)
             http.open(path.scope, deadline_s, place)
         if http.method == "POST":
             check_media_type(http.headers, path.media)
-        await path.handler(http)
+        if path.query is not None:
+            http.read_query(path.query)
+        await self._handle(http, path)
+
+    async def _handle(self, http: Http, path: Path) -> None:
+        """Reads the body as its model, where the row says so, and answers what the handler makes of it."""
+        handle, raw = partial(path.handler, http), b""
+        if path.body is not None and not path.is_hot:
+            model = path.body
+            raw, body = await http.read(lambda raw: (raw, parsed(raw, model)))
+            handle = partial(path.handler, http, body)
+        if path.idempotent:
+            # What was asked is the path with its parameters and the body: the same key with another of these is refused.
+            operation = f"{path.method} {path.template} {sorted(http.params.items())}"
+            await http.answer(
+                await self._writes.run(http.call, http.idempotency_key, operation, raw, lambda: _json(handle()))
+            )
+        elif (made := await handle()) is not None:
+            await http.answer_json(made)
 
     async def _other_method(self, http: Http, node: Node[Path]) -> None:
         if http.method != "OPTIONS":
@@ -130,13 +173,19 @@ class App:
             return
         if self._documents is None:
             self._documents = await asyncio.to_thread(self._make_documents)
-        await http.pass_on(self._documents)
+        if http.template == "/openapi.json":
+            # Which endpoints are deployed is for callers with a key to know.
+            await http.answer_json(self._documents.openapi(told=self._edge.may(http.credential, READ)))
+        else:
+            await http.answer(
+                self._documents.page, 200, b"text/html; charset=utf-8", [(b"content-security-policy", POLICY.encode())]
+            )
 
     def refuse(self, raw_path: bytes, error: MizzenError) -> Answer:
         """Status, headers and body for what the port itself refuses, before the request is one."""
         status, request_id = status_of(error), self._edge.new_id()
         self._observe("other", "other", status, 0.0)
-        return status, *answer_to(error, request_id, self._browsers.common, is_oip=raw_path.startswith(b"/v2"))
+        return status, *dialect_of(raw_path).answer_to(error, request_id, self._browsers.common)
 
     async def _failed(self, http: Http, error: MizzenError) -> int:
         status = status_of(error)
@@ -151,8 +200,18 @@ class App:
             headers.append((b"allow", error.ids["allow"].encode()))
         if status in (408, 413):
             headers.append((b"connection", b"close"))
-        if http.is_oip:
-            await http.answer(oip_error(error), status, JSON, headers)
-        else:
-            await http.answer(problem(error, http.request_id), status, PROBLEM, headers)
+        await http.answer(http.dialect.render(error, http.request_id), status, http.dialect.error_media, headers)
         return status
+
+
+class Documents(Protocol):
+    """What /docs and /openapi.json show."""
+
+    page: bytes
+
+    def openapi(self, *, told: bool) -> Mapping[str, Any]:
+        """The OpenAPI document; with the deployed endpoints' own examples where the caller may be `told` of them."""
+
+
+async def _json(work: Awaitable[object]) -> bytes:
+    return orjson.dumps(await work)

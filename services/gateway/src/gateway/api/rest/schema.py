@@ -1,14 +1,14 @@
-"""The bodies of the REST API as documents show them. Requests on hot paths are parsed by hand (convert.py), not by these."""
+"""The bodies of the REST API, as they are read and as documents show them.
 
-from typing import Any, Literal
+Hot paths (predict, features read, infer) have parsers of their own, which a property compares with these models.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-class Body(BaseModel):
-    """Closed: unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid")
+from gateway.api.rest.bodies import Body, Number, Text
+from gateway.domain.labels import MAX_LABELS
 
 
 class Problem(BaseModel):
@@ -82,7 +82,7 @@ class PredictOptions(Body):
 class PredictRequest(Body):
     """Columns: one element a row in every list."""
 
-    entities: dict[str, list[Any]] = Field(examples=[{"tailnum": ["N14228"]}])
+    entities: dict[str, list[Any]] = Field(default_factory=dict, examples=[{"tailnum": ["N14228"]}])
     inputs: dict[str, list[Any]] = Field(default_factory=dict)
     options: PredictOptions | None = None
 
@@ -217,17 +217,17 @@ class Models(BaseModel):
 class Label(Body):
     """Ground truth of one row of one prediction."""
 
-    request_id: str
-    row: int = 0
-    output: str
-    value: float
+    request_id: Text
+    row: int = Field(0, description="The row of the prediction, from 0.")
+    output: Text
+    value: Number
     event_time: str = Field(description="When the truth became known, RFC 3339; the latest wins.")
 
 
 class LabelsRequest(Body):
-    """1 to 10,000 labels."""
+    """Labels to store."""
 
-    labels: list[Label]
+    labels: Annotated[list[Label], FailFast()] = Field(json_schema_extra={"minItems": 1, "maxItems": MAX_LABELS})
 
 
 class LabelFailure(BaseModel):

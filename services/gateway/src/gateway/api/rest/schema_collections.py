@@ -1,10 +1,11 @@
 """The bodies of /v1/collections as documents show them; see schema.py for the others."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, FailFast, Field
 
-from gateway.api.rest.schema import Body
+from gateway.api.rest.bodies import Body, Strings, Text
+from gateway.domain.retrieve import MAX_ASK_TOP_K, MAX_DOCUMENTS, MAX_ID, MAX_QUERY, MAX_SEARCH_TOP_K, MEDIA_TYPES
 
 
 class Collection(BaseModel):
@@ -27,10 +28,15 @@ class CollectionList(BaseModel):
 class SearchRequest(Body):
     """What to find."""
 
-    query: str = Field(max_length=4096)
-    top_k: int = Field(10, ge=1, le=100)
+    query: Text = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_QUERY})
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="How many passages; absent: as the collection declares.",
+        json_schema_extra={"maximum": MAX_SEARCH_TOP_K},
+    )
     mode: Literal["hybrid", "dense", "lexical"] | None = Field(None, description="Absent: as the collection declares.")
-    filters: dict[str, str] | None = Field(None, description="Metadata that a document must carry.")
+    filters: Strings | None = Field(None, description="Metadata that a document must carry.")
 
 
 class Passage(BaseModel):
@@ -62,9 +68,14 @@ class SearchResponse(BaseModel):
 class AskRequest(Body):
     """What to answer from the documents."""
 
-    question: str = Field(max_length=4096)
-    top_k: int = Field(5, ge=1, le=20)
-    filters: dict[str, str] | None = None
+    question: Text = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_QUERY})
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="How many passages; absent: as the collection declares.",
+        json_schema_extra={"maximum": MAX_ASK_TOP_K},
+    )
+    filters: Strings | None = Field(None, description="Metadata that a document must carry.")
     stream: bool = Field(False, description="Answer server-sent events: passages, text…, answer (or error).")
 
 
@@ -96,18 +107,20 @@ class AskResponse(BaseModel):
 class DocumentInput(Body):
     """A document to store; the same id replaces it."""
 
-    id: str = Field(min_length=1, max_length=256)
-    text: str
-    media_type: Literal["text/plain", "text/markdown"] = "text/plain"
-    title: str = ""
-    source: str = ""
-    metadata: dict[str, str] | None = None
+    id: str = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_ID})
+    text: Text
+    media_type: Text = Field("text/plain", json_schema_extra={"enum": list(MEDIA_TYPES)})
+    title: Text = ""
+    source: Text = ""
+    metadata: Strings | None = None
 
 
 class UpsertRequest(Body):
-    """Documents to store, 1 to 1,000."""
+    """Documents to store."""
 
-    documents: list[DocumentInput]
+    documents: Annotated[list[DocumentInput], FailFast()] = Field(
+        json_schema_extra={"minItems": 1, "maxItems": MAX_DOCUMENTS}
+    )
 
 
 class Document(BaseModel):

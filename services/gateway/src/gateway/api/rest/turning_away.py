@@ -6,8 +6,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from chassis.errors import MizzenError
 from chassis.public.http_bounds import Headers, rendered
 from gateway.api.edge import Edge
+from gateway.api.rest.dialects import Dialect
 from gateway.api.rest.dispatch import PathTree, Row
-from gateway.api.rest.problem import answer_to, status_of
+from gateway.api.rest.problem import status_of
 from gateway.domain.admission import refusal
 
 _TARGETS, _LONG = 1024, 512
@@ -21,6 +22,10 @@ class Placed(Row, Protocol):
     def place(self) -> str | None:
         """Made of the path's parameters: `model/{model}`."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """How errors look there."""
+
 
 P = TypeVar("P", bound=Placed)
 
@@ -28,7 +33,7 @@ P = TypeVar("P", bound=Placed)
 class _Asked(NamedTuple):
     place: str
     template: str
-    is_oip: bool
+    dialect: Dialect
     answers: dict[str, tuple[int, list[bytes]]]
     """By reason: status, and the answer's bytes before, between and after the places of the request id."""
 
@@ -69,7 +74,7 @@ class TurningAway(Generic[P]):
 
     def _answer(self, asked: _Asked, reason: str) -> tuple[int, list[bytes]]:
         error = refusal(asked.place, reason)
-        answer = rendered(*answer_to(error, _ANY_ID, self._common, is_oip=asked.is_oip))
+        answer = rendered(*asked.dialect.answer_to(error, _ANY_ID, self._common))
         return status_of(error), answer.split(_ANY_ID.encode())
 
     def _look_up(self, raw_path: bytes) -> _Asked | None:
@@ -82,7 +87,7 @@ class TurningAway(Generic[P]):
             return None
         if len(self._asked) >= _TARGETS:  # anybody can make them up
             self._asked.clear()
-        asked = _Asked(path.place.format_map(found[1]), path.template, raw_path.startswith(b"/v2"), {})
+        asked = _Asked(path.place.format_map(found[1]), path.template, path.dialect, {})
         if len(raw_path) <= _LONG:
             self._asked[raw_path] = asked
         return asked
