@@ -11,7 +11,7 @@ import duckdb
 from data import table_path
 
 from catalog import read_directory
-from catalog.endpoint import Example
+from catalog.kinds.endpoint import Example
 
 HERE = Path(__file__).parent
 ENDPOINT = "flight-delay"

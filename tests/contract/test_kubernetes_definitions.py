@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from catalog import Catalog, DirectorySource, source_from
-from catalog.kubernetes_source import INFERENCE_SERVICES_CONFIG_MAP, KubernetesSource
+from catalog.source.kubernetes import INFERENCE_SERVICES_CONFIG_MAP, KubernetesSource
 from chassis.kubernetes.addresses import EndpointSliceAddresses
 from tests.fakes.clusters import Cluster, FakeCluster, a_cluster, client_of, until
 
@@ -247,7 +247,7 @@ async def test_load_waits_for_a_server_that_starts_later(tmp_path: Path) -> None
 async def test_the_setting_says_where_definitions_are(tmp_path: Path) -> None:
     assert isinstance(source_from(tmp_path), DirectorySource)
     assert isinstance(source_from(str(tmp_path)), DirectorySource)
-    assert isinstance(source_from("kubernetes:shop", report_status=["Endpoint"]), KubernetesSource)
+    assert isinstance(source_from("kubernetes:shop", room="gateway"), KubernetesSource)
     for wrong in ("kubernetes:", "kubernetes:Shop", "kubernetes:a/b"):
         with pytest.raises(ValueError, match="name a namespace"):
             source_from(wrong)

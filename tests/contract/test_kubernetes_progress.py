@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from catalog import telling
-from catalog.kubernetes_source import KubernetesSource
+from catalog.source.kubernetes import KubernetesSource
 from chassis.errors import Unavailable
 from tests.fakes.clusters import Cluster, FakeCluster, a_cluster, client_of, until
 
@@ -98,7 +98,7 @@ async def test_what_is_broken_off_says_why(cluster: Cluster) -> None:
 async def test_work_goes_on_without_an_api_server_or_a_right(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, logger="catalog.progress")
+    caplog.set_level(logging.WARNING, logger="catalog.source.progress")
     ended = []
 
     def work(tell: Any) -> None:

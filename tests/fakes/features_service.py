@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from catalog import Catalog, parse_text
-from catalog.endpoint import Endpoint
-from catalog.feature_view import FeatureView
+from catalog.kinds.endpoint import Endpoint
+from catalog.kinds.feature_view import FeatureView
 from chassis.clock import SystemClock
 from chassis.rpc.channel import Channel, StaticAddresses
 from chassis.rpc.identity import Identity, Minter, Verifier, write_keys

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from catalog import source
+from catalog.source import directory as source
 from chassis.clock import SystemClock
 from chassis.errors import MizzenError, Unavailable
 from chassis.lifecycle import Lifecycle, make_runtime

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from catalog import parse_text
-from catalog.collection import Collection
+from catalog.kinds.collection import Collection
 from cli import answers, jobs
 from cli.settings import Settings
 

@@ -4,17 +4,17 @@ Four kinds: FeatureView, Endpoint and Collection (`mizzen.dev/v1alpha1`) and KSe
 here are the single source: reference documents and CRDs are generated from them.
 """
 
-from catalog.collection import Collection
-from catalog.endpoint import Endpoint
-from catalog.feature_view import FeatureView
 from catalog.fields import DType, Field
-from catalog.files import STATE_MARK, definition_files, passed_over
-from catalog.inference_service import InferenceService
-from catalog.named_source import source_from
+from catalog.kinds.collection import Collection
+from catalog.kinds.endpoint import Endpoint
+from catalog.kinds.feature_view import FeatureView
+from catalog.kinds.inference_service import InferenceService
 from catalog.parse import DefinitionError, Found, find_in_file, parse_file, parse_object, parse_text
-from catalog.progress import telling
 from catalog.schema import schema_hash, split_reference
-from catalog.source import Catalog, DefinitionSource, DirectorySource, defined_twice, read_directory
+from catalog.source.directory import Catalog, DefinitionSource, DirectorySource, defined_twice, read_directory
+from catalog.source.files import STATE_MARK, definition_files, passed_over
+from catalog.source.named import source_from
+from catalog.source.progress import telling
 
 __all__ = [
     "STATE_MARK",

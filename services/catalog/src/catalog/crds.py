@@ -6,49 +6,13 @@ from typing import Any
 
 import yaml
 
-from catalog.collection import Collection
-from catalog.endpoint import Endpoint
-from catalog.feature_view import FeatureView
+from catalog.fields import GROUP_VERSION
+from catalog.kinds.table import OURS, Kind
 
-GROUP, VERSION = "mizzen.dev", "v1alpha1"
+GROUP, _, VERSION = GROUP_VERSION.partition("/")
 Schema = dict[str, Any]
 
 
-def _message(condition: str) -> str:
-    return f'.status.conditions[?(@.type=="{condition}")].message'
-
-
-_KINDS: tuple[tuple[type[FeatureView | Endpoint | Collection], str, list[str], list[Schema]], ...] = (
-    (
-        FeatureView,
-        "featureviews",
-        ["fv"],
-        [
-            {"name": "Entities", "type": "string", "jsonPath": ".spec.entities[*].name"},
-            {"name": "TTL", "type": "string", "jsonPath": ".spec.ttl"},
-            {"name": "Materialized", "type": "string", "jsonPath": _message("Materialized")},
-        ],
-    ),
-    (
-        Endpoint,
-        "endpoints",
-        ["mzep"],
-        [
-            {"name": "Routes", "type": "string", "jsonPath": ".spec.traffic.routes[*].inferenceService"},
-            {"name": "Weights", "type": "string", "jsonPath": ".spec.traffic.routes[*].weight"},
-            {"name": "Trained", "type": "string", "jsonPath": _message("Trained")},
-        ],
-    ),
-    (
-        Collection,
-        "collections",
-        ["coll"],
-        [
-            {"name": "Embedder", "type": "string", "jsonPath": ".spec.embedding.inferenceService"},
-            {"name": "Ingested", "type": "string", "jsonPath": _message("Ingested")},
-        ],
-    ),
-)
 _DROPPED = {"title", "additionalProperties", "$ref", "anyOf", "const", "exclusiveMinimum", "exclusiveMaximum"}
 
 
@@ -125,18 +89,16 @@ def _status() -> Schema:
     }
 
 
-def custom_resource_definition(
-    model: type[FeatureView | Endpoint | Collection], plural: str, short: list[str], columns: list[Schema]
-) -> Schema:
+def custom_resource_definition(kind: Kind) -> Schema:
     """The CustomResourceDefinition (apiextensions.k8s.io/v1) of one kind."""
-    schema = model.model_json_schema(by_alias=True)
+    schema = kind.model.model_json_schema(by_alias=True)
     spec = structural(schema["properties"]["spec"], schema.get("$defs", {}))
-    kind = str(schema["title"])
+    columns = [{"name": name, "type": "string", "jsonPath": path} for name, path in kind.columns]
     accepted = {"name": "Accepted", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Accepted")].status'}
     age = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
     root = {
         "type": "object",
-        "description": (model.__doc__ or "").splitlines()[0],
+        "description": (kind.model.__doc__ or "").splitlines()[0],
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
@@ -154,11 +116,17 @@ def custom_resource_definition(
         "subresources": {"status": {}},
         "additionalPrinterColumns": [*columns, accepted, age],
     }
-    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower(), "shortNames": short}
+    names = {
+        "kind": kind.name,
+        "listKind": f"{kind.name}List",
+        "plural": kind.plural,
+        "singular": kind.name.lower(),
+        "shortNames": list(kind.short),
+    }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "names": {**names, "categories": ["mizzen"]},
@@ -172,9 +140,8 @@ def manifests() -> dict[str, str]:
     """File name → YAML text of every kind."""
     head = "# Generated from services/catalog by `make crds`; don't edit.\n"
     return {
-        f"{plural}.yaml": head
-        + yaml.safe_dump(custom_resource_definition(model, plural, short, columns), sort_keys=False, width=120)
-        for model, plural, short, columns in _KINDS
+        f"{kind.plural}.yaml": head + yaml.safe_dump(custom_resource_definition(kind), sort_keys=False, width=120)
+        for kind in OURS
     }
 
 

@@ -9,18 +9,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from catalog.collection import Collection
-from catalog.endpoint import Endpoint
-from catalog.feature_view import FeatureView
-from catalog.inference_service import InferenceService
+from catalog.kinds.table import KINDS, AnyDefinition
 
-AnyDefinition = FeatureView | Endpoint | Collection | InferenceService
-_MODELS: dict[tuple[str, str], type[FeatureView] | type[Endpoint] | type[Collection] | type[InferenceService]] = {
-    ("mizzen.dev/v1alpha1", "FeatureView"): FeatureView,
-    ("mizzen.dev/v1alpha1", "Endpoint"): Endpoint,
-    ("mizzen.dev/v1alpha1", "Collection"): Collection,
-    ("serving.kserve.io/v1beta1", "InferenceService"): InferenceService,
-}
+_MODELS = {(kind.api_version, kind.name): kind.model for kind in KINDS}
 _OURS = {group for group, _ in _MODELS}
 MAX_FILE_BYTES = 1_000_000
 _NOTHING = "tag:yaml.org,2002:null"  # a document with nothing in it

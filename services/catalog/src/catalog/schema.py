@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from catalog.endpoint import Endpoint
-from catalog.feature_view import FeatureView, OnDemandFeature
 from catalog.fields import REFERENCE
+from catalog.kinds.endpoint import Endpoint
+from catalog.kinds.feature_view import FeatureView, OnDemandFeature
 
 
 def split_reference(reference: str) -> tuple[str, str]:

@@ -39,7 +39,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
 
     source = source_from(
         settings.definitions,
-        report_status=["FeatureView"],
+        room=settings.room,
         examine=lambda catalog: load_definitions(catalog, Definitions())[1],
     )
     load(await source.load())

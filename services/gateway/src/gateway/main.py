@@ -33,7 +33,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     seen = GatewayMetrics(runtime.metrics, runtime.tenants)
     out = Outside(runtime, seen)
     endpoints = Endpoints()
-    source = source_from(settings.definitions, report_status=["Endpoint"], examine=broken)
+    source = source_from(settings.definitions, room=settings.room, examine=broken)
     load(await source.load(), endpoints)
     predictor = Predictor(
         endpoints, out.features, out.inference, out.queue, clock,

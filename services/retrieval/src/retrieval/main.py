@@ -35,7 +35,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     pool = PostgresPool(DOCUMENTS, settings.postgres_url, password, limits)
     owner = Owner.of(settings)
     collections = CatalogCollections(runtime.log)
-    source = source_from(settings.definitions, report_status=["Collection"], examine=refused)
+    source = source_from(settings.definitions, room=settings.room, examine=refused)
     embedder = TritonEmbedder(
         lambda name: runtime.channel(name, settings.inference_addresses, foreign=True),
         batch=settings.embed_batch,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from catalog import Catalog, DefinitionError, FeatureView, Field
-from catalog.feature_view import Feature
+from catalog.kinds.feature_view import Feature
 from chassis.errors import InvalidArgument
 from features.adapters.sqlglot_expressions import parse_expression
 from features.domain.expression import Kind

@@ -5,8 +5,8 @@ from typing import Any
 
 from catalog import Catalog, DefinitionError, DefinitionSource, FeatureView
 from catalog import Endpoint as Definition
-from catalog.endpoint import Route as RouteDefinition
 from catalog.fields import Field as FieldDefinition
+from catalog.kinds.endpoint import Route as RouteDefinition
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.model import DType, Scalar
 from gateway.domain.plans import EndpointPlan, Field, OutputPlan, Route, TensorPlan, ViewPlan

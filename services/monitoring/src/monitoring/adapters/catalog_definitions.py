@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from catalog import Catalog, DefinitionSource, Endpoint
-from catalog.feature_view import duration_s
+from catalog.kinds.feature_view import duration_s
 from monitoring.domain.model import Policy, WatchedEndpoint
 
 _WAIT_S = 30 * 86_400

@@ -38,6 +38,11 @@ class OnDemandFeature(Field):
     )
 
 
+def reference_name(name: str) -> str:
+    """What feature references call the view of this object name."""
+    return name.replace("-", "_")
+
+
 class Source(Definition):
     """Where stored features come from."""
 
@@ -123,7 +128,7 @@ class FeatureView(Definition):
     @property
     def reference_name(self) -> str:
         """The object's name with '-' as '_' (Kubernetes names take no underscore, SQL names no dash)."""
-        return self.metadata.name.replace("-", "_")
+        return reference_name(self.metadata.name)
 
     @property
     def ttl_s(self) -> int | None:

@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 from pydantic import Field as Described
 from pydantic import field_validator, model_validator
 
-from catalog.feature_view import duration_s
 from catalog.fields import GROUP_VERSION, Definition, Field, Identifier, Metadata, ObjectName, rules
+from catalog.kinds.feature_view import duration_s
 
 TensorType = Literal["BOOL", "INT32", "INT64", "FP32", "FP64", "BYTES"]
 

@@ -1,24 +1,24 @@
-"""Where definitions are read from: a port, and its directory adapter (kubernetes_source.py has the other one)."""
+"""Where definitions are read from: a port, and its directory adapter (kubernetes.py has the other one)."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import watchfiles
 
-from catalog.collection import Collection
-from catalog.endpoint import Endpoint
-from catalog.feature_view import FeatureView
-from catalog.files import definition_files, in_foreign_folder
-from catalog.inference_service import InferenceService
-from catalog.parse import AnyDefinition, DefinitionError, Found, find_in_file
+from catalog.kinds.collection import Collection
+from catalog.kinds.endpoint import Endpoint
+from catalog.kinds.feature_view import FeatureView
+from catalog.kinds.inference_service import InferenceService
+from catalog.kinds.table import BY_NAME, KINDS, AnyDefinition, Kind
+from catalog.parse import DefinitionError, Found, find_in_file
 from catalog.schema import schema_hash
+from catalog.source.files import definition_files, in_foreign_folder
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Catalog:
     collections: dict[str, Collection] = field(default_factory=dict)
     inference_services: dict[str, InferenceService] = field(default_factory=dict)
     errors: tuple[DefinitionError, ...] = ()
+
+    def of(self, kind: Kind) -> dict[str, AnyDefinition]:
+        """The definitions of one kind."""
+        found: dict[str, AnyDefinition] = getattr(self, kind.field)
+        return found
 
     def schema_hash(self, endpoint: str) -> str:
         """The endpoint's schema hash; KeyError when it or one of its columns does not exist."""
@@ -126,20 +131,11 @@ def _by_name(found: Iterable[Found]) -> tuple[Catalog, list[DefinitionError]]:
     twice: list[DefinitionError] = []
     firsts: dict[tuple[str, str], Found] = {}
     for each in found:
-        definition = each.definition
-        name = definition.metadata.name
-        target: dict[str, AnyDefinition]
-        if isinstance(definition, FeatureView):
-            target, name = catalog.feature_views, definition.reference_name  # type: ignore[assignment]
-        elif isinstance(definition, Endpoint):
-            target = catalog.endpoints  # type: ignore[assignment]
-        elif isinstance(definition, Collection):
-            target = catalog.collections  # type: ignore[assignment]
-        else:
-            target = catalog.inference_services  # type: ignore[assignment]
-        first = firsts.setdefault((definition.kind, name), each)
+        kind = BY_NAME[each.definition.kind]
+        key = kind.key(each.definition.metadata.name)
+        first = firsts.setdefault((kind.name, key), each)
         if first is each:
-            target[name] = definition
+            catalog.of(kind)[key] = each.definition
         else:
             twice.append(defined_twice(first, each))
     return catalog, twice
@@ -148,21 +144,17 @@ def _by_name(found: Iterable[Found]) -> tuple[Catalog, list[DefinitionError]]:
 def _keep_serving(catalog: Catalog, last: Catalog, errors: Sequence[DefinitionError]) -> Catalog:
     """Adds what served before and is wrong now. A name that can't even be read keeps everything its file may have held."""
     unreadable = any(not error.name for error in errors)
-    broken = {(error.kind, error.name) for error in errors}
-
-    def kept(now: dict[str, T], before: dict[str, T], kind: str) -> dict[str, T]:
-        def stays(name: str) -> bool:
-            return unreadable or (kind, name) in broken or (kind, name.replace("_", "-")) in broken
-
-        return now | {name: old for name, old in before.items() if name not in now and stays(name)}
-
-    return replace(
-        catalog,
-        feature_views=kept(catalog.feature_views, last.feature_views, "FeatureView"),
-        endpoints=kept(catalog.endpoints, last.endpoints, "Endpoint"),
-        collections=kept(catalog.collections, last.collections, "Collection"),
-        inference_services=kept(catalog.inference_services, last.inference_services, "InferenceService"),
-    )
+    broken = {(error.kind, BY_NAME[error.kind].key(error.name)) for error in errors if error.kind in BY_NAME}
+    kept = {
+        kind.field: {
+            key: old
+            for key, old in last.of(kind).items()
+            if key not in catalog.of(kind) and (unreadable or (kind.name, key) in broken)
+        }
+        | catalog.of(kind)
+        for kind in KINDS
+    }
+    return replace(catalog, **kept)  # type: ignore[arg-type]  # each kind's field has its model
 
 
 def _keep_whole(catalog: Catalog, last: Catalog, broken: Sequence[DefinitionError]) -> Catalog:

@@ -8,20 +8,18 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
+from catalog.kinds.table import BY_NAME, OURS
 from catalog.parse import DefinitionError, Found, find_in_text, parse_object
-from catalog.source import Catalog, Examine, assemble
-from catalog.status import desired_conditions
+from catalog.source.directory import Catalog, Examine, assemble
+from catalog.source.resources import resource_of
+from catalog.source.status import desired_conditions
 from chassis.errors import MizzenError
 from chassis.kubernetes.api import NONE, Json, KubernetesApi, Resource
 from chassis.kubernetes.watch import ObjectWatch
 
 _log = logging.getLogger(__name__)
-_OURS = {
-    "FeatureView": Resource("mizzen.dev", "v1alpha1", "featureviews"),
-    "Endpoint": Resource("mizzen.dev", "v1alpha1", "endpoints"),
-    "Collection": Resource("mizzen.dev", "v1alpha1", "collections"),
-}
-_INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices")
+_OURS = {kind.name: resource_of(kind) for kind in OURS}
+_INFERENCE_SERVICES = resource_of(BY_NAME["InferenceService"])
 _CONFIG_MAPS = Resource("", "v1", "configmaps")
 INFERENCE_SERVICES_CONFIG_MAP = "mizzen-inference-services"
 _RETRY_S = 5.0

@@ -1,27 +1,25 @@
 """Which source a setting names."""
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from catalog.fields import NAME_PATTERN
-from catalog.source import DefinitionSource, DirectorySource, Examine
+from catalog.kinds.table import owned_by
+from catalog.source.directory import DefinitionSource, DirectorySource, Examine
 
 
-def source_from(
-    setting: Path | str, *, report_status: Iterable[str] = (), examine: Examine = lambda _: ()
-) -> DefinitionSource:
+def source_from(setting: Path | str, *, room: str = "", examine: Examine = lambda _: ()) -> DefinitionSource:
     """The source that MIZZEN_DEFINITIONS names: a directory, or `kubernetes:NAMESPACE`.
 
-    report_status: kinds whose condition `Accepted` is written, where there is a place for it; examine: what else is wrong with
-    definitions, for that condition. ValueError when the namespace is none.
+    room: whose kinds get their condition `Accepted` written, where there is a place for it; examine: what else that room finds
+    wrong with definitions, for that condition. ValueError when the namespace is none.
     """
     namespace = namespace_of(setting)
     if namespace is None:
         return DirectorySource(Path(setting))
-    from catalog.kubernetes_source import KubernetesSource  # noqa: PLC0415 - a laptop has no use for it
+    from catalog.source.kubernetes import KubernetesSource  # noqa: PLC0415 - a laptop has no use for it
 
-    return KubernetesSource(namespace, report_status=report_status, examine=examine)
+    return KubernetesSource(namespace, report_status=owned_by(room), examine=examine)
 
 
 def namespace_of(setting: Path | str) -> str | None:

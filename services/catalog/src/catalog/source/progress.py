@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from catalog.named_source import namespace_of
-from catalog.status import Json, with_condition
+from catalog.kinds.table import BY_NAME
+from catalog.source.named import namespace_of
+from catalog.source.resources import resource_of
+from catalog.source.status import Json, with_condition
 from chassis.errors import MizzenError
 from chassis.kubernetes.api import KubernetesApi, Resource
 
 _log = logging.getLogger(__name__)
-PLURALS = {"FeatureView": "featureviews", "Endpoint": "endpoints", "Collection": "collections"}
 _ATTEMPTS = 3
 _LAST_WORDS_S = 60.0  # an API server may be slow, and what is not told now is never told
 RUNNING, DONE, FAILED = "Running", "Done", "Failed"
@@ -49,7 +50,7 @@ def telling(
     if namespace is None:
         yield _nothing
         return
-    writer = _Writer(Resource("mizzen.dev", "v1alpha1", PLURALS[kind]), namespace, condition, api, every_s)
+    writer = _Writer(resource_of(BY_NAME[kind]), namespace, condition, api, every_s)
     writer.start()
     try:
         yield writer.tell

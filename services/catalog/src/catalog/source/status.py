@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from catalog.kinds.table import BY_NAME
 from catalog.parse import DefinitionError
-from catalog.source import Catalog
+from catalog.source.directory import Catalog
 
 ACCEPTED = "Accepted"
 Json = dict[str, Any]
@@ -56,13 +57,9 @@ def _verdict(kind: str, name: str, catalog: Catalog, examined: Iterable[Definiti
         return "False", "ReferenceMissing", f"{faults}; {rest} until it is there"
     if not any(not error.missing_reference for error in known):
         return "False", "Invalid", faults
-    by_kind: dict[str, Json] = {
-        "FeatureView": catalog.feature_views,
-        "Endpoint": catalog.endpoints,
-        "Collection": catalog.collections,
-    }
-    serving = name.replace("-", "_") if kind == "FeatureView" else name
-    rest = "the definition before it keeps serving" if serving in by_kind[kind] else "nothing serves under this name"
+    known_kind = BY_NAME[kind]
+    serves = known_kind.key(name) in catalog.of(known_kind)
+    rest = "the definition before it keeps serving" if serves else "nothing serves under this name"
     return "False", "Invalid", f"{faults}; {rest}"
 
 

@@ -1,0 +1,1 @@
+"""Where definitions are read from, and where their conditions are written."""
