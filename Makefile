@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE ?= examples/flights
-ROOMS := protos services/chassis services/catalog services/cli services/gateway services/features services/inference \
+ROOMS := protos services/chassis services/catalog services/training services/cli services/gateway services/features services/inference \
 	services/retrieval services/monitoring
 PYPROJECTS := $(addsuffix /pyproject.toml,$(ROOMS))
 EDITABLE := $(addprefix -e ./,$(ROOMS))

@@ -6,22 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-ECE_BINS = 15
-
-
-def roc_auc(late: Floats, probability: Floats) -> float:
-    """Area under the ROC curve by ranks; ties count half. NaN when only one class is there."""
-    _, place, counts = np.unique(probability, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks = (last - (counts - 1) / 2)[place]
-    positive = late.sum()
-    negative = len(late) - positive
-    if not positive or not negative:
-        return float("nan")
-    return float((ranks[late == 1].sum() - positive * (positive + 1) / 2) / (positive * negative))
+from training import metrics as measures
+from training.metrics import Floats
 
 
 def roc_curve(late: Floats, probability: Floats, points: int = 101) -> tuple[Floats, Floats]:
@@ -33,36 +20,15 @@ def roc_curve(late: Floats, probability: Floats, points: int = 101) -> tuple[Flo
     return wanted, np.interp(wanted, np.r_[0, false], np.r_[0, true])
 
 
-def reliability(late: Floats, probability: Floats) -> list[dict[str, float]]:
-    """Mean probability and share of late flights of ECE_BINS bins of equal width, empty ones left out."""
-    bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)
-    return [
-        {
-            "rows": int(chosen.sum()),
-            "probability": float(probability[chosen].mean()),
-            "late": float(late[chosen].mean()),
-        }
-        for chosen in (bins == number for number in range(ECE_BINS))
-        if chosen.any()
-    ]
-
-
-def calibration_error(late: Floats, probability: Floats) -> float:
-    """Expected calibration error: mean distance of probability and share of late flights over bins, weighted by rows."""
-    bins = reliability(late, probability)
-    return sum(each["rows"] * abs(each["probability"] - each["late"]) for each in bins) / len(late)
-
-
-def metrics(late: Floats, probability: Floats) -> dict[str, float]:
+def metrics(late: Floats, probability: Floats) -> dict[str, Any]:
     """All of them; `rows` and `late` say of what."""
-    clipped = np.clip(probability, 1e-7, 1 - 1e-7)
     return {
         "rows": len(late),
         "late": float(late.mean()),
-        "roc_auc": roc_auc(late, probability),
-        "ece": calibration_error(late, probability),
-        "brier": float(np.mean((probability - late) ** 2)),
-        "log_loss": float(-np.mean(late * np.log(clipped) + (1 - late) * np.log(1 - clipped))),
+        "roc_auc": measures.roc_auc(late, probability),
+        "ece": measures.expected_calibration_error(late, probability),
+        "brier": measures.brier(late, probability),
+        "log_loss": measures.log_loss(late, probability),
     }
 
 

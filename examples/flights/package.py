@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 from card import card_text
-from evaluation import Floats, as_float32, reliability, roc_curve, rounded
+from evaluation import as_float32, roc_curve, rounded
 from numpy.typing import NDArray
 from plots import Axis, Line, axis, plot
 from training_set import ENDPOINT, TrainingSet, definitions
 
 from inference.config import ModelConfig, Tensor, config_text
 from inference.packaging import seal
-from inference.profile import build_profile
+from training.metrics import Floats, reliability
+from training.profile import build_profile
 
 MODEL = ENDPOINT
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -120,7 +121,7 @@ def _plots(data: TrainingSet, trained: Trained) -> dict[str, str]:
     tested = data.month >= TESTED_FROM
     late, probability = data.late[tested].astype(np.float64), trained.probability[tested]
     share, rate = axis("predicted probability", 0, 1, 5), axis("share of late flights", 0, 1, 5)
-    bins = [(each["probability"], each["late"]) for each in reliability(late, probability)]
+    bins = [(each["predicted"], each["observed"]) for each in reliability(late, probability)]
     curve = list(zip(*(side.tolist() for side in roc_curve(late, probability)), strict=True))
     months = [(int(month), each["roc_auc"]) for month, each in trained.evaluation["by_month"].items()]
     across = Axis(

@@ -18,12 +18,14 @@ import onnxruntime
 import torch
 from baselines import boosting, logistic_regression
 from data import prepare
-from evaluation import Floats, metrics
+from evaluation import metrics
 from graph import to_onnx
 from network import Fitting, Network, fit, fit_scaling, logits_of
 from numpy.typing import NDArray
 from package import MODEL, Trained, point_to, write
 from training_set import HERE, TrainingSet, build
+
+from training.metrics import Floats
 
 FITTED, CHOSEN, TESTED = range(1, 10), (10,), (11, 12)
 AGREEMENT = 1e-4

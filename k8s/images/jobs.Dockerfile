@@ -24,7 +24,7 @@ RUN --mount=type=bind,source=build/images/uv,target=/bin/uv --mount=type=cache,t
     --mount=type=bind,source=protos,target=/src/protos,rw --mount=type=bind,source=services,target=/src/services,rw \
     UV_CACHE_DIR=/cache uv pip install --quiet --python /opt/mizzen/bin/python --no-deps --compile-bytecode --link-mode copy \
     --build-constraints /src/constraints.txt /src/protos /src/services/chassis /src/services/catalog /src/services/features \
-    /src/services/inference /src/services/cli
+    /src/services/inference /src/services/training /src/services/cli
 # The worked example and the documents it ingests; a project of your own is mounted, or an image built from this one.
 COPY README.md /opt/mizzen/project/
 COPY docs /opt/mizzen/project/docs
@@ -36,6 +36,7 @@ COPY services/retrieval/README.md /opt/mizzen/project/services/retrieval/
 COPY services/monitoring/README.md /opt/mizzen/project/services/monitoring/
 COPY services/chassis/README.md /opt/mizzen/project/services/chassis/
 COPY services/catalog/README.md /opt/mizzen/project/services/catalog/
+COPY services/training/README.md /opt/mizzen/project/services/training/
 COPY services/cli/README.md /opt/mizzen/project/services/cli/
 ARG VERSION=dev
 ARG REVISION=unknown

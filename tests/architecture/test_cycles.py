@@ -3,7 +3,7 @@
 import grimp
 import pytest
 
-ROOMS = ("chassis", "catalog", "cli", "gateway", "features", "inference", "retrieval", "monitoring")
+ROOMS = ("chassis", "catalog", "cli", "gateway", "features", "inference", "retrieval", "monitoring", "training")
 
 
 @pytest.mark.parametrize("name", ROOMS)

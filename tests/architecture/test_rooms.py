@@ -46,7 +46,7 @@ def test_services_look_alike(service: str) -> None:
     assert len(lines) <= 3, f"{service}/__main__.py is three lines"
 
 
-@pytest.mark.parametrize("service", ["chassis", "catalog", "cli", "inference", *SERVICES])
+@pytest.mark.parametrize("service", ["chassis", "catalog", "cli", "inference", "training", *SERVICES])
 def test_every_room_says_what_it_is(service: str) -> None:
     assert len((ROOT / "services" / service / "README.md").read_text().splitlines()) >= 5
     assert (room(service) / "__init__.py").read_text().startswith('"""')

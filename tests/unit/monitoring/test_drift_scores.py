@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.profile import column_profile
 from monitoring.adapters.file_profiles import parse_profile
 from monitoring.domain.drift import judge, score_categorical, score_numeric
 from monitoring.domain.model import ColumnProfile, Policy, Texts, Verdict
 from tests.fakes.monitoring_profiles import profile_json
+from training.profile import column_profile
 
 POLICY = Policy(7 * 86_400_000_000, 500, 0.2, 0.15, frozenset(), None, "binary")
 WINDOW = ("1996-05-07T00:00:00Z", "1997-05-01T00:00:00Z")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from chassis.errors import InvalidArgument
-from inference.profile import MAX_CATEGORIES, QUANTILES, build_profile, column_profile
+from training.profile import MAX_CATEGORIES, QUANTILES, build_profile, column_profile
 
 WINDOW = (datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 10, 1, tzinfo=UTC))
 
