@@ -24,10 +24,10 @@ LEAST_TRIED = {GenerationMode.POSITIVE: 25, GenerationMode.NEGATIVE: 12}
 
 def tried(url: str, mode: GenerationMode) -> tuple[int, list[str]]:
     """(operations that were tried, what schemathesis found)."""
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    schema: Any = schemathesis.openapi.from_url(f"{url}/openapi.json")
     count, found = 0, []
     for result in schema.get_all_operations():
-        operation: Any = result.ok()
+        operation = result.ok()
 
         @settings(
             max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
