@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import MagicMock
 
-from gateway.api.rest.app import paths
-from gateway.api.rest.page import PATHS as DOCUMENTS
-from gateway.api.rest.routes import Path as Row
+from gateway.api.app import paths
+from gateway.api.http.page import PATHS as DOCUMENTS
+from gateway.api.http.path import Path as Row
 
 DOCUMENT = Path(__file__).parent / "api-map.md"
 HEAD = ("method", "path", "gRPC", "owner", "scope", "deadline", "Idempotency-Key")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from chassis.api_keys import key_hash
 from chassis.rpc.identity import write_keys
 from chassis.rpc.status import from_rpc_error
-from gateway.api.rest.app import paths
-from gateway.api.rest.routes import Path as Row
+from gateway.api.app import paths
+from gateway.api.http.path import Path as Row
 from mizzen.chassis.v1 import values_pb2
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from chassis.api_keys import key_hash
 from chassis.rpc.status import from_rpc_error
-from gateway.api.rest.app import paths
-from gateway.api.rest.page import PATHS as DOCUMENTS
+from gateway.api.app import paths
+from gateway.api.http.page import PATHS as DOCUMENTS
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc
 from mizzen.retrieval.v1 import retrieval_pb2

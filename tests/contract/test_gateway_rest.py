@@ -11,7 +11,8 @@ import httpx2
 import pytest
 
 from chassis.errors import Unavailable
-from gateway.api.rest import bodies, infer
+from gateway.api.http import bodies
+from gateway.api.oip import rest as infer
 from tests.fakes.gateway_rig import Rig, gateway_rig
 
 AS_JSON = {"content-type": "application/json"}
@@ -133,12 +134,12 @@ async def test_a_large_body_is_read_beside_the_loop(
         return noted
 
     for name in ("infer_request", "infer_body"):
-        monkeypatch.setattr(f"gateway.api.rest.infer.{name}", noting(getattr(infer, name)))
+        monkeypatch.setattr(f"gateway.api.oip.rest.{name}", noting(getattr(infer, name)))
     tensor = {"name": "x", "datatype": "FP32", "shape": [rows, 2], "data": [1.5, 2.5] * rows}
     response = await http.post("/v2/models/echo/infer", json={"inputs": [tensor]})
     assert response.status_code == 200, response.text
     assert response.json()["outputs"][0]["data"] == [1.5, 2.5] * rows
-    monkeypatch.setattr("gateway.api.rest.routes.parsed", noting(bodies.parsed))
+    monkeypatch.setattr("gateway.api.http.app.parsed", noting(bodies.parsed))
     label = {"request_id": "r" * 16, "output": "probability", "value": 1, "event_time": "2026-01-01T00:00:00Z"}
     stored = await http.post("/v1/labels", json={"labels": [label] * (rows // 10)})
     assert stored.json()["stored"] == rows // 10

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from chassis.errors import MizzenError
 from chassis.settings import StoreLogin
 from features.adapters.valkey_online import ValkeyOnlineStore
-from gateway.adapters.valkey_connection import connected
+from gateway.adapters.valkey.connection import connected
 from monitoring.adapters.valkey_stream import ValkeyStream
 from tests.engines import RunningValkey
 

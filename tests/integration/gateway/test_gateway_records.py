@@ -13,8 +13,8 @@ import redis.asyncio
 
 from chassis import values
 from chassis.errors import Aborted, Unavailable
-from gateway.adapters.valkey_connection import connected
-from gateway.adapters.valkey_idempotency import ValkeyIdempotency
+from gateway.adapters.valkey.connection import connected
+from gateway.adapters.valkey.idempotency import ValkeyIdempotency
 from mizzen.features.v1 import features_pb2
 from mizzen.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from mizzen.monitoring.v1 import record_pb2

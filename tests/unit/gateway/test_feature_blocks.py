@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from chassis.errors import FailedPrecondition, Internal
 from gateway.adapters.columns import block_shape
-from gateway.adapters.record_wire import feature_bytes
-from gateway.api.grpc.convert import write_shared
-from gateway.api.grpc.feature_bytes import read_response
-from gateway.api.rest.feature_json import features_json
+from gateway.adapters.valkey.record_wire import feature_bytes
+from gateway.api.grpc.columns import write_shared
+from gateway.api.mizzen.features.answer_bytes import read_response
+from gateway.api.mizzen.features.json import features_json
 from gateway.domain.columns import to_list
 from gateway.domain.model import BlockRows, Column, DType, FeatureColumn, FeatureRows, FeaturesAnswer, Status
 from gateway.domain.plans import TensorPlan

@@ -8,10 +8,10 @@ from unittest.mock import MagicMock
 import pytest
 from pydantic import BaseModel
 
-from gateway.api.rest.app import paths
-from gateway.api.rest.docs import TableDocuments
-from gateway.api.rest.examples import example
-from gateway.api.rest.page import PATHS, asset
+from gateway.api.app import paths
+from gateway.api.http.docs import TableDocuments
+from gateway.api.http.examples import example
+from gateway.api.http.page import PATHS, asset
 
 TABLE = paths(MagicMock())
 BODIES = list(dict.fromkeys(row.body for row in TABLE if row.body is not None))

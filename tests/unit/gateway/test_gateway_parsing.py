@@ -14,12 +14,16 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from chassis.errors import Code, MizzenError
-from gateway.api.grpc.convert import column_of
-from gateway.api.rest import schema, schema_collections
-from gateway.api.rest.bodies import parsed
-from gateway.api.rest.convert import columns, predict_request, read_parts
-from gateway.api.rest.http import MAX_NESTED, parse_object
-from gateway.api.rest.oip import Binary, infer_body, infer_request
+from gateway.api.grpc.columns import column_of
+from gateway.api.http.bodies import parsed
+from gateway.api.http.request import MAX_NESTED, parse_object
+from gateway.api.mizzen.collections import schema as schema_collections
+from gateway.api.mizzen.endpoints import schema as endpoints_schema
+from gateway.api.mizzen.endpoints.json import columns, predict_request, read_parts
+from gateway.api.mizzen.features import schema as features_schema
+from gateway.api.mizzen.labels import schema as labels_schema
+from gateway.api.oip import schema as oip_schema
+from gateway.api.oip.json import Binary, infer_body, infer_request
 from gateway.domain.columns import from_list, to_list
 from gateway.domain.infer import checked
 from gateway.domain.inference import InferAnswer, Tensor
@@ -28,7 +32,7 @@ from gateway.domain.plans import EndpointPlan, Field
 from mizzen.chassis.v1 import values_pb2
 
 BODIES = (
-    schema_collections.SearchRequest, schema_collections.AskRequest, schema_collections.UpsertRequest, schema.LabelsRequest,
+    schema_collections.SearchRequest, schema_collections.AskRequest, schema_collections.UpsertRequest, labels_schema.LabelsRequest,
 )  # fmt: skip
 CLIENT_FAULTS = {Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED, Code.NOT_FOUND}
 PLAN = EndpointPlan(
@@ -122,7 +126,7 @@ def test_any_document_question_and_label(value: Any) -> None:
     for model in BODIES:
         refused(lambda model=model: parsed(body, model))
     refused(lambda: parsed(json.dumps({"documents": [value]}).encode(), schema_collections.UpsertRequest))
-    refused(lambda: parsed(json.dumps({"labels": [value]}).encode(), schema.LabelsRequest))
+    refused(lambda: parsed(json.dumps({"labels": [value]}).encode(), labels_schema.LabelsRequest))
 
 
 WRONG: dict[str, tuple[type[BaseModel], object, str, str, str]] = {
@@ -156,11 +160,11 @@ WRONG: dict[str, tuple[type[BaseModel], object, str, str, str]] = {
         "documents[0].metadata", "INVALID_VALUE", "documents[0].metadata must be an object of strings",
     ),
     "NUL": (
-        schema.LabelsRequest, {"labels": [{"request_id": "a\x00", "output": "o", "value": 1, "event_time": "t"}]},
+        labels_schema.LabelsRequest, {"labels": [{"request_id": "a\x00", "output": "o", "value": 1, "event_time": "t"}]},
         "labels[0].request_id", "INVALID_VALUE", "labels[0].request_id must not have NUL characters",
     ),
-    "no list": (schema.LabelsRequest, {"labels": {}}, "labels", "INVALID_VALUE", "labels must be a valid list"),
-    "no object": (schema.LabelsRequest, {"labels": [1]}, "labels[0]", "INVALID_VALUE", ""),
+    "no list": (labels_schema.LabelsRequest, {"labels": {}}, "labels", "INVALID_VALUE", "labels must be a valid list"),
+    "no object": (labels_schema.LabelsRequest, {"labels": [1]}, "labels[0]", "INVALID_VALUE", ""),
 }  # fmt: skip
 
 
@@ -176,7 +180,7 @@ def test_what_is_wrong_is_named_by_its_field(case: str) -> None:
 @pytest.mark.parametrize(
     ("model", "body"),
     [
-        (schema.LabelsRequest, b'{"labels":[' + b"{}," * 200_000 + b"{}]}"),
+        (labels_schema.LabelsRequest, b'{"labels":[' + b"{}," * 200_000 + b"{}]}"),
         (schema_collections.SearchRequest, b"{" + b",".join(b'"a%d":1' % n for n in range(400_000)) + b"}"),
         (
             schema_collections.SearchRequest,
@@ -226,8 +230,8 @@ reads = st.fixed_dictionaries(columns_of | {"features": st.lists(st.just("plane:
 @pytest.mark.parametrize(
     ("model", "parse", "bodies"),
     [
-        (schema.PredictRequest, lambda body: predict_request(body, PLAN), predicts | shaped),
-        (schema.ReadFeaturesRequest, read_whole, reads | shaped),
+        (endpoints_schema.PredictRequest, lambda body: predict_request(body, PLAN), predicts | shaped),
+        (features_schema.ReadFeaturesRequest, read_whole, reads | shaped),
     ],
     ids=["predict", "read"],
 )
@@ -259,7 +263,7 @@ def test_infer_takes_no_more_than_the_documented_model(body: dict[str, Any]) -> 
         infer_request(raw, "m", "", None)
     except (TypeError, MizzenError):
         return
-    schema.InferRequest.model_validate(orjson.loads(raw))
+    oip_schema.InferRequest.model_validate(orjson.loads(raw))
 
 
 @pytest.mark.parametrize(
@@ -362,5 +366,5 @@ def test_a_short_grpc_column_is_read_as_a_long_one(
 
     short = read()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("gateway.api.grpc.convert._SHORT", -1)
+        patched.setattr("gateway.api.grpc.columns._SHORT", -1)
         assert read() == short

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.api.rest.presence import ClientGoneError, Presence
+from gateway.api.http.presence import ClientGoneError, Presence
 
 
 class Client:

@@ -11,8 +11,8 @@ from chassis.clock import SystemClock
 from chassis.rpc.identity import Minter, write_keys
 from gateway.adapters.columns import write_values
 from gateway.adapters.envelopes import Envelopes
-from gateway.adapters.read_wire import question, read_item, read_request
-from gateway.api.grpc.feature_request import FeatureRequests
+from gateway.adapters.features.wire import question, read_item, read_request
+from gateway.api.mizzen.features.request_bytes import FeatureRequests
 from gateway.domain.columns import from_list
 from gateway.domain.model import Call, Caller, Column, DType
 from mizzen.chassis.v1.envelope_pb2 import Envelope

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from gateway.api.rest.dialects import MIZZEN, Dialect
-from gateway.api.rest.dispatch import Node, PathTree
-from gateway.api.rest.turning_away import TurningAway
+from gateway.api.http.dialects import MIZZEN, Dialect
+from gateway.api.http.dispatch import Node, PathTree
+from gateway.api.http.turning_away import TurningAway
 
 
 @dataclass(frozen=True, slots=True)

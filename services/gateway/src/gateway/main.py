@@ -9,12 +9,12 @@ from gateway.adapters.catalog_definitions import broken, follow, load
 from gateway.adapters.loop_lag import watch
 from gateway.adapters.outside import Outside
 from gateway.adapters.prometheus_metrics import GatewayMetrics
+from gateway.api.app import rest_app
 from gateway.api.edge import Edge
 from gateway.api.grpc.public import public_grpc
 from gateway.api.grpc.registrations import registrations
-from gateway.api.rest.app import rest_app
-from gateway.api.rest.browsers import Browsers
-from gateway.api.rest.http import Limits
+from gateway.api.http.browsers import Browsers
+from gateway.api.http.request import Limits
 from gateway.domain.admission import Admission
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.idempotency import IdempotentWrites

@@ -8,15 +8,15 @@ from chassis.lifecycle import Runtime, Step
 from chassis.rpc.channel import Channel
 from chassis.rpc.identity import Minter
 from gateway.adapters.envelopes import Envelopes
+from gateway.adapters.features.client import GrpcFeatures
 from gateway.adapters.file_keys import Anonymous, FileKeys
-from gateway.adapters.grpc_features import GrpcFeatures
-from gateway.adapters.grpc_monitoring import GrpcMonitoring
-from gateway.adapters.grpc_retrieval import GrpcRetrieval
+from gateway.adapters.monitoring.client import GrpcMonitoring
 from gateway.adapters.prometheus_metrics import GatewayMetrics
-from gateway.adapters.triton_inference import TritonInference
-from gateway.adapters.valkey_connection import connected
-from gateway.adapters.valkey_idempotency import ValkeyIdempotency
-from gateway.adapters.valkey_records import ValkeyRecords
+from gateway.adapters.retrieval.client import GrpcRetrieval
+from gateway.adapters.triton.client import TritonInference
+from gateway.adapters.valkey.connection import connected
+from gateway.adapters.valkey.idempotency import ValkeyIdempotency
+from gateway.adapters.valkey.records import ValkeyRecords
 from gateway.domain.limits import Retry
 from gateway.domain.ports import Authenticator
 from gateway.domain.record import RecordQueue

@@ -5,9 +5,11 @@ from tritonclient.grpc import service_pb2_grpc
 from chassis.rpc.server import Registration
 from gateway.api.edge import Edge
 from gateway.api.grpc.calls import Calls
-from gateway.api.grpc.collections import CollectionServicer, LabelServicer
-from gateway.api.grpc.endpoints import EndpointServicer, FeatureServicer, add_features
-from gateway.api.grpc.infer import InferenceServicer
+from gateway.api.mizzen.collections.grpc import CollectionServicer
+from gateway.api.mizzen.endpoints.grpc import EndpointServicer
+from gateway.api.mizzen.features.grpc import FeatureServicer, add_features
+from gateway.api.mizzen.labels.grpc import LabelServicer
+from gateway.api.oip.grpc import InferenceServicer
 from gateway.domain.verbs import Verbs
 from mizzen.gateway.v1 import gateway_pb2_grpc
 

@@ -1,0 +1,1 @@
+"""Valkey: the record stream and first answers of writes."""

@@ -1,0 +1,1 @@
+"""Collections: search, ask, documents."""

@@ -1,0 +1,1 @@
+"""Endpoints: what can be predicted, and predict."""

@@ -1,0 +1,49 @@
+"""/v1/endpoints: what can be predicted, and predict."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from chassis.clock import Clock
+from gateway.api.edge import DEFAULT_S
+from gateway.api.http.paging import page_of
+from gateway.api.http.request import Http
+from gateway.api.mizzen.endpoints.json import endpoint_json, predict_json, predict_request
+from gateway.domain.endpoints import Endpoints
+from gateway.domain.ports import Inference
+from gateway.domain.predict import Predictor, endpoint_ready
+
+
+class EndpointPaths:
+    """Handlers."""
+
+    def __init__(self, endpoints: Endpoints, predictor: Predictor, inference: Inference, clock: Clock) -> None:
+        self._endpoints = endpoints
+        self._predictor = predictor
+        self._inference = inference
+        self._clock = clock
+
+    def deadline_s(self, params: Mapping[str, str]) -> float:
+        """Seconds that a predict has: the endpoint's own, which strangers are not told, as a key is asked for all the same."""
+        return self._endpoints.deadline_s(params["name"], DEFAULT_S)
+
+    async def predict(self, http: Http) -> None:
+        """Predict: entities and inputs in, the model's outputs out."""
+        call = http.call
+        plan = self._endpoints.get(http.params["name"])
+        request = predict_request(await http.json(), plan)
+        await http.answer_json(predict_json(await http.while_there(self._predictor.predict(call, request))))
+
+    async def list(self, http: Http) -> dict[str, Any]:
+        """List endpoints."""
+        call = http.call
+        plans, token = self._endpoints.page(*page_of(http))
+        ready = await asyncio.gather(*(endpoint_ready(self._inference, self._clock, call, plan) for plan in plans))
+        items = [endpoint_json(plan, ready=is_ready) for plan, is_ready in zip(plans, ready, strict=True)]
+        return {"items": items, "next_page_token": token}
+
+    async def get(self, http: Http) -> dict[str, Any]:
+        """Show an endpoint, with a request that works."""
+        plan = self._endpoints.get(http.params["name"])
+        ready = await endpoint_ready(self._inference, self._clock, http.call, plan)
+        return endpoint_json(plan, ready=ready)

@@ -1,0 +1,1 @@
+"""The union of KServe's and OpenAI's lists of models."""
