@@ -14,7 +14,7 @@ ROOMS = ("gateway", "features", "retrieval", "monitoring", "chassis")
 # What only jobs, starting services, or the way to the Kubernetes API can meet.
 INSIDE = re.compile(
     r"duckdb_(offline|point_in_time)|training|catalog_views|sqlglot|migrations\.py|kubernetes|addresses|outside|"
-    r"openai_generator|parquet_writer|valkey_stream|valkey_idempotency\.py:STORE_DOWN|postgres_schema\.py:EXTENSION_MISSING"
+    r"openai_generator|parquet_writer|valkey_stream|valkey/idempotency\.py:STORE_DOWN|postgres_schema\.py:EXTENSION_MISSING"
 )
 NO_REASON = re.compile(
     r"MIZZEN_.*|DTYPE_(?!MISMATCH|UNKNOWN).*|OTEL_.*|GRPC_.*|NULL_VALUE|OUTSIDE_MAX_AGE|EVENT_US|SQL_TYPES|CLIENT_GONE"

@@ -17,12 +17,14 @@ from gateway.api.mizzen.models import schema as of_model
 from gateway.api.mizzen.models.rest import ModelPaths
 from gateway.api.oip import schema as of_tensor
 from gateway.api.oip.rest import InferPaths
+from gateway.domain.endpoints import MAX_PAGE
+from gateway.domain.endpoints import PAGE as DEFAULT_PAGE
 
 SEARCH_S, REPORT_S = 10.0, 30.0
 # Triton's client says nothing about a JSON body.
 TENSORS = frozenset({b"application/json", b"application/octet-stream", b""})
 PAGE = {
-    "page_size": "Most items of a page, 1 to 1000; 100 without it.",
+    "page_size": f"Most items of a page, 1 to {MAX_PAGE}; {DEFAULT_PAGE} without it.",
     "page_token": "The `next_page_token` of the page before.",
 }
 RANGE = {

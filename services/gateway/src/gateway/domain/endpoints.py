@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from gateway.domain.plans import EndpointPlan, Field, Route, ViewPlan
 
+PAGE, MAX_PAGE = 100, 1000
+
 
 class Endpoints:
     """Plans by name, swapped whole when definitions change: a request sees one state of them."""
@@ -99,7 +101,7 @@ def _routes(plan: EndpointPlan) -> tuple[Route, ...]:
 
 
 def page_size_of(page_size: int) -> int:
-    """0 = 100; at most 1,000. InvalidArgument otherwise."""
-    if not 0 <= page_size <= 1000:
-        raise InvalidArgument("page_size must be 1 to 1000", reason="INVALID_VALUE", field="page_size")
-    return page_size or 100
+    """0 = PAGE; at most MAX_PAGE. InvalidArgument otherwise."""
+    if not 0 <= page_size <= MAX_PAGE:
+        raise InvalidArgument(f"page_size must be 1 to {MAX_PAGE}", reason="INVALID_VALUE", field="page_size")
+    return page_size or PAGE

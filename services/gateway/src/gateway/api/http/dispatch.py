@@ -11,10 +11,10 @@ from typing import Generic, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from chassis.errors import InvalidArgument
+from gateway.domain.retrieve import MAX_ID
 
 # What names of endpoints, collections, models and versions are made of.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-MAX_ID = 256
 
 
 class Row(Protocol):
