@@ -41,7 +41,7 @@ def dead_links(document: Path) -> list[str]:
 def main(arguments: list[str]) -> int:
     """0 when all links are true (now)."""
     faults: list[str] = []
-    for document in sorted([*ROOT.rglob("*.md"), ROOT.parent / "README.md"]):
+    for document in sorted([*ROOT.rglob("*.md"), *ROOT.parent.glob("*.md")]):
         text = relinked(document, faults)
         faults += dead_links(document)
         if text != document.read_text():

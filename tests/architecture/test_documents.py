@@ -49,3 +49,9 @@ def test_adrs_are_numbered_and_whole() -> None:
     for path in adrs:
         for heading in ("## Context", "## Decision", "## Consequences"):
             assert heading in path.read_text(), path.name
+
+
+def test_files_that_contributors_are_sent_to_exist() -> None:
+    named = re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) >= 7
+    assert [path for path in named if "NNNN" not in path and not (ROOT / path).exists()] == []
