@@ -21,8 +21,8 @@ from bench.mizzen_peer import Mizzen
 from bench.processes import LOAD_CORE, Processes, cpu_us_in_turns, free_port, listens, measure, wait_until
 from bench.results import Ratio, median, report
 from bench.store import Store
-from cli.engines import valkey
-from cli.engines.passwords import password_file
+from cli.machine.engines import valkey
+from cli.machine.engines.passwords import password_file
 
 ENTITIES = 500_000  # enough that materialization is about rows, not about starting an interpreter
 START, END = "2025-12-01T00:00:00", "2026-02-01T00:00:00"

@@ -22,7 +22,7 @@ from bench.mizzen_peer import FEATURES, Mizzen
 from bench.processes import LOAD_CORE, SERVER_CORE, Processes, cpu_us_in_turns, free_port, listens, wait_until
 from bench.results import Ratio, report
 from catalog import read_directory
-from cli.engines import triton
+from cli.machine.engines import triton
 
 ROOT = Path(__file__).parents[1]
 DEFINITIONS = [

@@ -24,7 +24,7 @@ from chassis.clock import SystemClock
 from chassis.postgres.migrations import migrate
 from chassis.postgres.pool import PoolLimits, PostgresPool
 from chassis.rpc.channel import Channel, StaticAddresses
-from cli.engines import postgres as postgres_engine
+from cli.machine.engines import postgres as postgres_engine
 from inference import minilm
 from retrieval.adapters.postgres_documents import PostgresDocuments
 from retrieval.adapters.postgres_schema import DOCUMENTS

@@ -27,11 +27,11 @@ import psutil
 import pytest
 from redis import Redis
 
-from cli import processes
-from cli.engines import postgres as postgres_engine
-from cli.engines import valkey as valkey_engine
-from cli.engines.passwords import password_file
-from cli.spec import ChildSpec
+from cli.machine import processes
+from cli.machine.engines import postgres as postgres_engine
+from cli.machine.engines import valkey as valkey_engine
+from cli.machine.engines.passwords import password_file
+from cli.machine.spec import ChildSpec
 
 ROOT = Path(__file__).parents[1]
 _numbers = itertools.count()
@@ -245,7 +245,7 @@ def triton_venv() -> Path:
 @contextmanager
 def triton_serving(repositories: Sequence[Path], directory: Path, load_s: float = 60.0) -> Iterator[RunningTriton]:
     """A tritonserver of its own over `repositories`, with its files under `directory`."""
-    from cli.engines import triton as triton_engine
+    from cli.machine.engines import triton as triton_engine
 
     directory.mkdir(parents=True, exist_ok=True)
     grpc_port, metrics_port = free_ports(2)

@@ -21,7 +21,7 @@ from bench.edge.model import Figure
 from bench.edge.platform import Platform
 from chassis.postgres.migrations import migrate
 from chassis.postgres.pool import PoolLimits, PostgresPool
-from cli.engines import postgres as engine
+from cli.machine.engines import postgres as engine
 from retrieval.adapters import postgres_search
 from retrieval.adapters.postgres_documents import PostgresDocuments
 from retrieval.adapters.postgres_schema import DOCUMENTS

@@ -29,8 +29,8 @@ from training_set import ENDPOINT, HERE, definitions
 
 from chassis.settings import StoreLogin, from_environment
 from cli.keys import Installation
-from cli.layout import Layout
-from cli.plan import service_environment
+from cli.machine.layout import Layout
+from cli.machine.plan import service_environment
 from cli.settings import Settings
 
 LABELS_AT_ONCE = 5000

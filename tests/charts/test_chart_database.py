@@ -16,8 +16,8 @@ from chassis.errors import FailedPrecondition
 from chassis.postgres.migrations import migrate, migrate_as, migrate_owned
 from chassis.postgres.pool import PostgresPool
 from chassis.postgres.roles import Owner
-from cli.engines import postgres as engine
-from cli.engines.passwords import password_file
+from cli.machine.engines import postgres as engine
+from cli.machine.engines.passwords import password_file
 from monitoring.adapters.postgres_labels import PostgresLabels
 from monitoring.adapters.postgres_schema import LABELS
 from monitoring.domain.model import Label, Stored

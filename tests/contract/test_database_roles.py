@@ -12,7 +12,7 @@ from chassis.errors import FailedPrecondition
 from chassis.postgres.migrations import migrate, migrate_as
 from chassis.postgres.pool import PostgresPool
 from chassis.postgres.roles import Owner, is_owned_by_server
-from cli.engines import postgres as engine
+from cli.machine.engines import postgres as engine
 from monitoring.adapters.postgres_labels import PostgresLabels
 from monitoring.domain.model import Label, Stored
 from retrieval.adapters.postgres_documents import PostgresDocuments

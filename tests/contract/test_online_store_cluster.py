@@ -12,7 +12,7 @@ import hiredis
 import pytest
 
 from chassis.errors import Unavailable
-from cli.engines import valkey as valkey_engine
+from cli.machine.engines import valkey as valkey_engine
 from features.adapters.valkey_online import SLOTS, ValkeyOnlineStore, slot_of
 from tests.contract.test_online_store import keys_of, rows_of, until_it_answers
 from tests.engines import RunningEngine, free_ports

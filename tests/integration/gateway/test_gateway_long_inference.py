@@ -17,7 +17,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as triton_client
 
 from chassis.wire import keepalive
-from cli.engines import triton as triton_engine
+from cli.machine.engines import triton as triton_engine
 from tests.engines import RunningTriton, free_ports, running, triton_venv
 from tests.fakes.gateway_rig import Rig, gateway_rig
 

@@ -15,8 +15,8 @@ import pytest
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
-from cli.engines import triton as triton_engine
-from cli.spec import ChildSpec
+from cli.machine.engines import triton as triton_engine
+from cli.machine.spec import ChildSpec
 from inference import packaging
 from tests.engines import RunningTriton, free_ports, running, triton_venv
 from tests.unit.inference.onnx_models import doubling

@@ -13,7 +13,7 @@ import pytest
 import tritonclient.grpc as grpcclient
 
 from cli import models
-from cli.engines.triton import serving
+from cli.machine.engines.triton import serving
 from inference import launcher
 from tests.engines import RunningTriton, triton_serving
 from tests.unit.inference.onnx_models import doubling

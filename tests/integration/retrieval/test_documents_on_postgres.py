@@ -310,7 +310,7 @@ async def test_a_migration_that_fails_leaves_the_schema_as_it_was(
 async def test_a_database_without_the_extension_says_what_is_missing(
     postgres: str, postgres_server: RunningPostgres
 ) -> None:
-    from cli.engines.postgres import run_sql
+    from cli.machine.engines.postgres import run_sql
 
     run_sql(postgres_server.home, postgres_server.port, "drop extension vector", database=postgres.rsplit("/", 1)[1])
     pool = PostgresPool(DOCUMENTS, postgres)

@@ -14,13 +14,14 @@ import pytest
 import redis
 import tritonclient.grpc as grpcclient
 
-from cli import models, processes
-from cli.engines import postgres as postgres_engine
-from cli.engines import valkey as valkey_engine
-from cli.engines.passwords import password_file
-from cli.engines.triton import serving
-from cli.readiness import is_ready
-from cli.spec import Ready, specs_to_json
+from cli import models
+from cli.machine import processes
+from cli.machine.engines import postgres as postgres_engine
+from cli.machine.engines import valkey as valkey_engine
+from cli.machine.engines.passwords import password_file
+from cli.machine.engines.triton import serving
+from cli.machine.readiness import is_ready
+from cli.machine.spec import Ready, specs_to_json
 from tests.engines import RunningPostgres, RunningTriton, RunningValkey
 
 pytestmark = pytest.mark.engines

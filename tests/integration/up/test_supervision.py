@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cli import kernel
-from cli.layout import Layout
-from cli.spec import ChildSpec, Ready, specs_to_json
-from cli.supervision import control, status
+from cli.machine import kernel
+from cli.machine.layout import Layout
+from cli.machine.spec import ChildSpec, Ready, specs_to_json
+from cli.machine.supervision import control, status
 from tests.engines import free_ports
 
 # Listens on its port, and has a child of its own in the same group and a region in shared memory, as tritonserver has.
@@ -135,7 +135,7 @@ def test_up_after_a_killed_supervisor_and_watchdog_cleans_up(supervised: Layout,
     started = groups(supervised)
     now = control.running(supervised)
     assert now is not None
-    words = ("cli.supervision.watchdog", str(supervised.state))
+    words = ("cli.machine.supervision.watchdog", str(supervised.state))
     watchdogs = [each.pid for each in kernel.all_living() if all(word in _command(each.pid) for word in words)]
     assert len(watchdogs) == 1
     for pid in [*watchdogs, now.pid]:
@@ -178,8 +178,9 @@ def test_a_child_that_keeps_ending_is_shown_with_its_last_lines(layout: Layout, 
 
 def test_a_supervisor_in_front_drains_when_its_command_is_killed(layout: Layout, specs: list[ChildSpec]) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from cli.layout import Layout; from cli.spec import specs_from_json;"
-        "from cli.supervision import control;"
+        "import sys, time; from pathlib import Path; from cli.machine.layout import Layout;"
+        "from cli.machine.spec import specs_from_json;"
+        "from cli.machine.supervision import control;"
         "control.start(Layout(Path(sys.argv[1])), specs_from_json(sys.argv[2]), in_front=True); time.sleep(600)"
     )
     command = subprocess.Popen([sys.executable, "-c", code, str(layout.state), specs_to_json(specs)])

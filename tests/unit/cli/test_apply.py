@@ -6,7 +6,7 @@ import pytest
 
 from catalog import read_directory
 from cli import definitions, jobs
-from cli.layout import Layout
+from cli.machine.layout import Layout
 
 COLLECTION = """
 apiVersion: mizzen.dev/v1alpha1

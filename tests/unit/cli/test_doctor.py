@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import doctor, ports
+from cli.machine import doctor, ports
 from cli.settings import Settings
 
 GIB = 1024**3

@@ -13,8 +13,9 @@ import pytest
 from chassis.api_keys import key_hash, parse_keys
 from chassis.clock import SystemClock
 from chassis.telemetry.logs import logger
-from cli import answers, keys, plan
-from cli.layout import Layout
+from cli import answers, keys
+from cli.machine import plan
+from cli.machine.layout import Layout
 from cli.settings import Settings
 from gateway.adapters.file_keys import FileKeys
 from tests.unit.cli.test_answers import CASE

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from catalog import STATE_MARK
-from cli.layout import OWN, Layout
+from cli.machine.layout import OWN, Layout
 
 NOBODY = 65534
 

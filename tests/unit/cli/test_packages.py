@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from catalog import Catalog, Endpoint, parse_text
-from cli import packages
+from cli.machine import packages
 from tests.unit.catalog.test_definitions import ENDPOINT
 from tests.unit.inference.onnx_models import doubling
 from tests.unit.inference.poisons import POISONS

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cli import plan
-from cli.layout import Layout
-from cli.processes import spawn
+from cli.machine import plan
+from cli.machine.layout import Layout
+from cli.machine.processes import spawn
+from cli.machine.spec import ChildSpec, Ready, specs_from_json, specs_to_json
+from cli.machine.supervision.tending import BACKOFF_CAP_S, BACKOFF_START_S, STEADY_S, next_backoff
 from cli.settings import Settings
-from cli.spec import ChildSpec, Ready, specs_from_json, specs_to_json
-from cli.supervision.tending import BACKOFF_CAP_S, BACKOFF_START_S, STEADY_S, next_backoff
 
 SPEC = ChildSpec("one", ("true",), {"PATH": "/bin", "A": "1"}, "/", Ready("tcp", 1), ports=(1,), uid=65534)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from catalog import Collection, passed_over
+from cli.machine.spec import tied
 from cli.public_api import PublicApi
-from cli.spec import tied
 
 Say = Callable[[str], None]
 BATCH_CHARACTERS = 24_000

@@ -13,7 +13,7 @@ from pathlib import Path
 from chassis.api_keys import ALL, SCOPES, ApiKey, KeyLines, key_hash, new_key, parse_key, parse_keys
 from chassis.rpc.identity import write_keys
 from chassis.settings import is_loopback
-from cli.layout import PRIVATE, Layout
+from cli.machine.layout import PRIVATE, Layout
 from cli.settings import Settings
 
 OWN = "mizzen-up"

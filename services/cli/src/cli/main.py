@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import commands, job_commands, key_commands
+from cli.commands import jobs, keys, platform
 
 app = typer.Typer(
     name="mizzen",
@@ -13,16 +13,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(commands.up)
-app.command()(commands.down)
-app.command()(commands.status)
-app.command()(commands.doctor)
-app.command()(commands.apply)
-app.command()(job_commands.materialize)
-app.command()(job_commands.ingest)
-app.command()(job_commands.train)
-app.command()(job_commands.publish)
-app.add_typer(key_commands.app, name="key")
+app.command()(platform.up)
+app.command()(platform.down)
+app.command()(platform.status)
+app.command()(platform.doctor)
+app.command()(platform.apply)
+app.command()(jobs.materialize)
+app.command()(jobs.ingest)
+app.command()(jobs.train)
+app.command()(jobs.publish)
+app.add_typer(keys.app, name="key")
 
 
 def main() -> None:

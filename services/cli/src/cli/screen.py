@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cli.supervision.status import SupervisorStatus
+from cli.machine.supervision.status import SupervisorStatus
 
 COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "unready": "red"}
 PLAIN_WIDTH = 4_000

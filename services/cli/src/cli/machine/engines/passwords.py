@@ -4,7 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
-from cli.layout import PRIVATE
+from cli.machine.layout import PRIVATE
 
 
 def password_file(path: Path) -> Path:

@@ -6,13 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from cli.engines import postgres, triton, valkey
-from cli.engines.passwords import password_file
 from cli.keys import Installation
-from cli.layout import Layout
-from cli.packages import Served
+from cli.machine.engines import postgres, triton, valkey
+from cli.machine.engines.passwords import password_file
+from cli.machine.layout import Layout
+from cli.machine.packages import Served
+from cli.machine.spec import BEHIND_THE_GATEWAY, IN_THE_BACKGROUND, ChildSpec, Ready
 from cli.settings import Settings
-from cli.spec import BEHIND_THE_GATEWAY, IN_THE_BACKGROUND, ChildSpec, Ready
 
 HOST = "127.0.0.1"
 GATEWAY = "gateway"

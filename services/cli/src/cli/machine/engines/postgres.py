@@ -14,9 +14,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.engines.passwords import password_file
-from cli.layout import PASSABLE, PRIVATE, close
-from cli.spec import BEHIND_THE_GATEWAY, ChildSpec, Ready
+from cli.machine.engines.passwords import password_file
+from cli.machine.layout import PASSABLE, PRIVATE, close
+from cli.machine.spec import BEHIND_THE_GATEWAY, ChildSpec, Ready
 
 ROLE = "mizzen"
 OWNER = "mizzen_owner"

@@ -1,4 +1,4 @@
-"""The supervisor's process: `python -m cli.supervision.supervisor STATE [PARENT]`."""
+"""The supervisor's process: `python -m cli.machine.supervision.supervisor STATE [PARENT]`."""
 
 import asyncio
 import ctypes
@@ -9,13 +9,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from cli.child import PR_SET_PDEATHSIG
-from cli.kernel import boot_id, living
-from cli.layout import Layout
-from cli.spec import specs_from_json
-from cli.supervision.orphans import end_orphans
-from cli.supervision.status import SupervisorStatus, holding, read_status, write_status
-from cli.supervision.tending import Tending
+from cli.machine.child import PR_SET_PDEATHSIG
+from cli.machine.kernel import boot_id, living
+from cli.machine.layout import Layout
+from cli.machine.spec import specs_from_json
+from cli.machine.supervision.orphans import end_orphans
+from cli.machine.supervision.status import SupervisorStatus, holding, read_status, write_status
+from cli.machine.supervision.tending import Tending
 
 ORPHAN_PATIENCE_S = 5.0
 
@@ -104,7 +104,7 @@ def _supervise(layout: Layout) -> int:
         end_orphans(earlier, ORPHAN_PATIENCE_S)
     read_end, write_end = os.pipe()
     watchdog = subprocess.Popen(
-        [sys.executable, "-m", "cli.supervision.watchdog", str(layout.state), str(read_end)],
+        [sys.executable, "-m", "cli.machine.supervision.watchdog", str(layout.state), str(read_end)],
         pass_fds=[read_end],
         start_new_session=True,
         stdin=subprocess.DEVNULL,

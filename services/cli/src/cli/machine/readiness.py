@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from cli.spec import Ready
+from cli.machine.spec import Ready
 
 PROTOCOL_3 = 196608
 OK = 200

@@ -8,7 +8,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from cli.spec import ChildSpec, Ready
+from cli.machine.spec import ChildSpec, Ready
 
 SLOTS = 16384
 PASSWORD_FILE = "valkey.password"  # noqa: S105  # a name of a file

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from cli.spec import BEHIND_THE_GATEWAY, ChildSpec, Ready
+from cli.machine.spec import BEHIND_THE_GATEWAY, ChildSpec, Ready
 from inference import runtime
 
 HOST = "127.0.0.1"

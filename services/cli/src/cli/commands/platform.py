@@ -15,16 +15,16 @@ from rich.live import Live
 from chassis.errors import MizzenError
 from chassis.settings import faults_of
 from cli import definitions, jobs
-from cli import doctor as examination
-from cli.bring_up import BringUp
-from cli.engines import postgres
 from cli.keys import Installation
-from cli.layout import Layout
+from cli.machine import doctor as examination
+from cli.machine.bring_up import BringUp
+from cli.machine.engines import postgres
+from cli.machine.layout import Layout
+from cli.machine.supervision import control
+from cli.machine.supervision.status import SupervisorStatus, is_held
 from cli.public_api import ApiError
 from cli.screen import Screen, status_table
 from cli.settings import Settings
-from cli.supervision import control
-from cli.supervision.status import SupervisorStatus, is_held
 
 FAILED = 1
 UNFIT = 3

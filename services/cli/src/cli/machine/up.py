@@ -11,16 +11,17 @@ from pathlib import Path
 
 from catalog import Catalog, Endpoint
 from chassis.rpc.identity import write_keys
-from cli import definitions, jobs, models, packages, plan
-from cli.engines import postgres, triton
+from cli import definitions, jobs, models
 from cli.keys import Installation
-from cli.layout import Layout
+from cli.machine import packages, plan
+from cli.machine.engines import postgres, triton
+from cli.machine.layout import Layout
+from cli.machine.spec import ChildSpec
+from cli.machine.supervision import control
+from cli.machine.supervision.status import SupervisorStatus
 from cli.public_api import PublicApi, patiently
 from cli.screen import Screen, Step
 from cli.settings import Settings
-from cli.spec import ChildSpec
-from cli.supervision import control
-from cli.supervision.status import SupervisorStatus
 
 SETTLE_S = 30.0
 STORE_S = 60.0

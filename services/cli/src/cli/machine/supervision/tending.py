@@ -9,11 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from cli.kernel import living
-from cli.processes import end_group, spawn, sweep_shared_memory
-from cli.readiness import is_ready
-from cli.spec import ChildSpec
-from cli.supervision.status import ChildStatus, State
+from cli.machine.kernel import living
+from cli.machine.processes import end_group, spawn, sweep_shared_memory
+from cli.machine.readiness import is_ready
+from cli.machine.spec import ChildSpec
+from cli.machine.supervision.status import ChildStatus, State
 
 BACKOFF_START_S = 0.2
 BACKOFF_CAP_S = 5.0

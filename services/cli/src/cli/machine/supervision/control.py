@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cli.kernel import living
-from cli.layout import Layout
-from cli.processes import end_group, last_lines
-from cli.spec import ChildSpec, specs_to_json
-from cli.supervision.orphans import end_orphans
-from cli.supervision.status import SupervisorStatus, is_held, read_status
+from cli.machine.kernel import living
+from cli.machine.layout import Layout
+from cli.machine.processes import end_group, last_lines
+from cli.machine.spec import ChildSpec, specs_to_json
+from cli.machine.supervision.orphans import end_orphans
+from cli.machine.supervision.status import SupervisorStatus, is_held, read_status
 
 POLL_S = 0.1
 START_TIMEOUT_S = 20.0
@@ -41,7 +41,7 @@ def start(layout: Layout, specs: Sequence[ChildSpec], *, in_front: bool = False)
     log = layout.log("supervisor")
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.supervision.supervisor", str(layout.state), *parent],
+            [sys.executable, "-m", "cli.machine.supervision.supervisor", str(layout.state), *parent],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

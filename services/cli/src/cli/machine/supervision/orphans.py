@@ -2,9 +2,9 @@
 
 import time
 
-from cli.kernel import boot_id, group_members, living
-from cli.processes import POLL_S, end_group, sweep_shared_memory
-from cli.supervision.status import ChildStatus, SupervisorStatus
+from cli.machine.kernel import boot_id, group_members, living
+from cli.machine.processes import POLL_S, end_group, sweep_shared_memory
+from cli.machine.supervision.status import ChildStatus, SupervisorStatus
 
 
 def end_orphans(status: SupervisorStatus, patience_s: float) -> list[str]:

@@ -7,9 +7,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from cli.kernel import group_members
-from cli.readiness import is_ready
-from cli.spec import ChildSpec
+from cli.machine.kernel import group_members
+from cli.machine.readiness import is_ready
+from cli.machine.spec import ChildSpec
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where POSIX shared memory is
 POLL_S = 0.02

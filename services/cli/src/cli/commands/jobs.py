@@ -14,10 +14,11 @@ from typing import Annotated
 import typer
 
 from catalog import Catalog, source_from, telling
-from cli import definitions, jobs, plan
-from cli.commands import FAILED, Project, plainly
+from cli import definitions, jobs
+from cli.commands.platform import FAILED, Project, plainly
 from cli.keys import Installation
-from cli.layout import Layout
+from cli.machine import plan
+from cli.machine.layout import Layout
 from cli.public_api import PublicApi, patiently
 from cli.screen import Screen
 from cli.settings import Settings

@@ -65,7 +65,7 @@ class ChildSpec:
 def tied(
     command: Sequence[str], parent_pid: int, death_signal: int, uid: int | None = None, niceness: int = 0
 ) -> list[str]:
-    """`command` wrapped in `cli.child`: it gets `death_signal` when the thread that starts it ends, however that happens."""
+    """`command` wrapped in `child.py`: it gets `death_signal` when the thread that starts it ends, however that happens."""
     wrapper = str(Path(__file__).with_name("child.py"))
     user = "-" if uid is None else str(uid)
     return [sys.executable, "-I", "-S", wrapper, str(parent_pid), str(int(death_signal)), user, str(niceness), *command]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cli import answers, jobs
-from cli import up as steps
 from cli.keys import Installation
-from cli.layout import Layout
+from cli.machine import up as steps
+from cli.machine.layout import Layout
 from cli.public_api import CANNOT_EXPLAIN, ApiError, PublicApi, patiently
 from cli.screen import Screen
 from cli.settings import Settings

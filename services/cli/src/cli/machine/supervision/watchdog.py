@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from cli.layout import Layout
-from cli.supervision.orphans import end_orphans
-from cli.supervision.status import read_status
+from cli.machine.layout import Layout
+from cli.machine.supervision.orphans import end_orphans
+from cli.machine.supervision.status import read_status
 
 PATIENCE_S = 8.0
 LOCK_S = 1.0

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from chassis.api_keys import SCOPES, parse_expiry, parse_keys
 from cli import keys
-from cli.commands import FAILED, plainly
-from cli.layout import Layout
+from cli.commands.platform import FAILED, plainly
+from cli.machine.layout import Layout
 from cli.screen import Screen
 from cli.settings import Settings
 

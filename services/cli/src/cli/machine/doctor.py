@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chassis.errors import FailedPrecondition
-from cli import ports
-from cli.layout import Layout
+from cli.machine import ports
+from cli.machine.layout import Layout
+from cli.machine.supervision import control
 from cli.settings import Settings
-from cli.supervision import control
 
 GLIBC = (2, 35)
 PYTHONS = ((3, 11), (3, 12))
