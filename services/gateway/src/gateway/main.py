@@ -9,7 +9,7 @@ from gateway.adapters.catalog_definitions import broken, follow, load
 from gateway.adapters.loop_lag import watch
 from gateway.adapters.outside import Outside
 from gateway.adapters.prometheus_metrics import GatewayMetrics
-from gateway.api.app import rest_app
+from gateway.api.app import paths, rest_app
 from gateway.api.edge import Edge
 from gateway.api.grpc.public import public_grpc
 from gateway.api.grpc.registrations import registrations
@@ -56,9 +56,10 @@ async def build(runtime: Runtime[Settings]) -> Service:
     seen.admission.in_flight.set_function(lambda: admission.process.in_flight)
     edge = Edge(out.authenticator, clock, runtime.ids, seen.tenant, admission)
     browsers = Browsers(keyless=settings.api_keys_file is None, origins=settings.cors())
-    app = rest_app(verbs, edge, Limits(settings.max_body_bytes), browsers, seen.request)
+    table = paths(verbs)
+    app = rest_app(table, verbs, edge, Limits(settings.max_body_bytes), browsers, seen.request)
     return Service(
-        registrations=registrations(verbs, edge),
+        registrations=registrations(verbs, edge, table),
         background=[
             *out.background,
             ("definitions", lambda: follow(source, endpoints, runtime.log)),

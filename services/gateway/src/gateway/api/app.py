@@ -37,6 +37,7 @@ def _documents(found: list[Path], examples: Callable[[], Mapping[str, Any]]) -> 
 
 
 def rest_app(
+    found: list[Path],
     verbs: Verbs,
     edge: Edge,
     limits: Limits,
@@ -44,7 +45,6 @@ def rest_app(
     observe: Callable[[str, str, int, float], None],
 ) -> App:
     """The ASGI app of the public REST port."""
-    found = paths(verbs)
     return App(
         found, edge, limits, browsers, verbs.writes,
         observe=observe, documents=lambda: _documents(found, verbs.endpoints.examples),

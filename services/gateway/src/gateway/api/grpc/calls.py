@@ -1,31 +1,50 @@
 """Opening a gRPC call: metadata → Call, errors with their request id."""
 
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
 from chassis.errors import MizzenError
 from gateway.api.edge import Edge, bearer
+from gateway.api.http.path import Path
 from gateway.domain.model import Call
+
+_STREAM_S = 3600.0
 
 
 class Calls:
-    """Shared by all servicers."""
+    """Opens the calls of all servicers, each by its row in the table of paths: scope, deadline and admission are those of REST."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, table: Iterable[Path]) -> None:
         self._edge = edge
+        self._rows = {row.grpc.rpartition(".")[2]: row for row in table if row.scope is not None}
 
-    def open(self, context: Any, scope: str, default_s: float, endpoint: str | None = None) -> "Opened":
-        """Gives the call when entered (see Edge.open); what is raised inside leaves with the request id among its ids."""
-        return Opened(self._edge, context, scope, default_s, endpoint)
+    def open(self, context: Any, rpc: str, **params: str) -> "Opened":
+        """Gives the call when entered (see Edge.open); what is raised inside leaves with the request id among its ids.
 
-    def admit(self, context: Any) -> None:
-        """Unauthenticated for a caller without a key that holds; told before the body is read."""
+        rpc: `EndpointService/Predict`; params: those of the row's path that its deadline or place is made of.
+        """
+        row = self._rows[rpc]
+        assert row.scope is not None  # noqa: S101 - such rows are left out
+        return Opened(self._edge, context, row.scope, row.seconds(params), row.place_of(params))
+
+    def open_stream(self, context: Any, scope: str) -> "Opened":
+        """The same for a stream, which no path has."""
+        return Opened(self._edge, context, scope, _STREAM_S, None)
+
+
+def admitting(edge: Edge) -> Callable[[Any], None]:
+    """What raises Unauthenticated for a caller without a key that holds, told before the body is read."""
+
+    def admit(context: Any) -> None:
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
         try:
-            self._edge.known(_credential(metadata))
+            edge.known(_credential(metadata))
         except MizzenError as error:
-            error.ids = {**error.ids, "request_id": self._edge.new_id()}
+            error.ids = {**error.ids, "request_id": edge.new_id()}
             raise
+
+    return admit
 
 
 class Opened:

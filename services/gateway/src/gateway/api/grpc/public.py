@@ -3,7 +3,7 @@
 from chassis.public.grpc import PublicGrpc, Tls
 from chassis.public.guard import Bounds
 from gateway.api.edge import Edge
-from gateway.api.grpc.calls import Calls
+from gateway.api.grpc.calls import admitting
 from gateway.settings import Settings
 
 # Services whose answers are text. Tensors and features are numbers, which gzip hardly makes smaller.
@@ -26,7 +26,7 @@ def public_grpc(settings: Settings, edge: Edge) -> PublicGrpc:
             answer_timeout_s=settings.answer_timeout_s,
             connections=settings.max_connections,
         ),
-        admit=Calls(edge).admit,
+        admit=admitting(edge),
         compressed=None if compression == "off" else compressed,
         tls=None if certificate is None or key is None else Tls(certificate, key, settings.tls_client_ca_file),
         max_connection_age_s=settings.max_connection_age_s,

@@ -1,10 +1,13 @@
 """The gRPC services of the public port."""
 
+from collections.abc import Iterable
+
 from tritonclient.grpc import service_pb2_grpc
 
 from chassis.rpc.server import Registration
 from gateway.api.edge import Edge
 from gateway.api.grpc.calls import Calls
+from gateway.api.http.path import Path
 from gateway.api.mizzen.collections.grpc import CollectionServicer
 from gateway.api.mizzen.endpoints.grpc import EndpointServicer
 from gateway.api.mizzen.features.grpc import FeatureServicer, add_features
@@ -16,9 +19,9 @@ from mizzen.gateway.v1 import gateway_pb2_grpc
 _OURS = "mizzen.gateway.v1"
 
 
-def registrations(verbs: Verbs, edge: Edge) -> list[Registration]:
+def registrations(verbs: Verbs, edge: Edge, table: Iterable[Path]) -> list[Registration]:
     """Every public gRPC service."""
-    calls = Calls(edge)
+    calls = Calls(edge, table)
     endpoints = EndpointServicer(calls, verbs.endpoints, verbs.predictor, verbs.inference, verbs.clock)
     features = FeatureServicer(calls, verbs.endpoints, verbs.reader)
     collections = CollectionServicer(calls, verbs.retriever, verbs.writes)

@@ -95,9 +95,7 @@ class App:
             return
         http.template, http.dialect = path.template, path.dialect
         if path.scope is not None:
-            deadline_s = path.deadline_s if isinstance(path.deadline_s, float) else path.deadline_s(http.params)
-            place = None if path.place is None else path.place.format_map(http.params)
-            http.open(path.scope, deadline_s, place)
+            http.open(path.scope, path.seconds(http.params), path.place_of(http.params))
         if http.method == "POST":
             check_media_type(http.headers, path.media)
         if path.query is not None:

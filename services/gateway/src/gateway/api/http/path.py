@@ -42,6 +42,14 @@ class Path:
     place: str | None = None
     media: frozenset[bytes] = JSON_ONLY
 
+    def seconds(self, params: Mapping[str, str]) -> float:
+        """The deadline of a request with these parameters that brings no timeout of its own."""
+        return self.deadline_s if isinstance(self.deadline_s, float) else self.deadline_s(params)
+
+    def place_of(self, params: Mapping[str, str]) -> str | None:
+        """What has an admission limit of its own, if something has."""
+        return None if self.place is None else self.place.format_map(params)
+
     @property
     def summary(self) -> str:
         """What it does, in a line."""

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from chassis.errors import InvalidArgument
-from gateway.api.edge import ASK_S, DEFAULT_S, INFER, READ, WRITE, WRITE_S
 from gateway.api.grpc.calls import Calls
 from gateway.api.mizzen.collections.messages import (
     ask_event,
@@ -21,8 +20,6 @@ from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc
 from mizzen.retrieval.v1 import retrieval_pb2
 
-_SEARCH_S = 10.0
-
 
 class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
     """Search, ask, documents."""
@@ -34,13 +31,13 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
 
     async def ListCollections(self, request: Any, context: Any) -> pb.ListCollectionsResponse:
         """A page of collections."""
-        with self._calls.open(context, READ, DEFAULT_S) as call:
+        with self._calls.open(context, "CollectionService/ListCollections") as call:
             found, token = await self._retriever.collections(call, request.page_size, request.page_token)
             return pb.ListCollectionsResponse(items=[collection_message(i) for i in found], next_page_token=token)
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
         """Passages, best first."""
-        with self._calls.open(context, INFER, _SEARCH_S, f"collection/{request.collection}") as call:
+        with self._calls.open(context, "CollectionService/Search", name=request.collection) as call:
             question = Question(
                 request.collection, request.query, request.top_k, _mode(request.mode), dict(request.filters)
             )
@@ -55,14 +52,14 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
 
     async def Ask(self, request: pb.AskRequest, context: Any) -> AsyncIterator[retrieval_pb2.AskEvent]:
         """Passages, text, answer."""
-        with self._calls.open(context, INFER, ASK_S, f"answers/{request.collection}") as call:
+        with self._calls.open(context, "CollectionService/Ask", name=request.collection) as call:
             question = Question(request.collection, request.question, request.top_k, filters=dict(request.filters))
             async for event in self._retriever.ask(call, question):
                 yield ask_event(event)
 
     async def UpsertDocuments(self, request: pb.UpsertDocumentsRequest, context: Any) -> pb.UpsertDocumentsResponse:
         """Stores documents."""
-        with self._calls.open(context, WRITE, WRITE_S) as call:
+        with self._calls.open(context, "CollectionService/UpsertDocuments") as call:
             documents = [document_input(document) for document in request.documents]
 
             async def write() -> bytes:
@@ -73,12 +70,12 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
 
     async def GetDocument(self, request: pb.GetDocumentRequest, context: Any) -> retrieval_pb2.Document:
         """One document's state."""
-        with self._calls.open(context, READ, DEFAULT_S) as call:
+        with self._calls.open(context, "CollectionService/GetDocument") as call:
             return document_message(await self._retriever.get(call, request.collection, request.id))
 
     async def ListDocuments(self, request: pb.ListDocumentsRequest, context: Any) -> pb.ListDocumentsResponse:
         """A page of documents."""
-        with self._calls.open(context, READ, DEFAULT_S) as call:
+        with self._calls.open(context, "CollectionService/ListDocuments") as call:
             found, token = await self._retriever.list_documents(
                 call, request.collection, request.page_size, request.page_token
             )
@@ -86,7 +83,7 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
 
     async def DeleteDocument(self, request: pb.DeleteDocumentRequest, context: Any) -> pb.DeleteDocumentResponse:
         """Deletes a document."""
-        with self._calls.open(context, WRITE, WRITE_S) as call:
+        with self._calls.open(context, "CollectionService/DeleteDocument") as call:
 
             async def write() -> bytes:
                 deleted = await self._retriever.delete(call, request.collection, request.id)

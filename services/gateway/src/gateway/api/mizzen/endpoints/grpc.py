@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from chassis.clock import Clock
-from gateway.api.edge import DEFAULT_S, INFER, READ
 from gateway.api.grpc.calls import Calls
 from gateway.api.mizzen.endpoints.messages import endpoint_message, predict_request, predict_response
 from gateway.domain.endpoints import Endpoints
@@ -28,15 +27,14 @@ class EndpointServicer(gateway_pb2_grpc.EndpointServiceServicer):
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:
         """Entities → features → model → outputs."""
-        deadline_s = self._endpoints.deadline_s(request.endpoint, DEFAULT_S)
-        with self._calls.open(context, INFER, deadline_s, f"endpoint/{request.endpoint}") as call:
+        with self._calls.open(context, "EndpointService/Predict", name=request.endpoint) as call:
             plan = self._endpoints.get(request.endpoint)
             answer = await self._predictor.predict(call, predict_request(request, plan))
             return predict_response(answer, raw=request.options.encoding == pb.ENCODING_RAW)
 
     async def ListEndpoints(self, request: pb.ListEndpointsRequest, context: Any) -> pb.ListEndpointsResponse:
         """A page of endpoints."""
-        with self._calls.open(context, READ, DEFAULT_S) as call:
+        with self._calls.open(context, "EndpointService/ListEndpoints") as call:
             plans, token = self._endpoints.page(request.page_size, request.page_token)
             ready = await asyncio.gather(*(endpoint_ready(self._inference, self._clock, call, p) for p in plans))
             items = [endpoint_message(plan, ready=is_ready) for plan, is_ready in zip(plans, ready, strict=True)]
@@ -44,6 +42,6 @@ class EndpointServicer(gateway_pb2_grpc.EndpointServiceServicer):
 
     async def GetEndpoint(self, request: pb.GetEndpointRequest, context: Any) -> pb.Endpoint:
         """One endpoint."""
-        with self._calls.open(context, READ, DEFAULT_S) as call:
+        with self._calls.open(context, "EndpointService/GetEndpoint") as call:
             plan = self._endpoints.get(request.name)
             return endpoint_message(plan, ready=await endpoint_ready(self._inference, self._clock, call, plan))

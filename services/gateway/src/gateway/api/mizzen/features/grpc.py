@@ -4,7 +4,6 @@ from typing import Any
 
 import grpc
 
-from gateway.api.edge import DEFAULT_S, INFER
 from gateway.api.grpc.calls import Calls
 from gateway.api.grpc.columns import columns
 from gateway.api.mizzen.features.answer_bytes import read_response
@@ -25,7 +24,7 @@ class FeatureServicer(gateway_pb2_grpc.FeatureServiceServicer):
 
     async def ReadFeatures(self, request: ReadFeatures, context: Any) -> bytes:  # type: ignore[override]
         """Feature rows of entities, serialized."""
-        with self._calls.open(context, INFER, DEFAULT_S, "features") as call:
+        with self._calls.open(context, "FeatureService/ReadFeatures") as call:
             references, message = request.references, request.message
             entity_fields, input_fields = self._endpoints.fields_of(references)
             entities, rows = columns(message.entities, entity_fields, "entities", None)

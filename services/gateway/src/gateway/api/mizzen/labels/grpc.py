@@ -8,7 +8,6 @@ from google.rpc import status_pb2
 
 from chassis.errors import BY_CODE, Code, Internal
 from chassis.rpc.status import to_status
-from gateway.api.edge import READ, WRITE, WRITE_S
 from gateway.api.grpc.calls import Calls
 from gateway.api.grpc.columns import instant_us
 from gateway.domain.documents import Label, LabelError
@@ -16,8 +15,6 @@ from gateway.domain.idempotency import IdempotentWrites
 from gateway.domain.labels import Labels
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc
-
-_REPORT_S = 30.0
 
 
 class LabelServicer(gateway_pb2_grpc.LabelServiceServicer):
@@ -30,7 +27,7 @@ class LabelServicer(gateway_pb2_grpc.LabelServiceServicer):
 
     async def PutLabels(self, request: pb.PutLabelsRequest, context: Any) -> pb.PutLabelsResponse:
         """Stores ground truth."""
-        with self._calls.open(context, WRITE, WRITE_S) as call:
+        with self._calls.open(context, "LabelService/PutLabels") as call:
             labels = [_label(label, index) for index, label in enumerate(request.labels)]
 
             async def write() -> bytes:
@@ -49,7 +46,7 @@ class LabelServicer(gateway_pb2_grpc.LabelServiceServicer):
 
     async def GetReport(self, request: pb.GetReportRequest, context: Any) -> pb.GetReportResponse:
         """Drift, quality and volumes."""
-        with self._calls.open(context, READ, _REPORT_S) as call:
+        with self._calls.open(context, "LabelService/GetReport") as call:
             from_us = instant_us(request.from_time, "from_time") if request.HasField("from_time") else 0
             to_us = instant_us(request.to_time, "to_time") if request.HasField("to_time") else 0
             report = await self._labels.report(call, request.endpoint, from_us, to_us, html=False)
