@@ -25,9 +25,9 @@ from chassis.telemetry.metrics import Metrics
 from mizzen.chassis.v1.envelope_pb2 import Envelope
 from mizzen.retrieval.v1 import retrieval_pb2 as pb
 from mizzen.retrieval.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
+from retrieval.adapters.prometheus_metrics import PrometheusMetrics
 from retrieval.adapters.snowball_analyzer import SnowballAnalyzer
 from retrieval.adapters.splitter_chunker import SplitterChunker
-from retrieval.api.measures import Measures
 from retrieval.api.servicer import SERVICE, RetrievalServicer, Verbs
 from retrieval.domain.ask import Asking
 from retrieval.domain.documents import Listing
@@ -83,7 +83,7 @@ async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         Ingesting(store, embedder, SplitterChunker(), analyzer, collections, clock),
         Listing(store, collections, clock),
     )
-    servicer = RetrievalServicer(verbs, Verifier(tmp_path / "identity.pub", clock), clock, Measures(metrics))
+    servicer = RetrievalServicer(verbs, Verifier(tmp_path / "identity.pub", clock), clock, PrometheusMetrics(metrics))
     registration = Registration(add_RetrievalServiceServicer_to_server, servicer, SERVICE)
     async with running(kind, more=[registration]) as run:
         yield Client(run.channel, Minter(tmp_path / "identity.key", clock), metrics, embedder)

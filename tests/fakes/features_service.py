@@ -18,7 +18,7 @@ from chassis.rpc.server import Registration, Surroundings, make_server
 from chassis.telemetry.metrics import Metrics
 from chassis.values import encode
 from features.adapters.catalog_views import load_definitions
-from features.adapters.prometheus_telemetry import FeatureMetrics
+from features.adapters.prometheus_metrics import PrometheusMetrics
 from features.api.servicer import NAME, FeaturesServicer, add_features
 from features.domain.model import Definitions
 from features.domain.read import Reader, ReadLimits
@@ -127,8 +127,8 @@ async def running_features(
     """A server of `kind` on a free port over `store`."""
     write_keys(keys)
     clock, metrics = SystemClock(), Metrics()
-    reader = Reader(store, clock, FeatureMetrics(metrics), ReadLimits(timeout_s))
-    writer = Writer(store, clock, FeatureMetrics(metrics), WriteLimits())
+    reader = Reader(store, clock, PrometheusMetrics(metrics), ReadLimits(timeout_s))
+    writer = Writer(store, clock, PrometheusMetrics(metrics), WriteLimits())
     loaded, refused = load_definitions(catalog_of(definitions), Definitions())
     assert not refused, refused
     reader.load(loaded)

@@ -17,7 +17,7 @@ FIXED = [dtype for dtype in DType if dtype is not DType.STRING]
 
 
 class Silent:
-    """domain.ports.Telemetry that counts nothing."""
+    """domain.ports.Metrics that counts nothing."""
 
     def store_read(self, seconds: float, keys: int, failed: bool) -> None: ...
 

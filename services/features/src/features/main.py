@@ -5,7 +5,7 @@ from chassis.lifecycle import Runtime, Service, run
 from chassis.rpc.server import Registration
 from chassis.settings import from_environment
 from features.adapters.catalog_views import load_definitions
-from features.adapters.prometheus_telemetry import FeatureMetrics
+from features.adapters.prometheus_metrics import PrometheusMetrics
 from features.adapters.valkey_online import ValkeyOnlineStore
 from features.api.servicer import NAME, FeaturesServicer, add_features
 from features.domain.model import Definitions
@@ -24,7 +24,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         max_in_flight=settings.store_max_in_flight,
         stalled_s=settings.store_stalled_ms / 1000,
     )
-    metrics = FeatureMetrics(runtime.metrics)
+    metrics = PrometheusMetrics(runtime.metrics)
     timeout_s = settings.store_timeout_ms / 1000
     reader = Reader(store, runtime.clock, metrics, ReadLimits(timeout_s, settings.max_rows))
     writer = Writer(store, runtime.clock, metrics, WriteLimits(settings.future_tolerance_s, settings.max_rows))

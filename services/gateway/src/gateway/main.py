@@ -8,7 +8,7 @@ from chassis.settings import from_environment
 from gateway.adapters.catalog_definitions import broken, follow, load
 from gateway.adapters.loop_lag import watch
 from gateway.adapters.outside import Outside
-from gateway.adapters.prometheus_metrics import GatewayMetrics
+from gateway.adapters.prometheus_metrics import PrometheusMetrics
 from gateway.api.app import paths, rest_app
 from gateway.api.edge import Edge
 from gateway.api.grpc.public import public_grpc
@@ -30,7 +30,7 @@ from gateway.settings import Settings
 async def build(runtime: Runtime[Settings]) -> Service:
     """Everything the gateway runs."""
     settings, clock = runtime.settings, runtime.clock
-    seen = GatewayMetrics(runtime.metrics, runtime.tenants)
+    seen = PrometheusMetrics(runtime.metrics, runtime.tenants)
     out = Outside(runtime, seen)
     endpoints = Endpoints()
     source = source_from(settings.definitions, room=settings.room, examine=broken)

@@ -13,10 +13,10 @@ from retrieval.adapters.catalog_collections import CatalogCollections, refused
 from retrieval.adapters.openai_generator import OpenAIGenerator
 from retrieval.adapters.postgres_documents import PostgresDocuments
 from retrieval.adapters.postgres_schema import DOCUMENTS
+from retrieval.adapters.prometheus_metrics import PrometheusMetrics
 from retrieval.adapters.snowball_analyzer import SnowballAnalyzer
 from retrieval.adapters.splitter_chunker import SplitterChunker
 from retrieval.adapters.triton_embedder import TritonEmbedder
-from retrieval.api.measures import Measures
 from retrieval.api.servicer import SERVICE, RetrievalServicer, Verbs
 from retrieval.domain.ask import Asking
 from retrieval.domain.documents import Listing
@@ -56,7 +56,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
         ingesting=Ingesting(store, embedder, SplitterChunker(), analyzer, collections, clock),
         listing=Listing(store, collections, clock),
     )
-    servicer = RetrievalServicer(verbs, runtime.verifier, clock, Measures(runtime.metrics))
+    servicer = RetrievalServicer(verbs, runtime.verifier, clock, PrometheusMetrics(runtime.metrics))
 
     async def open_store() -> None:
         await pool.open()

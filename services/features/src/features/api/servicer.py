@@ -28,7 +28,7 @@ class FeaturesServicer:
         self._verifier = verifier
         self._clock = clock
 
-    async def read(self, request: pb.ReadRequest, _context: Any) -> bytes:
+    async def Read(self, request: pb.ReadRequest, _context: Any) -> bytes:
         """A serialized ReadResponse with one result an item."""
         outcomes: list[Answer | Exception | None] = []
         queries: list[Query] = []
@@ -49,7 +49,7 @@ class FeaturesServicer:
             _log_unexpected(found, [item.envelope.request_id for item in request.items])
         return read_response(found, request.items)
 
-    async def write(self, request: pb.WriteRequest, _context: Any) -> pb.WriteResponse:
+    async def Write(self, request: pb.WriteRequest, _context: Any) -> pb.WriteResponse:
         """One outcome an item."""
         outcomes = [await self._write(item) for item in request.items]
         request_ids = [item.envelope.request_id for item in request.items]
@@ -64,9 +64,7 @@ class FeaturesServicer:
             return error
         return await self._writer.write(rows, call.remaining_s(self._clock))
 
-    async def list_feature_views(
-        self, request: pb.ListFeatureViewsRequest, _context: Any
-    ) -> pb.ListFeatureViewsResponse:
+    async def ListFeatureViews(self, request: pb.ListFeatureViewsRequest, _context: Any) -> pb.ListFeatureViewsResponse:
         """Views by name."""
         open_envelope(request.envelope, self._verifier, self._clock)
         views = self._reader.definitions.views
@@ -85,10 +83,10 @@ def add_features(servicer: FeaturesServicer, server: Any) -> None:
     server.add_registered_method_handlers(
         NAME,
         {
-            "Read": unary(servicer.read, pb.ReadRequest.FromString, bytes),
-            "Write": unary(servicer.write, pb.WriteRequest.FromString, pb.WriteResponse.SerializeToString),
+            "Read": unary(servicer.Read, pb.ReadRequest.FromString, bytes),
+            "Write": unary(servicer.Write, pb.WriteRequest.FromString, pb.WriteResponse.SerializeToString),
             "ListFeatureViews": unary(
-                servicer.list_feature_views,
+                servicer.ListFeatureViews,
                 pb.ListFeatureViewsRequest.FromString,
                 pb.ListFeatureViewsResponse.SerializeToString,
             ),

@@ -40,7 +40,7 @@ class OnlineStore(Protocol):
         ...
 
 
-class Telemetry(Protocol):
+class Metrics(Protocol):
     """What is counted while reading and writing."""
 
     def store_read(self, seconds: float, keys: int, failed: bool) -> None:

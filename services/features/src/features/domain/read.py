@@ -9,7 +9,7 @@ from features.domain.given import check_column, tags_of
 from features.domain.keys import row_keys
 from features.domain.model import Answer, Definitions, Plan, Query
 from features.domain.plan import check_schema, make_plan
-from features.domain.ports import Clock, OnlineStore, Telemetry
+from features.domain.ports import Clock, Metrics, OnlineStore
 
 MAX_PLANS = 1024
 # Asked of the store at once, so that it lets other readers in between.
@@ -36,10 +36,10 @@ class _Asked:
 class Reader:
     """Reads many callers' features in one question to the store."""
 
-    def __init__(self, store: OnlineStore, clock: Clock, telemetry: Telemetry, limits: ReadLimits) -> None:
+    def __init__(self, store: OnlineStore, clock: Clock, metrics: Metrics, limits: ReadLimits) -> None:
         self._store = store
         self._clock = clock
-        self._telemetry = telemetry
+        self._metrics = metrics
         self._limits = limits
         self._definitions = Definitions()
         self._plans: dict[tuple[str, ...], Plan] = {}
@@ -111,9 +111,9 @@ class Reader:
                 some = keys[at : at + KEYS_AT_ONCE]
                 rows += await self._store.read(some, min(left_s, self._limits.store_timeout_s))
         except (Unavailable, DeadlineExceeded) as error:
-            self._telemetry.store_read(self._clock.monotonic_s() - start, len(keys), True)
+            self._metrics.store_read(self._clock.monotonic_s() - start, len(keys), True)
             return error
-        self._telemetry.store_read(self._clock.monotonic_s() - start, len(keys), False)
+        self._metrics.store_read(self._clock.monotonic_s() - start, len(keys), False)
         return rows
 
     def _answered(self, asked: _Asked, rows: list[bytes | None] | MizzenError) -> Answer | Exception:
@@ -125,7 +125,7 @@ class Reader:
                 answer = answer_row(plan, query, rows[asked.at : asked.at + asked.keys])
                 if answer is not None:
                     for view in plan.views:
-                        self._telemetry.rows_read(view.name, 1)
+                        self._metrics.rows_read(view.name, 1)
                     return answer
             parts: list[Fetched] = []
             if isinstance(rows, list):
@@ -143,7 +143,7 @@ class Reader:
 
     def _count(self, view: str, fetched: Fetched) -> None:
         absent, stale = fetched.absent, fetched.stale
-        self._telemetry.rows_read(view, fetched.rows, absent, stale, fetched.mismatched, fetched.damaged)
+        self._metrics.rows_read(view, fetched.rows, absent, stale, fetched.mismatched, fetched.damaged)
 
 
 def _damaged(parts: Sequence[Fetched]) -> DataLoss:

@@ -9,7 +9,7 @@ from chassis.errors import InvalidArgument, NotFound
 from features.domain.given import check_column, exactly, tags_of
 from features.domain.keys import row_keys
 from features.domain.model import NUMPY, Definitions, DType, Rows, View, Written
-from features.domain.ports import Clock, OnlineStore, Telemetry
+from features.domain.ports import Clock, Metrics, OnlineStore
 from features.domain.rows import NEVER_US, is_intact
 
 
@@ -68,10 +68,10 @@ async def store_rows(store: OnlineStore, keys: list[bytes], packed: list[bytes],
 class Writer:
     """Writes rows of the views that are loaded."""
 
-    def __init__(self, store: OnlineStore, clock: Clock, telemetry: Telemetry, limits: WriteLimits) -> None:
+    def __init__(self, store: OnlineStore, clock: Clock, metrics: Metrics, limits: WriteLimits) -> None:
         self._store = store
         self._clock = clock
-        self._telemetry = telemetry
+        self._metrics = metrics
         self._limits = limits
         self._definitions = Definitions()
 
@@ -98,7 +98,7 @@ class Writer:
         self._check_timestamps(rows)
         keys, packed = pack(view, rows)
         written = await store_rows(self._store, keys, packed, timeout_s)
-        self._telemetry.rows_written(view.name, written, len(keys) - written)
+        self._metrics.rows_written(view.name, written, len(keys) - written)
         return Written(written, len(keys) - written)
 
     def _check_timestamps(self, rows: Rows) -> None:

@@ -11,7 +11,7 @@ from gateway.adapters.envelopes import Envelopes
 from gateway.adapters.features.client import GrpcFeatures
 from gateway.adapters.file_keys import Anonymous, FileKeys
 from gateway.adapters.monitoring.client import GrpcMonitoring
-from gateway.adapters.prometheus_metrics import GatewayMetrics
+from gateway.adapters.prometheus_metrics import PrometheusMetrics
 from gateway.adapters.retrieval.client import GrpcRetrieval
 from gateway.adapters.triton.client import TritonInference
 from gateway.adapters.valkey.connection import connected
@@ -30,7 +30,7 @@ _WARM_S = 1.0
 class Outside:
     """The adapters, and how they are warmed and closed."""
 
-    def __init__(self, runtime: Runtime[Settings], seen: GatewayMetrics) -> None:
+    def __init__(self, runtime: Runtime[Settings], seen: PrometheusMetrics) -> None:
         settings, clock = runtime.settings, runtime.clock
         envelopes = Envelopes(Minter(settings.identity_key_file, clock), clock)
 

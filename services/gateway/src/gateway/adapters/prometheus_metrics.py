@@ -34,7 +34,7 @@ class AdmissionMetrics:
         self._limit.remove(name)
 
 
-class GatewayMetrics:
+class PrometheusMetrics:
     """Callables that the domain and the adapters count with."""
 
     def __init__(self, metrics: Metrics, tenants: TenantLabels) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mizzen.retrieval.v1 import retrieval_pb2 as pb
-from retrieval.domain.ask import AskEvent
 from retrieval.domain.model import (
     Answer,
+    AskEvent,
     Citation,
     Collection,
     CollectionCounts,

@@ -15,10 +15,10 @@ from mizzen.chassis.v1.envelope_pb2 import Envelope
 from mizzen.retrieval.v1 import retrieval_pb2 as pb
 from mizzen.retrieval.v1 import retrieval_pb2_grpc as rpc
 from retrieval.api import convert
-from retrieval.api.measures import Measures
 from retrieval.domain.ask import Asking
 from retrieval.domain.documents import Listing
 from retrieval.domain.ingest import Ingesting
+from retrieval.domain.ports import Metrics
 from retrieval.domain.search import Searching
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
@@ -39,11 +39,11 @@ class Verbs:
 class RetrievalServicer(rpc.RetrievalServiceServicer):
     """mizzen.retrieval.v1.RetrievalService."""
 
-    def __init__(self, verbs: Verbs, verifier: Verifier, clock: Clock, measures: Measures) -> None:
+    def __init__(self, verbs: Verbs, verifier: Verifier, clock: Clock, metrics: Metrics) -> None:
         self._verbs = verbs
         self._verifier = verifier
         self._clock = clock
-        self._measures = measures
+        self._metrics = metrics
 
     async def ListCollections(self, request: pb.ListCollectionsRequest, context: Any) -> pb.ListCollectionsResponse:
         call = self._open(request.envelope)
@@ -59,7 +59,7 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):
         call = self._open(request.envelope)
         search = convert.to_question(request, call.identity.tenant, call.deadline)
         async for event in self._verbs.asking.ask(search):
-            self._measures.ask_event(event)
+            self._metrics.ask_event(event)
             yield convert.from_event(event)
 
     async def UpsertDocuments(self, request: pb.UpsertDocumentsRequest, context: Any) -> pb.UpsertDocumentsResponse:
@@ -67,7 +67,7 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):
         documents = await self._verbs.ingesting.upsert(
             call.identity.tenant, request.collection, convert.to_documents(request.documents), call.deadline
         )
-        self._measures.upserted(len(documents))
+        self._metrics.upserted(len(documents))
         return pb.UpsertDocumentsResponse(documents=[convert.from_document(document) for document in documents])
 
     async def GetDocument(self, request: pb.GetDocumentRequest, context: Any) -> pb.Document:
@@ -102,5 +102,5 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):
         except Exception as error:
             _LOG.exception("search failed", request_id=item.envelope.request_id)
             return pb.SearchResult(status=to_status(error, item.envelope.request_id))
-        self._measures.searched(outcome)
+        self._metrics.searched(outcome)
         return convert.from_outcome(outcome)

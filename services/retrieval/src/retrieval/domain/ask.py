@@ -8,7 +8,7 @@ from chassis.errors import DeadlineExceeded, InvalidArgument, MizzenError, Unava
 from retrieval.domain import extract
 from retrieval.domain.access import open_collection
 from retrieval.domain.extract import Candidate, Thresholds
-from retrieval.domain.model import Answer, Citation, Passage, Search, SearchOutcome
+from retrieval.domain.model import Answer, AskEvent, Citation, Passage, Search, SearchOutcome
 from retrieval.domain.ports import Analyzer, Clock, Collections, Embedder, Generator
 from retrieval.domain.search import EMBEDDER_DOWN, EmbedLimits, Searching
 
@@ -18,7 +18,6 @@ GENERATOR_DOWN = "the language model is not available: sentences are quoted inst
 RESERVE_S = 0.2
 """Time kept for the extractive answer when a language model is asked first."""
 
-AskEvent = tuple[Passage, ...] | str | Answer
 _MARK = re.compile(r"\[(\d{1,2})\]")
 
 

@@ -206,3 +206,6 @@ class Answer:
     generator: str
     degraded_reason: str = ""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+AskEvent = tuple[Passage, ...] | str | Answer

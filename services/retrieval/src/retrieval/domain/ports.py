@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from retrieval.domain.model import (
+    AskEvent,
     Chunk,
     Collection,
     CollectionCounts,
@@ -17,6 +18,7 @@ from retrieval.domain.model import (
     Ranked,
     Scope,
     Scores,
+    SearchOutcome,
     Vector,
 )
 
@@ -108,3 +110,19 @@ class Generator(Protocol):
 
     def generate(self, question: str, passages: Sequence[Passage], timeout_s: float) -> AsyncIterator[str]:
         """Pieces of text that cite passages as [1], [2]…; Unavailable or DeadlineExceeded when it fails."""
+
+
+class Metrics(Protocol):
+    """What is counted while searching, answering and storing."""
+
+    def searched(self, outcome: SearchOutcome) -> None:
+        """One search that was answered."""
+        ...
+
+    def ask_event(self, event: AskEvent) -> None:
+        """One event of an answer; only the last one counts."""
+        ...
+
+    def upserted(self, documents: int) -> None:
+        """Documents that an upsert was acknowledged for, changed or not."""
+        ...

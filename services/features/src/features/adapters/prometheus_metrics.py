@@ -1,34 +1,34 @@
-"""domain.ports.Telemetry on the process's metrics."""
+"""domain.ports.Metrics on the process's metrics."""
 
 from prometheus_client import Counter
 
-from chassis.telemetry.metrics import Metrics
+from chassis.telemetry.metrics import Metrics as Registry
 from features import metrics as declared
 
 FOUND = ("present", "not_found", "outside_max_age", "other_layout", "damaged")
 
 
-class FeatureMetrics:
+class PrometheusMetrics:
     """Counts reads and writes."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        seconds = metrics.histogram(declared.STORE_SECONDS)
+    def __init__(self, registry: Registry) -> None:
+        seconds = registry.histogram(declared.STORE_SECONDS)
         self._seconds = {failed: seconds.labels("failed" if failed else "ok") for failed in (False, True)}
-        self._keys = metrics.counter(declared.STORE_KEYS)
-        self._rows = metrics.counter(declared.ROWS_READ)
+        self._keys = registry.counter(declared.STORE_KEYS)
+        self._rows = registry.counter(declared.ROWS_READ)
         self._by_view: dict[str, list[Counter]] = {}
-        self._written = metrics.counter(declared.ROWS_WRITTEN)
-        self._definitions = metrics.gauge(declared.DEFINITIONS)
+        self._written = registry.counter(declared.ROWS_WRITTEN)
+        self._definitions = registry.gauge(declared.DEFINITIONS)
 
     def store_read(self, seconds: float, keys: int, failed: bool) -> None:
-        """See domain.ports.Telemetry."""
+        """See domain.ports.Metrics."""
         self._seconds[failed].observe(seconds)
         self._keys.inc(keys)
 
     def rows_read(
         self, view: str, rows: int, absent: int = 0, stale: int = 0, mismatched: int = 0, damaged: int = 0
     ) -> None:
-        """See domain.ports.Telemetry."""
+        """See domain.ports.Metrics."""
         counters = self._by_view.get(view)
         if counters is None:
             counters = self._by_view[view] = [self._rows.labels(view, found) for found in FOUND]
@@ -40,7 +40,7 @@ class FeatureMetrics:
             counters[0].inc(rows)
 
     def rows_written(self, view: str, written: int, older: int) -> None:
-        """See domain.ports.Telemetry."""
+        """See domain.ports.Metrics."""
         self._written.labels(view, "written").inc(written)
         if older:
             self._written.labels(view, "older").inc(older)

@@ -1,29 +1,28 @@
-"""What the edge counts."""
+"""domain.ports.Metrics on the process's metrics."""
 
-from chassis.telemetry.metrics import Metrics
+from chassis.telemetry.metrics import Metrics as Registry
 from retrieval import metrics as declared
-from retrieval.domain.ask import AskEvent
-from retrieval.domain.model import Answer, SearchOutcome
+from retrieval.domain.model import Answer, AskEvent, SearchOutcome
 
 
-class Measures:
-    """Retrieval's metrics."""
+class PrometheusMetrics:
+    """Counts searches, answers and documents."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._stages = metrics.histogram(declared.STAGE_SECONDS)
-        self._degraded = metrics.counter(declared.DEGRADED)
-        self._answers = metrics.counter(declared.ANSWERS)
-        self._upserted = metrics.counter(declared.DOCUMENTS_UPSERTED)
+    def __init__(self, registry: Registry) -> None:
+        self._stages = registry.histogram(declared.STAGE_SECONDS)
+        self._degraded = registry.counter(declared.DEGRADED)
+        self._answers = registry.counter(declared.ANSWERS)
+        self._upserted = registry.counter(declared.DOCUMENTS_UPSERTED)
 
     def searched(self, outcome: SearchOutcome) -> None:
-        """One search that was answered."""
+        """See domain.ports.Metrics."""
         for stage, milliseconds in outcome.timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1e3)
         if outcome.degraded_reason:
             self._degraded.labels("search").inc()
 
     def ask_event(self, event: AskEvent) -> None:
-        """One event of an answer; only the last one counts."""
+        """See domain.ports.Metrics."""
         if not isinstance(event, Answer):
             return
         for stage, milliseconds in event.timings_ms.items():
@@ -33,5 +32,5 @@ class Measures:
             self._degraded.labels("ask").inc()
 
     def upserted(self, documents: int) -> None:
-        """Documents that an upsert was acknowledged for, changed or not."""
+        """See domain.ports.Metrics."""
         self._upserted.inc(documents)
