@@ -3,6 +3,7 @@
 import asyncio
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -16,7 +17,6 @@ from chassis.clock import SystemClock
 from chassis.errors import MizzenError, ResourceExhausted, Unavailable
 from gateway.api.http.problem import BY_REASON, STATUS, TITLE, problem, status_of
 from gateway.domain.columns import filled, from_list, replaced, scattered, taken, to_list
-from gateway.domain.documents import CollectionInfo
 from gateway.domain.inference import Tensor
 from gateway.domain.limits import Bulkhead, Retry
 from gateway.domain.model import Call, Caller, Column, DType
@@ -155,8 +155,8 @@ async def test_retries_have_a_budget() -> None:
 
 async def test_pages_of_collections_hold_each_once() -> None:
     class Upstream:
-        async def collections(self, _: Call) -> list[CollectionInfo]:
-            return [CollectionInfo(name, "", "", 0, 0) for name in "ecadb"]
+        async def collections(self, _: Call) -> list[Any]:
+            return [SimpleNamespace(name=name) for name in "ecadb"]
 
     retriever = Retriever(Upstream(), MagicMock(), SystemClock())  # type: ignore[arg-type]
     seen: list[list[str]] = []

@@ -1,8 +1,9 @@
-"""Collections, documents, passages and answers, as the gateway passes them on."""
+"""Collections, documents, passages and answers: what the gateway decides of them. The rest is passed on as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Protocol
 
 
 class SearchMode(IntEnum):
@@ -14,81 +15,79 @@ class SearchMode(IntEnum):
     LEXICAL = 3
 
 
-class DocumentState(IntEnum):
-    """How far a document is."""
+class CollectionInfo(Protocol):
+    """A loaded collection and its counts, passed on as retrieval tells it."""
 
-    UNSPECIFIED = 0
-    PENDING = 1
-    READY = 2
-    FAILED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionInfo:
-    """A loaded collection and its counts."""
-
-    name: str
-    description: str
-    embedding_model: str
-    documents: int
-    chunks: int
+    @property
+    def name(self) -> str:
+        """What pages are sorted by."""
 
 
-@dataclass(slots=True)
-class Passage:
-    """A chunk returned with its score (0 to 1)."""
+class Passage(Protocol):
+    """A chunk returned with its score (0 to 1), passed on as retrieval found it; the record keeps these of it."""
 
-    document_id: str
-    chunk: int
-    text: str
-    score: float
-    dense_score: float
-    lexical_score: float
-    source: str
-    title: str
-    line_start: int
-    line_end: int
-    metadata: Mapping[str, str]
+    @property
+    def document_id(self) -> str:
+        """The document's id."""
+
+    @property
+    def chunk(self) -> int:
+        """Which of the document's chunks, from 0."""
+
+    @property
+    def score(self) -> float:
+        """Fused, 0 to 1."""
+
+
+class Citation(Protocol):
+    """Which passage an answer relies on."""
+
+    @property
+    def passage(self) -> int:
+        """Index into the passages."""
+
+
+class Answer(Protocol):
+    """The whole answer of an ask, passed on as retrieval gives it; the record keeps these of it."""
+
+    @property
+    def answerable(self) -> bool:
+        """False when the documents don't hold the answer."""
+
+    @property
+    def citations(self) -> Iterable[Citation]:
+        """What the text relies on."""
+
+    @property
+    def degraded(self) -> bool:
+        """A declared part was left out, as a dependency was down."""
+
+    @property
+    def timings_ms(self) -> Mapping[str, float]:
+        """Milliseconds by stage."""
+
+
+class Document(Protocol):
+    """A stored document, passed on as retrieval tells it."""
+
+    @property
+    def id(self) -> str:
+        """The caller's own id."""
 
 
 @dataclass(slots=True)
 class SearchAnswer:
     """Best first."""
 
-    passages: list[Passage]
+    passages: Sequence[Passage]
     degraded: bool = False
     degraded_reason: str = ""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     request_id: str = ""
 
 
-@dataclass(slots=True)
-class Citation:
-    """Which passage the answer relies on."""
-
-    passage: int
-    document_id: str
-    source: str
-    line_start: int
-    line_end: int
-    quote: str
-
-
-@dataclass(slots=True)
-class Answer:
-    """The whole answer of an ask."""
-
-    text: str
-    answerable: bool
-    citations: list[Citation]
-    generator: str
-    degraded: bool = False
-    degraded_reason: str = ""
-    timings_ms: Mapping[str, float] = field(default_factory=dict)
-
-
-# Passages first, pieces of text, the Answer last.
 AskEvent = list[Passage] | str | Answer
+"""Passages first, pieces of text, the Answer last."""
 
 
 @dataclass(slots=True)
@@ -112,22 +111,6 @@ class DocumentInput:
     title: str = ""
     source: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Document:
-    """A stored document."""
-
-    id: str
-    collection: str
-    title: str
-    source: str
-    state: DocumentState
-    reason: str
-    chunks: int
-    digest: str
-    updated_at_us: int
-    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 
 from chassis.errors import InvalidArgument, MizzenError
 from gateway.domain.documents import (
-    Answer,
     AskEvent,
     CollectionInfo,
     Document,
@@ -73,10 +72,10 @@ class Retriever:
             async for event in self._retrieval.ask(call, question):
                 if isinstance(event, list):
                     self._note(record, event)
-                elif isinstance(event, Answer) and record.retrieved is not None:
+                elif not isinstance(event, str) and record.retrieved is not None:
                     record.retrieved.answerable = event.answerable
                     record.retrieved.cited = [citation.passage for citation in event.citations]
-                    record.degraded, record.timings_ms = event.degraded, event.timings_ms
+                    record.degraded, record.timings_ms = event.degraded, dict(event.timings_ms)
                 yield event
         except MizzenError as error:
             record.error_code, record.error_reason = error.code.value, error.reason
@@ -117,7 +116,7 @@ class Retriever:
         return Record(call, kind, question.collection, call.received_at_us, 1, retrieved=Retrieved(question.text))
 
     @staticmethod
-    def _note(record: Record, passages: list[Passage]) -> None:
+    def _note(record: Record, passages: Sequence[Passage]) -> None:
         if record.retrieved is not None:
             record.retrieved.document_ids = [passage.document_id for passage in passages]
             record.retrieved.chunks = [passage.chunk for passage in passages]

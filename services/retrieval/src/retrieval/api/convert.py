@@ -1,6 +1,7 @@
 """Proto ↔ domain, pure."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -22,6 +23,9 @@ from retrieval.domain.model import (
 DEFAULT_TOP_K = 10
 DEFAULT_ASK_TOP_K = 5
 
+# The domain's names are the proto's: a new field stands in both, and is told.
+_PASSAGE = [field.name for field in pb.Passage.DESCRIPTOR.fields]
+_CITATION = [field.name for field in pb.Citation.DESCRIPTOR.fields]
 _MODES: Mapping[int, Mode | None] = {
     pb.SEARCH_MODE_HYBRID: Mode.HYBRID,
     pb.SEARCH_MODE_DENSE: Mode.DENSE,
@@ -74,19 +78,7 @@ def from_outcome(outcome: SearchOutcome) -> pb.SearchResult:
 
 def from_passage(passage: Passage) -> pb.Passage:
     """A passage."""
-    return pb.Passage(
-        document_id=passage.document_id,
-        chunk=passage.chunk,
-        text=passage.text,
-        score=passage.score,
-        dense_score=passage.dense_score,
-        lexical_score=passage.lexical_score,
-        source=passage.source,
-        title=passage.title,
-        line_start=passage.line_start,
-        line_end=passage.line_end,
-        metadata=dict(passage.metadata),
-    )
+    return pb.Passage(**_told(passage, _PASSAGE))
 
 
 def from_event(event: AskEvent) -> pb.AskEvent:
@@ -113,14 +105,7 @@ def from_answer(answer: Answer) -> pb.Answer:
 
 def from_citation(citation: Citation) -> pb.Citation:
     """A citation."""
-    return pb.Citation(
-        passage=citation.passage,
-        document_id=citation.document_id,
-        source=citation.source,
-        line_start=citation.line_start,
-        line_end=citation.line_end,
-        quote=citation.quote,
-    )
+    return pb.Citation(**_told(citation, _CITATION))
 
 
 def from_document(document: Document) -> pb.Document:
@@ -149,3 +134,7 @@ def from_collection(collection: Collection, counts: CollectionCounts) -> pb.Coll
         documents=counts.documents,
         chunks=counts.chunks,
     )
+
+
+def _told(thing: object, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(thing, name) for name in names}

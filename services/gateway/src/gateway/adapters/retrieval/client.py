@@ -10,14 +10,10 @@ from chassis.rpc.coalesce import Coalescer
 from chassis.rpc.status import from_status
 from gateway.adapters.envelopes import Envelopes
 from gateway.domain.documents import (
-    Answer,
     AskEvent,
-    Citation,
     CollectionInfo,
     Document,
     DocumentInput,
-    DocumentState,
-    Passage,
     Question,
     SearchAnswer,
 )
@@ -47,9 +43,7 @@ class GrpcRetrieval:
         request = pb.ListCollectionsRequest()
         self._envelopes.write(call, request.envelope)
         answer = await self._call(call, "ListCollections", request, pb.ListCollectionsResponse)
-        return [
-            CollectionInfo(c.name, c.description, c.embedding_model, c.documents, c.chunks) for c in answer.collections
-        ]
+        return list(answer.collections)
 
     async def search(self, call: Call, question: Question) -> SearchAnswer:
         """See ports.Retrieval."""
@@ -64,8 +58,7 @@ class GrpcRetrieval:
         result = await self._coalescer.submit((item, call.deadline_s), call.deadline_s)
         if isinstance(result, MizzenError):
             raise result
-        passages = [_passage(passage) for passage in result.passages]
-        return SearchAnswer(passages, result.degraded, result.degraded_reason, dict(result.timings_ms))
+        return SearchAnswer(result.passages, result.degraded, result.degraded_reason, dict(result.timings_ms))
 
     async def _send(self, items: list[_Item]) -> list[pb.SearchResult | MizzenError]:
         request = pb.SearchRequest(items=[item for item, _ in items])
@@ -90,11 +83,11 @@ class GrpcRetrieval:
         async for event in self._channel.stream(_SERVICE + "Ask", request, pb.AskEvent, left_s):
             kind = event.WhichOneof("event")
             if kind == "passages":
-                yield [_passage(passage) for passage in event.passages.passages]
+                yield list(event.passages.passages)
             elif kind == "text":
                 yield event.text
             elif kind == "answer":
-                yield _answer(event.answer)
+                yield event.answer
 
     async def upsert(self, call: Call, collection: str, documents: Sequence[DocumentInput]) -> list[Document]:
         """See ports.Retrieval. Not tried again by the gateway: embedding is dear, and the client has its key."""
@@ -112,13 +105,13 @@ class GrpcRetrieval:
         left_s = remaining_s(self._clock, call.deadline_s)
         method = _SERVICE + "UpsertDocuments"
         answer = await self._channel.unary(method, request, pb.UpsertDocumentsResponse, left_s)
-        return [_document(document) for document in answer.documents]
+        return list(answer.documents)
 
     async def get(self, call: Call, collection: str, document_id: str) -> Document:
         """See ports.Retrieval."""
         request = pb.GetDocumentRequest(collection=collection, id=document_id)
         self._envelopes.write(call, request.envelope)
-        return _document(await self._call(call, "GetDocument", request, pb.Document))
+        return await self._call(call, "GetDocument", request, pb.Document)
 
     async def list_documents(
         self, call: Call, collection: str, page_size: int, page_token: str
@@ -127,7 +120,7 @@ class GrpcRetrieval:
         request = pb.ListDocumentsRequest(collection=collection, page_size=page_size, page_token=page_token)
         self._envelopes.write(call, request.envelope)
         answer = await self._call(call, "ListDocuments", request, pb.ListDocumentsResponse)
-        return [_document(document) for document in answer.documents], answer.next_page_token
+        return list(answer.documents), answer.next_page_token
 
     async def delete(self, call: Call, collection: str, document_id: str) -> bool:
         """See ports.Retrieval."""
@@ -142,23 +135,3 @@ class GrpcRetrieval:
             ),
             call.deadline_s,
         )
-
-
-def _passage(p: pb.Passage) -> Passage:
-    return Passage(
-        p.document_id, p.chunk, p.text, p.score, p.dense_score, p.lexical_score, p.source, p.title,
-        p.line_start, p.line_end, dict(p.metadata),
-    )  # fmt: skip
-
-
-def _answer(a: pb.Answer) -> Answer:
-    citations = [Citation(c.passage, c.document_id, c.source, c.line_start, c.line_end, c.quote) for c in a.citations]
-    return Answer(a.text, a.answerable, citations, a.generator, a.degraded, a.degraded_reason, dict(a.timings_ms))
-
-
-def _document(d: pb.Document) -> Document:
-    updated_at_us = d.updated_at.seconds * 1_000_000 + d.updated_at.nanos // 1000
-    return Document(
-        d.id, d.collection, d.title, d.source, DocumentState(d.state), d.reason, d.chunks, d.digest, updated_at_us,
-        dict(d.metadata),
-    )  # fmt: skip

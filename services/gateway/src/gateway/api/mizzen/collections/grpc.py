@@ -1,17 +1,11 @@
 """mizzen.gateway.v1.CollectionService."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 from chassis.errors import InvalidArgument
 from gateway.api.grpc.calls import Calls
-from gateway.api.mizzen.collections.messages import (
-    ask_event,
-    collection_message,
-    document_input,
-    document_message,
-    passage_message,
-)
+from gateway.api.mizzen.collections.messages import ask_event, document_input
 from gateway.domain.documents import Question, SearchMode
 from gateway.domain.idempotency import IdempotentWrites
 from gateway.domain.model import Call
@@ -33,7 +27,7 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
         """A page of collections."""
         with self._calls.open(context, "CollectionService/ListCollections") as call:
             found, token = await self._retriever.collections(call, request.page_size, request.page_token)
-            return pb.ListCollectionsResponse(items=[collection_message(i) for i in found], next_page_token=token)
+            return pb.ListCollectionsResponse(items=cast(Any, found), next_page_token=token)
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
         """Passages, best first."""
@@ -44,7 +38,7 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
             answer = await self._retriever.search(call, question)
             return pb.SearchResponse(
                 request_id=call.request_id,
-                passages=[passage_message(passage) for passage in answer.passages],
+                passages=cast(Any, answer.passages),
                 degraded=answer.degraded,
                 degraded_reason=answer.degraded_reason,
                 timings_ms=answer.timings_ms,
@@ -64,14 +58,14 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
 
             async def write() -> bytes:
                 stored = await self._retriever.upsert(call, request.collection, documents)
-                return pb.UpsertDocumentsResponse(items=[document_message(d) for d in stored]).SerializeToString()
+                return pb.UpsertDocumentsResponse(items=cast(Any, stored)).SerializeToString()
 
             return pb.UpsertDocumentsResponse.FromString(await self._once(call, request, write))
 
     async def GetDocument(self, request: pb.GetDocumentRequest, context: Any) -> retrieval_pb2.Document:
         """One document's state."""
         with self._calls.open(context, "CollectionService/GetDocument") as call:
-            return document_message(await self._retriever.get(call, request.collection, request.id))
+            return cast(retrieval_pb2.Document, await self._retriever.get(call, request.collection, request.id))
 
     async def ListDocuments(self, request: pb.ListDocumentsRequest, context: Any) -> pb.ListDocumentsResponse:
         """A page of documents."""
@@ -79,7 +73,7 @@ class CollectionServicer(gateway_pb2_grpc.CollectionServiceServicer):
             found, token = await self._retriever.list_documents(
                 call, request.collection, request.page_size, request.page_token
             )
-            return pb.ListDocumentsResponse(items=[document_message(d) for d in found], next_page_token=token)
+            return pb.ListDocumentsResponse(items=cast(Any, found), next_page_token=token)
 
     async def DeleteDocument(self, request: pb.DeleteDocumentRequest, context: Any) -> pb.DeleteDocumentResponse:
         """Deletes a document."""

@@ -1,5 +1,10 @@
 """Collections, documents and answers: JSON ↔ domain. Pure."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
 from gateway.api.mizzen.collections import schema
 from gateway.domain.columns import format_instant
 from gateway.domain.documents import (
@@ -11,6 +16,7 @@ from gateway.domain.documents import (
     Question,
     SearchMode,
 )
+from mizzen.retrieval.v1 import retrieval_pb2 as pb
 
 _MODES = {
     None: SearchMode.DECLARED,
@@ -40,67 +46,38 @@ def document_of(body: schema.DocumentInput) -> DocumentInput:
 
 def collection_json(info: CollectionInfo) -> Json:
     """How a collection is shown."""
-    return {
-        "name": info.name,
-        "description": info.description,
-        "embedding_model": info.embedding_model,
-        "documents": info.documents,
-        "chunks": info.chunks,
-    }
+    return _shown(info, schema.Collection)
 
 
 def document_json(document: Document) -> Json:
     """How a document is shown."""
+    told: Any = document
+    updated_at_us = told.updated_at.ToMicroseconds()
     return {
-        "id": document.id,
-        "collection": document.collection,
-        "title": document.title,
-        "source": document.source,
-        "state": document.state.name,
-        "reason": document.reason,
-        "chunks": document.chunks,
-        "digest": document.digest,
-        "updated_at": format_instant(document.updated_at_us) if document.updated_at_us else None,
-        "metadata": document.metadata,
+        **_shown(document, schema.Document),
+        "state": pb.DocumentState.Name(told.state).removeprefix("DOCUMENT_STATE_"),
+        "updated_at": format_instant(updated_at_us) if updated_at_us else None,
+        "metadata": dict(told.metadata),
     }
 
 
-def passage_json(p: Passage) -> Json:
+def passage_json(passage: Passage) -> Json:
     """How a passage is shown."""
-    return {
-        "document_id": p.document_id,
-        "chunk": p.chunk,
-        "text": p.text,
-        "score": p.score,
-        "dense_score": p.dense_score,
-        "lexical_score": p.lexical_score,
-        "source": p.source,
-        "title": p.title,
-        "line_start": p.line_start,
-        "line_end": p.line_end,
-        "metadata": p.metadata,
-    }
+    told: Any = passage
+    return {**_shown(passage, schema.Passage), "metadata": dict(told.metadata)}
 
 
-def answer_json(answer: Answer, passages: list[Passage]) -> Json:
+def answer_json(request_id: str, answer: Answer, passages: Sequence[Passage]) -> Json:
     """How an answer is shown."""
     return {
-        "text": answer.text,
-        "answerable": answer.answerable,
-        "citations": [
-            {
-                "passage": c.passage,
-                "document_id": c.document_id,
-                "source": c.source,
-                "line_start": c.line_start,
-                "line_end": c.line_end,
-                "quote": c.quote,
-            }
-            for c in answer.citations
-        ],
-        "generator": answer.generator,
+        "request_id": request_id,
+        **_shown(answer, schema.Answered),
+        "citations": [_shown(citation, schema.Citation) for citation in answer.citations],
+        "timings_ms": dict(answer.timings_ms),
         "passages": [passage_json(passage) for passage in passages],
-        "degraded": answer.degraded,
-        "degraded_reason": answer.degraded_reason,
-        "timings_ms": answer.timings_ms,
     }
+
+
+def _shown(told: object, model: type[BaseModel]) -> Json:
+    """The fields that documents show, as retrieval told them: a new one stands in the proto and in the model."""
+    return {name: getattr(told, name) for name in model.model_fields}

@@ -21,7 +21,7 @@ from gateway.api.mizzen.collections.json import (
     passage_json,
     searched,
 )
-from gateway.domain.documents import Answer, Passage, Question
+from gateway.domain.documents import Passage, Question
 from gateway.domain.model import Call
 from gateway.domain.retrieve import Retriever
 
@@ -57,10 +57,10 @@ class CollectionPaths:
             return None
         passages: list[Passage] = []
         async for event in self._retriever.ask(call, question):
-            if type(event) is list:
+            if isinstance(event, list):
                 passages = event
-            elif isinstance(event, Answer):
-                return {"request_id": call.request_id, **answer_json(event, passages)}
+            elif not isinstance(event, str):
+                return answer_json(call.request_id, event, passages)
         raise MizzenError("retrieval ended without an answer", reason="UPSTREAM_MISMATCH")
 
     async def _stream(self, http: Http, call: Call, question: Question) -> None:
@@ -74,12 +74,11 @@ class CollectionPaths:
                         await http.start_events()
                     if isinstance(event, str):
                         await http.event("text", {"text": event})
-                    elif isinstance(event, Answer):
-                        body = {"request_id": call.request_id, **answer_json(event, passages)}
-                        await http.event("answer", body)
-                    else:
+                    elif isinstance(event, list):
                         passages = event
                         await http.event("passages", {"passages": [passage_json(passage) for passage in event]})
+                    else:
+                        await http.event("answer", answer_json(call.request_id, event, passages))
             except MizzenError as error:
                 if not http.started:
                     raise

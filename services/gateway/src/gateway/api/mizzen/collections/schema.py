@@ -90,18 +90,23 @@ class Citation(BaseModel):
     quote: str
 
 
-class AskResponse(BaseModel):
+class Answered(BaseModel):
     """A cited answer; `answerable` is false when the documents do not hold it."""
 
-    request_id: str
     text: str
     answerable: bool
     citations: list[Citation]
     generator: str
-    passages: list[Passage]
     degraded: bool
     degraded_reason: str
     timings_ms: dict[str, float]
+
+
+class AskResponse(Answered):
+    """A cited answer and the passages that it was made from."""
+
+    request_id: str
+    passages: list[Passage]
 
 
 class DocumentInput(Body):
