@@ -47,8 +47,10 @@ def test_adrs_are_numbered_and_whole() -> None:
     assert all(re.fullmatch(r"\d{4}", number) for number in numbers)
     assert len(set(numbers)) == len(numbers), "a number names one decision"
     for path in adrs:
-        for heading in ("## Context", "## Decision", "## Consequences"):
-            assert heading in path.read_text(), path.name
+        text = path.read_text()
+        for heading in ("## Context", "## Alternatives", "## Decision", "## Consequences"):
+            assert heading in text, path.name
+        assert re.search(r"^(Reversed when |- Reversed when |## When it is reversed)", text, re.MULTILINE), path.name
 
 
 def test_files_that_contributors_are_sent_to_exist() -> None:
