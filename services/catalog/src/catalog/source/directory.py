@@ -67,12 +67,10 @@ class DirectorySource:
         self._last = Catalog()
 
     async def load(self) -> Catalog:
-        """See DefinitionSource."""
         self._last = await asyncio.to_thread(read_directory, self._directory, self._last)
         return self._last
 
     async def watch(self, callback: Callable[[Catalog], Awaitable[None] | None]) -> None:
-        """See DefinitionSource."""
         self._directory.mkdir(parents=True, exist_ok=True)
         # Whatever changed between the caller's load() and the watch's start would be lost without this.
         await self._reload(callback)

@@ -62,7 +62,6 @@ class KubernetesSource:
         self._watches = [*self._ours.values(), self._inference_services, self._config_maps]
 
     async def load(self) -> Catalog:
-        """See DefinitionSource."""
         if self._watching:
             # The watches run already: running them once more would take the changes away from who waits for them.
             await asyncio.gather(*(each.known.wait() for each in self._watches))
@@ -78,7 +77,6 @@ class KubernetesSource:
         return self._last
 
     async def watch(self, callback: Callable[[Catalog], Awaitable[None] | None]) -> None:
-        """See DefinitionSource."""
         self._watching = True
         try:
             await self._watch(callback)

@@ -24,21 +24,17 @@ class EndpointSliceAddresses:
         self._task: asyncio.Task[None] | None = None
 
     def current(self) -> tuple[str, ...]:
-        """See Addresses."""
         return self._addresses
 
     def watch(self, callback: Watcher) -> None:
-        """See Addresses."""
         self._watchers.append(callback)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._slices.run(self._replace))
 
     async def first(self) -> None:
-        """See Addresses."""
         await self._slices.known.wait()
 
     async def close(self) -> None:
-        """See Addresses."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -192,7 +192,6 @@ class _PublicCall:
         return data
 
     def sent(self, connection: Connection, data: bytes) -> None:
-        """See EdgeGuard."""
         self._guard.sent(connection, len(data))
 
     def out(self, connection: Connection, context: Any, response: Any) -> bytes:

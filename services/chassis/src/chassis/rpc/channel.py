@@ -90,7 +90,6 @@ class _Replica:
         return made
 
     async def probe(self, timeout_s: float) -> bool:
-        """See breaker.Prober."""
         try:
             await self.unary(HEALTH, b"", bytes, timeout_s, None)
         except aio.AioRpcError as error:

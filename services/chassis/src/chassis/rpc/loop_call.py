@@ -69,7 +69,6 @@ class Call(Stream):
     # -- the way in
 
     def began(self) -> None:
-        """See Stream."""
         handler = self._handler
         if self._too_large:
             self._finish(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the metadata is larger than {MOST_FIELDS} bytes")
@@ -93,7 +92,6 @@ class Call(Stream):
             self._start(self._requests())
 
     def received(self, data: bytes, ended: bool) -> None:
-        """See Stream."""
         self._heard = True
         if self._over:
             return
@@ -112,7 +110,6 @@ class Call(Stream):
             self.connection.hold(self, self._size)
 
     def overrun(self) -> None:
-        """See Stream."""
         self.cancel(grpc.StatusCode.RESOURCE_EXHAUSTED, "the server holds too many bytes of unfinished requests")
 
     def _whole(self) -> bytes | None:
@@ -180,7 +177,6 @@ class Call(Stream):
             await self._waiter
 
     def gone(self) -> None:
-        """See Stream."""
         self._over = True
         self._settle()
         self._body.clear()

@@ -28,13 +28,11 @@ class _CountedTable(HeaderTable):
         self.changes = 0
 
     def add(self, name: bytes, value: bytes) -> None:
-        """See HeaderTable."""
         self.changes += 1
         super().add(name, value)
 
     @property
     def maxsize(self) -> int:
-        """See HeaderTable."""
         return self._maxsize
 
     @maxsize.setter

@@ -179,7 +179,6 @@ class Http2(FrameReader):
     # -- what the loop tells
 
     def connection_made(self, transport: Any) -> None:
-        """See asyncio.Protocol."""
         self.transport = transport
         keepalive.watch_peer(transport.get_extra_info("socket"))
         self.write(PREFACE + settings(header_table_size=0, enable_push=0, initial_window=RECEIVE_WINDOW))
@@ -200,16 +199,13 @@ class Http2(FrameReader):
                 future.set_result(None)
 
     def pause_writing(self) -> None:
-        """See asyncio.Protocol."""
         self._out.paused = True
 
     def resume_writing(self) -> None:
-        """See asyncio.Protocol."""
         self._out.paused = False
         self._out.pump()
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         self._pulse.heard(self._loop.time())
         try:
             self.take_bytes(data)
@@ -227,7 +223,6 @@ class Http2(FrameReader):
             self.transport.abort()
 
     def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
-        """See FrameReader."""
         if kind == DATA:
             self._take_data(flags, number, payload)
             return
@@ -253,7 +248,6 @@ class Http2(FrameReader):
             raise ConnectionFaultError(PROTOCOL_ERROR, f"stream {number} never began")
 
     def take_block(self, number: int, flags: int, block: Block) -> None:
-        """See FrameReader."""
         self._expect(number)
         self._pulse.answered()
         exchange = self._open.get(number)

@@ -198,7 +198,6 @@ class ServerConnection(FrameReader):
     # -- what the loop tells
 
     def connection_made(self, transport: Any) -> None:
-        """See asyncio.Protocol."""
         self.transport = transport
         self._timer = asyncio.get_running_loop().call_later(_GREETING_S, self._look)
         self._made(self)
@@ -215,16 +214,13 @@ class ServerConnection(FrameReader):
         self.lost.set_result(None)
 
     def pause_writing(self) -> None:
-        """See asyncio.Protocol."""
         self.out.paused = True
 
     def resume_writing(self) -> None:
-        """See asyncio.Protocol."""
         self.out.paused = False
         self.out.pump()
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         if self._greeting is not None:
             data = self._greeting + data
             if len(data) < len(PREFACE) and PREFACE.startswith(data):
@@ -249,7 +245,6 @@ class ServerConnection(FrameReader):
         self.close()
 
     def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
-        """See FrameReader."""
         if kind == DATA:
             self._take_data(flags, number, payload)
             return

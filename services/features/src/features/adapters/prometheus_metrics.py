@@ -21,14 +21,12 @@ class PrometheusMetrics:
         self._definitions = registry.gauge(declared.DEFINITIONS)
 
     def store_read(self, seconds: float, keys: int, failed: bool) -> None:
-        """See domain.ports.Metrics."""
         self._seconds[failed].observe(seconds)
         self._keys.inc(keys)
 
     def rows_read(
         self, view: str, rows: int, absent: int = 0, stale: int = 0, mismatched: int = 0, damaged: int = 0
     ) -> None:
-        """See domain.ports.Metrics."""
         counters = self._by_view.get(view)
         if counters is None:
             counters = self._by_view[view] = [self._rows.labels(view, found) for found in FOUND]
@@ -40,7 +38,6 @@ class PrometheusMetrics:
             counters[0].inc(rows)
 
     def rows_written(self, view: str, written: int, older: int) -> None:
-        """See domain.ports.Metrics."""
         self._written.labels(view, "written").inc(written)
         if older:
             self._written.labels(view, "older").inc(older)

@@ -97,7 +97,6 @@ class ValkeyOnlineStore:
             raise unavailable("the online store's cluster is down")
 
     async def read(self, keys: Sequence[bytes], timeout_s: float) -> list[bytes | None]:
-        """See domain.ports.OnlineStore."""
         if self._is_cluster is None:
             await self._topology(timeout_s)
         if not self._is_cluster:
@@ -120,7 +119,6 @@ class ValkeyOnlineStore:
         return rows
 
     async def write(self, keys: Sequence[bytes], rows: Sequence[bytes], timeout_s: float) -> int:
-        """See domain.ports.OnlineStore."""
         if self._is_cluster is None:
             await self._topology(timeout_s)
         batches: dict[int, list[int]] = {}
@@ -139,7 +137,6 @@ class ValkeyOnlineStore:
         return written
 
     async def forget(self, keys: Sequence[bytes], rows: Sequence[bytes], timeout_s: float) -> None:
-        """See domain.ports.OnlineStore."""
         if self._is_cluster is None:
             await self._topology(timeout_s)
         commands: list[tuple[int, Command]] = [
@@ -148,11 +145,9 @@ class ValkeyOnlineStore:
         await self._route(commands, timeout_s)
 
     async def read_note(self, key: bytes, timeout_s: float) -> bytes | None:
-        """See domain.ports.OnlineStore."""
         return (await self.read([key], timeout_s))[0]
 
     async def write_note(self, key: bytes, note: bytes, timeout_s: float) -> None:
-        """See domain.ports.OnlineStore."""
         if self._is_cluster is None:
             await self._topology(timeout_s)
         await self._route([(slot_of(key), (b"SET", key, note))], timeout_s)

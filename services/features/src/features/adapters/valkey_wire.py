@@ -61,7 +61,6 @@ class Wire(asyncio.Protocol):
         return self._transport is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
         self._transport = transport  # type: ignore[assignment]
         self._heard = self._loop.time()
 
@@ -111,7 +110,6 @@ class Wire(asyncio.Protocol):
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         self._heard = self._loop.time()
         reader = self._reader
         try:

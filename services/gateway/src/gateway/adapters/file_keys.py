@@ -52,7 +52,6 @@ class FileKeys:
             raise ValueError(f"{', '.join(map(str, paths))} holds no API key that works{faults}")
 
     def caller(self, credential: str | None) -> Caller:
-        """See ports.Authenticator."""
         if not credential:
             message = "send an API key: Authorization: Bearer KEY, or x-api-key"
             raise Unauthenticated(message, reason="API_KEY_MISSING")
@@ -157,5 +156,4 @@ class Anonymous:
     """Everybody is tenant default, subject anonymous. For loopback only."""
 
     def caller(self, credential: str | None) -> Caller:
-        """See ports.Authenticator."""
         return ANONYMOUS

@@ -19,18 +19,15 @@ class AdmissionMetrics:
         self.lagged = metrics.histogram(declared.LAG_SECONDS).observe
 
     def refused(self, reason: str, name: str) -> None:
-        """See domain.admission.Seen."""
         child = self._children.get((reason, name))
         if child is None:
             child = self._children[reason, name] = self._shed.labels(reason, name)
         child.inc()
 
     def learnt(self, name: str, limit: int) -> None:
-        """See domain.admission.Seen."""
         self._limit.labels(name).set(limit)
 
     def forgotten(self, name: str) -> None:
-        """See domain.admission.Seen."""
         self._limit.remove(name)
 
 

@@ -182,7 +182,6 @@ class BlockRows(FeatureRows):
 
     @property
     def size(self) -> int:
-        """See FeatureRows."""
         return len(self.raw) + len(self.statuses) + len(self.nulls) + 8 * self.rows * len(self.timestamps_us)
 
     @property
@@ -192,7 +191,6 @@ class BlockRows(FeatureRows):
 
     @property
     def columns(self) -> list[FeatureColumn]:
-        """See FeatureRows."""
         if self._columns is None:
             shape = self.shape
             parts = zip(shape.refs, self.values(), self.status_slices(), shape.indices, strict=True)
@@ -219,13 +217,11 @@ class BlockRows(FeatureRows):
         return [b"" if part == usual else part for part in parts]
 
     def values(self) -> list[Column]:
-        """See FeatureRows."""
         rows = self.rows
         parts = zip(self.shape.dtypes, self.slices(), self.null_slices(), strict=True)
         return [Column(dtype, rows, raw, None, nulls) for dtype, raw, nulls in parts]
 
     def has_status(self, status: Status, columns: Sequence[int]) -> bool:
-        """See FeatureRows."""
         if status not in self.statuses:
             return False
         rows = self.rows

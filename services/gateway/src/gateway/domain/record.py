@@ -103,7 +103,6 @@ class RecordQueue:
         return len(self._queue)
 
     def offer(self, record: Record) -> None:
-        """See ports.Recorder."""
         sequence = self._next
         self._next = sequence + 1
         if record.kind is RecordKind.INFER:

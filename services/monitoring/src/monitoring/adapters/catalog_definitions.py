@@ -34,23 +34,19 @@ class CatalogDefinitions:
         self._catalog = catalog
 
     def endpoint(self, name: str) -> WatchedEndpoint | None:
-        """See Definitions."""
         endpoint = self._catalog.endpoints.get(name)
         if endpoint is None:
             return None
         return WatchedEndpoint(name, _policy(endpoint), tuple(output.name for output in endpoint.spec.model.outputs))
 
     def outputs(self) -> frozenset[str]:
-        """See Definitions."""
         return frozenset(o.name for endpoint in self._catalog.endpoints.values() for o in endpoint.spec.model.outputs)
 
     def label_wait_us(self) -> int:
-        """See Definitions."""
         asked = [e.spec.monitoring.labels.wait for e in self._catalog.endpoints.values() if e.spec.monitoring.labels]
         return max((duration_s(wait) for wait in asked), default=_WAIT_S) * 1_000_000
 
     def known(self, name: str) -> bool:
-        """See Definitions."""
         return name in self._catalog.endpoints or name in self._catalog.collections
 
     def package(self, endpoint: str) -> Path | None:

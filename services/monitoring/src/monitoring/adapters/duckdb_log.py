@@ -38,31 +38,25 @@ class DuckDBLog:
         self._counted: dict[tuple[str, str, int], tuple[Sequence[RecordFile], list[WindowCounts]]] = {}
 
     async def names(self) -> list[tuple[str, str]]:
-        """See RecordLog."""
         return await self._run(self._files.names)
 
     async def windows(self, tenant: str, endpoint: str, size_us: int) -> list[WindowCounts]:
-        """See RecordLog."""
         return await self._run(lambda: self._windows(tenant, endpoint, size_us))
 
     async def columns(
         self, tenant: str, endpoint: str, windows: Sequence[Window], kinds: Mapping[str, str]
     ) -> dict[Window, dict[str, Floats | Texts]]:
-        """See RecordLog."""
         return await self._run(lambda: self._columns(tenant, endpoint, windows, kinds))
 
     async def latency(self, tenant: str, endpoint: str, from_us: int, to_us: int) -> dict[str, Latency]:
-        """See RecordLog."""
         return await self._run(lambda: self._latency(tenant, endpoint, from_us, to_us))
 
     async def predictions(
         self, tenant: str, request_ids: Sequence[str], outputs: Sequence[str]
     ) -> list[tuple[str, int, str, str, float, int]]:
-        """See RecordLog."""
         return await self._run(lambda: self._predictions(tenant, request_ids, outputs))
 
     async def set_aside(self, tenant: str = "", endpoint: str = "") -> list[str]:
-        """See RecordLog."""
         return await self._run(lambda: self._files.aside(tenant, endpoint))
 
     async def close(self) -> None:

@@ -27,7 +27,6 @@ class FileProfiles:
         self._read: dict[Path, tuple[float, ReferenceProfile | str]] = {}
 
     async def find(self, endpoint: str) -> ReferenceProfile | None:
-        """See Profiles."""
         package = self._package_of(endpoint)
         found = None if package is None else await asyncio.to_thread(self._find, package / "profile.json")
         if isinstance(found, str):
@@ -35,7 +34,6 @@ class FileProfiles:
         return found
 
     def unreadable(self) -> int:
-        """See Profiles."""
         return sum(isinstance(found, str) for _, found in self._read.values())
 
     def _find(self, path: Path) -> ReferenceProfile | str | None:

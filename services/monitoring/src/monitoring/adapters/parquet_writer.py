@@ -47,7 +47,6 @@ class ParquetWriter:
         return await self._run(lambda: self._append(deliveries))
 
     async def compact(self) -> int:
-        """See RecordWriter."""
         return await self._run(self._compact)
 
     async def close(self) -> None:

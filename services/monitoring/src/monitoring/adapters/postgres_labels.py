@@ -40,7 +40,6 @@ class PostgresLabels:
             _log.warning("the serving role owns the tables of schema %s: set MIZZEN_POSTGRES_OWNER", sql.LABELS.name)
 
     async def put(self, tenant: str, labels: Sequence[Label], timeout_s: float) -> Stored:
-        """See LabelStore."""
         async with self._as_tenant(tenant, timeout_s) as connection:
             await connection.execute("INSERT INTO monitoring.tenants VALUES ($1) ON CONFLICT DO NOTHING", tenant)
             stored = await connection.fetchval(
@@ -55,7 +54,6 @@ class PostgresLabels:
         return Stored(stored, len(labels) - stored)
 
     async def waiting(self, limit: int) -> list[tuple[str, str]]:
-        """See LabelStore."""
         found: list[tuple[str, str]] = []
         for tenant in await self._tenants():
             async with self._as_tenant(tenant, _SLOW_S) as connection:
@@ -66,7 +64,6 @@ class PostgresLabels:
     async def match(
         self, tenant: str, asked: Sequence[str], found: Sequence[tuple[str, int, str, str, float, int]]
     ) -> int:
-        """See LabelStore."""
         columns = [list(column) for column in zip(*found, strict=True)] or [[] for _ in range(6)]
         async with self._as_tenant(tenant, _SLOW_S) as connection:
             joined = await connection.fetchval(sql.JOIN, tenant, *columns)
@@ -74,7 +71,6 @@ class PostgresLabels:
         return int(joined)
 
     async def labelled(self, tenant: str, endpoint: str, output: str, size_us: int, timeout_s: float) -> list[Labelled]:
-        """See LabelStore."""
         async with self._as_tenant(tenant, timeout_s) as connection:
             rows = await connection.fetch(sql.LABELLED, tenant, endpoint, output, size_us, ORIGIN_US)
         found = []
@@ -84,7 +80,6 @@ class PostgresLabels:
         return found
 
     async def purge(self, older_than_us: int) -> int:
-        """See LabelStore."""
         purged = 0
         for tenant in await self._tenants():
             async with self._as_tenant(tenant, _SLOW_S) as connection:
@@ -92,7 +87,6 @@ class PostgresLabels:
         return purged
 
     async def waiting_count(self) -> int:
-        """See LabelStore."""
         count = 0
         for tenant in await self._tenants():
             async with self._as_tenant(tenant, _SLOW_S) as connection:

@@ -30,46 +30,37 @@ class PrometheusMetrics:
             self._records.labels(result)
 
     def consumed(self, appended: Appended) -> None:
-        """See Metrics."""
         self._records.labels("stored").inc(appended.records)
         self._records.labels("rejected").inc(appended.rejected)
         self._records.labels("duplicate").inc(appended.duplicates)
 
     def gap(self, records: int) -> None:
-        """See Metrics."""
         self._gaps.inc(records)
 
     def lag(self, waiting: int, pending: int) -> None:
-        """See Metrics."""
         self._lag.labels("waiting").set(waiting)
         self._lag.labels("pending").set(pending)
 
     def labels(self, tenant: str, stored: int, older: int, refused: int) -> None:
-        """See Metrics."""
         name = self._tenants.label(tenant)
         for result, count in (("stored", stored), ("older", older), ("refused", refused)):
             self._labels.labels(name, result).inc(count)
 
     def matched(self, joined: int, waiting: int) -> None:
-        """See Metrics."""
         self._labels.labels(telemetry.OTHER, "joined").inc(joined)
         self._waiting.set(waiting)
 
     def purged(self, labels: int) -> None:
-        """See Metrics."""
         self._labels.labels(telemetry.OTHER, "purged").inc(labels)
 
     def failed(self, task: str) -> None:
-        """See Metrics."""
         self._failures.labels(task).inc()
 
     def set_aside(self, record_files: int, profiles: int) -> None:
-        """See Metrics."""
         self._set_aside.labels("records").set(record_files)
         self._set_aside.labels("profile").set(profiles)
 
     def report(self, report: Report) -> None:
-        """See Metrics."""
         tenant = self._tenants.label(report.tenant)
         if tenant == telemetry.OTHER or not report.windows:
             return  # several tenants would overwrite each other

@@ -60,7 +60,6 @@ class ValkeyStream:
             raise _unavailable(error) from error
 
     async def read(self) -> list[Delivery]:
-        """See RecordStream."""
         try:
             return await self._read()
         except ResponseError as error:
@@ -115,7 +114,6 @@ class ValkeyStream:
         ]
 
     async def ack(self, entry_ids: Sequence[str]) -> None:
-        """See RecordStream."""
         try:
             await self._redis.xack(KEY, GROUP, *entry_ids)
         except (RedisError, OSError) as error:

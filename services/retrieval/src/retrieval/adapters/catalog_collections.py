@@ -30,11 +30,9 @@ class CatalogCollections:
             self._log.error("collection left out", collection=error.name, reason=error.reason)
 
     def find(self, name: str) -> Collection | None:
-        """See Collections."""
         return self._known().get(name)
 
     def names(self) -> Sequence[str]:
-        """See Collections."""
         return sorted(self._known())
 
     def _known(self) -> dict[str, Collection]:

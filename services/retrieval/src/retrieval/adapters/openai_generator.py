@@ -29,11 +29,9 @@ class OpenAIGenerator:
 
     @property
     def name(self) -> str:
-        """See Generator."""
         return self._model
 
     async def generate(self, question: str, passages: Sequence[Passage], timeout_s: float) -> AsyncIterator[str]:
-        """See Generator."""
         try:
             async with asyncio.timeout(timeout_s):
                 async for piece in self._pieces(question, passages):

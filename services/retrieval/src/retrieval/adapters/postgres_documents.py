@@ -64,7 +64,6 @@ class PostgresDocuments:
     async def relabel(
         self, tenant: str, collection: str, documents: Sequence[DocumentInput], now_us: int, timeout_s: float
     ) -> None:
-        """See DocumentStore."""
         ids = [document.id for document in documents]
         async with self._pool.transaction(tenant, timeout_s, limit_s=WRITE_LIMIT_S) as connection:
             await _locked_counts(connection, tenant, collection)
@@ -82,7 +81,6 @@ class PostgresDocuments:
             await _insert_labels(connection, tenant, collection, documents)
 
     async def find(self, tenant: str, collection: str, ids: Sequence[str], timeout_s: float) -> dict[str, Document]:
-        """See DocumentStore."""
         async with self._pool.transaction(tenant, timeout_s, readonly=True) as connection:
             rows = await connection.fetch(
                 f"select {DOCUMENT_COLUMNS} from documents "  # noqa: S608 - constant columns
@@ -92,7 +90,6 @@ class PostgresDocuments:
         return {row["document"]: document_of(row) for row in rows}
 
     async def page(self, tenant: str, collection: str, after: str, limit: int, timeout_s: float) -> Sequence[Document]:
-        """See DocumentStore."""
         async with self._pool.transaction(tenant, timeout_s, readonly=True) as connection:
             rows = await connection.fetch(
                 f"select {DOCUMENT_COLUMNS} from documents "  # noqa: S608 - constant columns
@@ -102,7 +99,6 @@ class PostgresDocuments:
         return [document_of(row) for row in rows]
 
     async def delete(self, tenant: str, collection: str, document: str, timeout_s: float) -> bool:
-        """See DocumentStore."""
         async with self._pool.transaction(tenant, timeout_s, limit_s=WRITE_LIMIT_S) as connection:
             counts = await _locked_counts(connection, tenant, collection)
             removed = await _remove(connection, tenant, collection, [document])
@@ -111,7 +107,6 @@ class PostgresDocuments:
         return bool(removed["documents"])
 
     async def counts(self, tenant: str, timeout_s: float) -> dict[str, CollectionCounts]:
-        """See DocumentStore."""
         async with self._pool.transaction(tenant, timeout_s, readonly=True) as connection:
             rows = await connection.fetch(
                 "select collection, documents, chunks from collections where tenant = $1 and documents > 0", tenant
@@ -119,7 +114,6 @@ class PostgresDocuments:
         return {row["collection"]: CollectionCounts(row["documents"], row["chunks"]) for row in rows}
 
     async def search(self, scope: Scope, probe: Probe, rank: Rank, timeout_s: float) -> Found:
-        """See DocumentStore."""
         async with self._pool.transaction(scope.tenant, timeout_s, readonly=True) as connection:
             return await search(connection, scope, probe, rank)
 

@@ -15,14 +15,12 @@ class PrometheusMetrics:
         self._upserted = registry.counter(declared.DOCUMENTS_UPSERTED)
 
     def searched(self, outcome: SearchOutcome) -> None:
-        """See domain.ports.Metrics."""
         for stage, milliseconds in outcome.timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1e3)
         if outcome.degraded_reason:
             self._degraded.labels("search").inc()
 
     def ask_event(self, event: AskEvent) -> None:
-        """See domain.ports.Metrics."""
         if not isinstance(event, Answer):
             return
         for stage, milliseconds in event.timings_ms.items():
@@ -32,5 +30,4 @@ class PrometheusMetrics:
             self._degraded.labels("ask").inc()
 
     def upserted(self, documents: int) -> None:
-        """See domain.ports.Metrics."""
         self._upserted.inc(documents)

@@ -28,7 +28,6 @@ class SnowballAnalyzer:
     """Analyzer. A name like `MIZZEN_STATE` gives itself and its parts."""
 
     def terms(self, text: str) -> list[str]:
-        """See Analyzer."""
         found: list[str] = []
         for word in _WORD.findall(text.lower()):
             parts = word.split("_")

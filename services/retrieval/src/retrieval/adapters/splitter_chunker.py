@@ -17,7 +17,6 @@ class SplitterChunker:
     """Chunker. Runs in a thread: a large document takes milliseconds."""
 
     async def chunks(self, document: DocumentInput, max_characters: int, overlap_characters: int) -> Sequence[Chunk]:
-        """See Chunker."""
         return await asyncio.to_thread(cut, document.text, document.media_type, max_characters, overlap_characters)
 
 

@@ -41,7 +41,6 @@ class TritonEmbedder:
         self._bulk_free = asyncio.Semaphore(bulk_in_flight)
 
     async def embed(self, model: EmbeddingModel, texts: Sequence[str], timeout_s: float) -> Vector:
-        """See Embedder."""
         if timeout_s <= 0:
             raise DeadlineExceeded("the deadline is over")
         if not texts:

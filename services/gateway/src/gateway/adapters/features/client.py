@@ -52,7 +52,6 @@ class GrpcFeatures:
         as_of_us: int,
         default_when_down: bool = False,
     ) -> FeatureRows:
-        """See ports.Features."""
         joined, asked = self._question(tuple(references), default_when_down)
         item = read_item(self._envelopes.serialized(call), asked, as_of_us, entities, inputs)
         result = await self._coalescer.submit((item, call.deadline_s), call.deadline_s)
@@ -113,7 +112,6 @@ class WireRows(FeatureRows):
 
     @property
     def columns(self) -> list[FeatureColumn]:
-        """See FeatureRows."""
         if self._columns is None:
             self._columns = [
                 FeatureColumn(c.ref, read_values(c.values, self._rows, c.ref), c.statuses, c.timestamps_index)
@@ -123,15 +121,12 @@ class WireRows(FeatureRows):
 
     @property
     def size(self) -> int:
-        """See FeatureRows."""
         return self.result.ByteSize()
 
     def values(self) -> list[Column]:
-        """See FeatureRows."""
         rows = self._rows
         return [read_values(column.values, rows, "") for column in self.result.columns]
 
     def has_status(self, status: Status, columns: Sequence[int]) -> bool:
-        """See FeatureRows."""
         found = self.result.columns
         return any(status in found[index].statuses for index in columns)

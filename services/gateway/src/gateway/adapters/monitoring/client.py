@@ -49,7 +49,6 @@ class GrpcMonitoring:
         return LabelsAnswer(answer.stored, answer.older, errors)
 
     async def report(self, call: Call, endpoint: str, from_us: int, to_us: int, *, html: bool) -> Report:
-        """See ports.Monitoring."""
         wanted = pb.REPORT_FORMAT_HTML if html else pb.REPORT_FORMAT_JSON
         request = pb.GetReportRequest(endpoint=endpoint, from_us=from_us, to_us=to_us, format=wanted)
         self._envelopes.write(call, request.envelope)

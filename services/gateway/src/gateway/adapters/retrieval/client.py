@@ -39,14 +39,12 @@ class GrpcRetrieval:
         )
 
     async def collections(self, call: Call) -> list[CollectionInfo]:
-        """See ports.Retrieval."""
         request = pb.ListCollectionsRequest()
         self._envelopes.write(call, request.envelope)
         answer = await self._call(call, "ListCollections", request, pb.ListCollectionsResponse)
         return list(answer.collections)
 
     async def search(self, call: Call, question: Question) -> SearchAnswer:
-        """See ports.Retrieval."""
         item = pb.SearchItem(
             collection=question.collection,
             query=question.text,
@@ -72,7 +70,6 @@ class GrpcRetrieval:
         return [r if r.status.code == 0 else from_status(r.status) or r for r in response.results]
 
     async def ask(self, call: Call, question: Question) -> AsyncIterator[AskEvent]:
-        """See ports.Retrieval."""
         request = pb.AskRequest(
             collection=question.collection,
             question=question.text,
@@ -108,7 +105,6 @@ class GrpcRetrieval:
         return list(answer.documents)
 
     async def get(self, call: Call, collection: str, document_id: str) -> Document:
-        """See ports.Retrieval."""
         request = pb.GetDocumentRequest(collection=collection, id=document_id)
         self._envelopes.write(call, request.envelope)
         return await self._call(call, "GetDocument", request, pb.Document)
@@ -116,14 +112,12 @@ class GrpcRetrieval:
     async def list_documents(
         self, call: Call, collection: str, page_size: int, page_token: str
     ) -> tuple[list[Document], str]:
-        """See ports.Retrieval."""
         request = pb.ListDocumentsRequest(collection=collection, page_size=page_size, page_token=page_token)
         self._envelopes.write(call, request.envelope)
         answer = await self._call(call, "ListDocuments", request, pb.ListDocumentsResponse)
         return list(answer.documents), answer.next_page_token
 
     async def delete(self, call: Call, collection: str, document_id: str) -> bool:
-        """See ports.Retrieval."""
         request = pb.DeleteDocumentRequest(collection=collection, id=document_id)
         self._envelopes.write(call, request.envelope)
         return (await self._call(call, "DeleteDocument", request, pb.DeleteDocumentResponse)).deleted

@@ -55,7 +55,6 @@ class TritonInference:
         self._coalescers: dict[tuple[Any, ...], Coalescer[_Item, InferAnswer | MizzenError]] = {}
 
     async def model(self, service: str, model: str, version: str, deadline_s: float) -> ModelInfo:
-        """See ports.Inference."""
         key = (service, model, version)
         known = self._known.get(key)
         # After a failure another package may be served: what was known does not count until it is read again.
@@ -102,7 +101,6 @@ class TritonInference:
         return model_info(config.config, metadata)
 
     async def infer(self, request: InferRequest, deadline_s: float) -> InferAnswer:
-        """See ports.Inference."""
         info = await self.model(request.service, request.model, request.version, deadline_s)
         rows = request.inputs[0].shape[0] if request.inputs and request.inputs[0].shape else 0
         if not _merges(request, info, rows):
@@ -236,7 +234,6 @@ class TritonInference:
             raise translated(error, first.model) from error
 
     async def ready(self, service: str, model: str, version: str, deadline_s: float) -> bool:
-        """See ports.Inference."""
         request = oip.ModelReadyRequest(name=model, version=version)
         try:
             answer: Any = await self._channels(service).unary(
@@ -247,7 +244,6 @@ class TritonInference:
         return bool(answer.ready)
 
     async def server_ready(self, deadline_s: float) -> bool:
-        """See ports.Inference."""
         request = oip.ServerReadyRequest()
         try:
             answer: Any = await self._channels("").unary(

@@ -27,7 +27,6 @@ class ValkeyIdempotency:
         return f"idem:{tenant}:{hashlib.sha256(key.encode()).hexdigest()}"
 
     async def claim(self, tenant: str, key: str, digest: str) -> bytes | None:
-        """See ports.IdempotencyStore."""
         try:
             value = await self._redis.set(
                 self._key(tenant, key), _PENDING + digest.encode(), ex=CLAIM_S, nx=True, get=True
@@ -45,14 +44,12 @@ class ValkeyIdempotency:
         return value[65:]
 
     async def keep(self, tenant: str, key: str, digest: str, answer: bytes) -> None:
-        """See ports.IdempotencyStore."""
         try:
             await self._redis.set(self._key(tenant, key), _DONE + digest.encode() + answer, ex=KEEP_S)
         except (RedisError, OSError) as error:
             raise Unavailable("the idempotency store cannot be reached", reason="STORE_DOWN") from error
 
     async def release(self, tenant: str, key: str) -> None:
-        """See ports.IdempotencyStore."""
         try:
             await self._redis.delete(self._key(tenant, key))
         except (RedisError, OSError) as error:
