@@ -33,8 +33,8 @@ class Settings(
     port: int = Field(8081, description="Public gRPC port; 0 takes a free one.")
     public_server: Literal["grpcio", "native"] = Field(
         "native",
-        description="Server of the public gRPC port: native (pygrpc-native, HTTP/2 by hyper in Rust), or grpcio, which takes three"
-        " times the CPU. grpcio serves anyway where only it has what another setting asks for.",
+        description="Server of the public gRPC port: native (pygrpc-native, HTTP/2 by hyper in Rust), or grpcio, which takes more"
+        " than twice the CPU. grpcio serves anyway where only it has what another setting asks for.",
     )
     answer_timeout_s: float = Field(
         15.0,

@@ -12,7 +12,7 @@ from chassis.postgres.pool import PoolLimits, PostgresPool, Schema
 from chassis.postgres.roles import Owner, grant_serving, is_owned_by_server, not_migrated, not_the_owner, role_of
 
 GRANT_LIMIT_S = 10.0
-# What monitoring counted its migrations in, before it had numbered files like the others.
+# A table of before migrations had names and digests, when they were counted as versions.
 _WITH_DIGESTS = """
 do $$ begin
     if exists (select from pg_attribute where attrelid = to_regclass('migrations') and attname = 'version' and not attisdropped)
