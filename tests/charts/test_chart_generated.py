@@ -8,8 +8,9 @@ import sys
 
 import yaml
 
+from catalog.kinds.table import OURS
 from chassis.telemetry.metrics import CounterSpec, GaugeSpec, HistogramSpec
-from tests.charts.rendering import CHART, ROOT
+from tests.charts.rendering import CHART, ROOT, named, render
 
 ROOMS = ("chassis", "gateway", "features", "retrieval", "monitoring")
 MEASURED = {
@@ -53,3 +54,11 @@ def test_every_alert_has_a_runbook() -> None:
     for alert in alerts:
         assert (ROOT / alert["annotations"]["runbook_url"]).is_file(), alert["alert"]
         assert alert["labels"]["severity"] in {"page", "ticket"}
+
+
+def test_who_owns_a_kind_may_write_its_status_and_no_other_service_may() -> None:
+    objects = render({})
+    for room in ("gateway", "features", "retrieval"):
+        rules = named(objects, "Role", f"mizzen-{room}-definitions")["rules"]
+        writable = {name for rule in rules if "patch" in rule["verbs"] for name in rule["resources"]}
+        assert writable == {f"{kind.plural}/status" for kind in OURS if kind.owner == room}

@@ -105,6 +105,8 @@ async def test_every_path_lets_in_its_scope_and_no_other(tmp_path: Path) -> None
                     assert "scope" in answer.text
         shown = await http.get("/openapi.json")
         assert "Endpoint late" not in shown.text, "which endpoints there are is told to keys only"
+        unread = await http.get("/openapi.json", headers={"x-api-key": "infer"})
+        assert "Endpoint late" not in unread.text, "and to such with scope read only"
         assert "Endpoint late" in (await http.get("/openapi.json", headers={"x-api-key": "read"})).text
 
 
