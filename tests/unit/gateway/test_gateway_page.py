@@ -13,13 +13,15 @@ from gateway.api.http.docs import TableDocuments
 from gateway.api.http.examples import example
 from gateway.api.http.page import PATHS, asset
 
-TABLE = paths(MagicMock())
+VERBS = MagicMock()
+VERBS.endpoints.examples.return_value = {"late": {"entities": {"tailnum": ["N14228"]}}}
+TABLE = paths(VERBS)
 BODIES = list(dict.fromkeys(row.body for row in TABLE if row.body is not None))
 
 
 @pytest.fixture(scope="module")
 def shown() -> TableDocuments:
-    return TableDocuments(TABLE, lambda: {"late": {"entities": {"tailnum": ["N14228"]}}})
+    return TableDocuments(TABLE)
 
 
 class References(HTMLParser):
@@ -90,7 +92,7 @@ def test_examples_of_deployed_endpoints_are_told_to_who_may_know(shown: TableDoc
     for key in predict:
         told, untold = told[key], untold[key]
     examples = told["requestBody"]["content"]["application/json"]["examples"]
-    assert examples == {"late": {"summary": "Endpoint late", "value": {"entities": {"tailnum": ["N14228"]}}}}
+    assert examples == {"late": {"summary": "For late", "value": {"entities": {"tailnum": ["N14228"]}}}}
     assert [each["example"] for each in told["parameters"] if each["name"] == "name"] == ["late"]
     assert "late" not in str(untold)
 

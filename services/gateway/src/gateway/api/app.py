@@ -1,7 +1,6 @@
 """The REST app, from the domain's verbs."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from gateway.api.edge import Edge
 from gateway.api.http.app import App, Documents
@@ -30,10 +29,10 @@ def paths(verbs: Verbs) -> list[Path]:
     )
 
 
-def _documents(found: list[Path], examples: Callable[[], Mapping[str, Any]]) -> Documents:
+def _documents(found: list[Path]) -> Documents:
     from gateway.api.http.docs import TableDocuments  # noqa: PLC0415 - FastAPI is for the documents only
 
-    return TableDocuments(found, examples)
+    return TableDocuments(found)
 
 
 def rest_app(
@@ -47,5 +46,5 @@ def rest_app(
     """The ASGI app of the public REST port."""
     return App(
         found, edge, limits, browsers, verbs.writes,
-        observe=observe, documents=lambda: _documents(found, verbs.endpoints.examples),
+        observe=observe, documents=lambda: _documents(found),
     )  # fmt: skip

@@ -60,7 +60,8 @@ def table(
     writes = partial(Path, scope=WRITE, deadline_s=WRITE_S, idempotent=True)
     return [
         Path("POST", "/v1/endpoints/{name}:predict", endpoints.predict, f"{endpoint_rpc}/Predict", INFER, endpoints.deadline_s,
-             of_endpoint.PredictResponse, of_endpoint.PredictRequest, is_hot=True, place="endpoint/{name}"),
+             of_endpoint.PredictResponse, of_endpoint.PredictRequest, is_hot=True, examples=endpoints.examples,
+             place="endpoint/{name}"),
         infers(f"{model}/infer"),
         infers(f"{version}/infer"),
         Path("POST", "/v1/features:read", features.read, f"{feature_rpc}/ReadFeatures", INFER, DEFAULT_S,

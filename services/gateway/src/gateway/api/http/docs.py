@@ -3,7 +3,7 @@
 import copy
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -30,26 +30,30 @@ _ERRORS = (400, 401, 403, 404, 409, 429, 503, 504)
 class TableDocuments:
     """What /docs and /openapi.json show of a table."""
 
-    def __init__(self, paths: Sequence[Path], examples: Callable[[], Mapping[str, Any]]) -> None:
-        """examples: endpoint → a request body that works, of the endpoints that are deployed now."""
-        self._examples = examples
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
         app = documents(paths)
         self.page = page(app.title).encode()
         self._document: dict[str, Any] = app.openapi()
 
     def openapi(self, *, told: bool) -> Mapping[str, Any]:
         """The document; see gateway.api.http.paths.Documents."""
-        examples = self._examples() if told else {}
-        if not examples:
+        if not told:
             return self._document
         shown = copy.deepcopy(self._document)
-        predict = shown["paths"]["/v1/endpoints/{name}:predict"]["post"]
-        content = predict["requestBody"]["content"]["application/json"]
-        content.pop("example", None)
-        content["examples"] = {name: {"summary": f"Endpoint {name}", "value": body} for name, body in examples.items()}
-        (named,) = [each for each in predict["parameters"] if each["name"] == "name"]
-        named["example"] = next(iter(examples))
+        for path in self._paths:
+            examples = path.examples() if path.examples is not None else {}
+            if examples:
+                _illustrate(shown["paths"][path.template][path.method.lower()], examples)
         return shown
+
+
+def _illustrate(operation: dict[str, Any], examples: Mapping[str, Any]) -> None:
+    content = operation["requestBody"]["content"]["application/json"]
+    content.pop("example", None)
+    content["examples"] = {name: {"summary": f"For {name}", "value": body} for name, body in examples.items()}
+    first = next(each for each in operation["parameters"] if each["in"] == "path")
+    first["example"] = next(iter(examples))
 
 
 def documents(paths: Sequence[Path]) -> FastAPI:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -23,6 +24,7 @@ class Path:
     query: name → description of the parameters there are, all others being refused; None where a query is not looked at.
     dialect: whose protocol it is, which says how errors look.
     idempotent: whether an Idempotency-Key is kept.
+    examples: asked when documents are shown: the first parameter's value → a body that works for it.
     place: what has an admission limit of its own, made of the path's parameters: `model/{model}`.
     media: types that a body may be of; an empty one lets it say nothing.
     """
@@ -39,6 +41,7 @@ class Path:
     dialect: Dialect = MIZZEN
     is_hot: bool = False
     idempotent: bool = False
+    examples: Callable[[], Mapping[str, Any]] | None = None
     place: str | None = None
     media: frozenset[bytes] = JSON_ONLY
 

@@ -27,6 +27,10 @@ class EndpointPaths:
         """Seconds that a predict has: the endpoint's own, which strangers are not told, as a key is asked for all the same."""
         return self._endpoints.deadline_s(params["name"], DEFAULT_S)
 
+    def examples(self) -> Mapping[str, Any]:
+        """Endpoint → a request body that works as it stands."""
+        return self._endpoints.examples()
+
     async def predict(self, http: Http) -> None:
         """Predict: entities and inputs in, the model's outputs out."""
         call = http.call
