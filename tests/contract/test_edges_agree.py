@@ -10,8 +10,8 @@ from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
+from chassis.public.problem import STATUS
 from chassis.rpc.status import from_rpc_error
-from gateway.api.http.problem import STATUS
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc
 from tests.fakes.gateway_rig import Rig, gateway_rig

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from chassis.clock import SystemClock
 from chassis.errors import MizzenError, ResourceExhausted, Unavailable
-from gateway.api.http.problem import BY_REASON, STATUS, TITLE, problem, status_of
+from chassis.public.problem import BY_REASON, STATUS, TITLE, problem, status_of
 from gateway.domain.columns import filled, from_list, replaced, scattered, taken, to_list
 from gateway.domain.inference import Tensor
 from gateway.domain.limits import Bulkhead, Retry

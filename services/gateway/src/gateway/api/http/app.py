@@ -15,6 +15,7 @@ import orjson
 
 from chassis.errors import InvalidArgument, MizzenError, NotFound
 from chassis.public.http_bounds import Answer, TurnAway
+from chassis.public.problem import headers_of, status_of
 from chassis.telemetry.logs import logger
 from gateway.api.edge import READ, Edge
 from gateway.api.http.bodies import parsed
@@ -25,7 +26,6 @@ from gateway.api.http.page import ASSETS, POLICY, asset
 from gateway.api.http.page import PATHS as DOCUMENTS
 from gateway.api.http.path import Path
 from gateway.api.http.presence import ClientGoneError
-from gateway.api.http.problem import headers_of, status_of
 from gateway.api.http.request import Headers, Http, Limits, Receive, Scope, Send
 from gateway.api.http.turning_away import TurningAway
 from gateway.domain.idempotency import IdempotentWrites

@@ -7,7 +7,7 @@ import orjson
 
 from chassis.errors import Code, MizzenError
 from chassis.public.http_bounds import Headers
-from gateway.api.http.problem import INTERNAL_TEXT, PROBLEM, headers_of, problem
+from chassis.public.problem import INTERNAL_TEXT, PROBLEM, headers_of, problem
 
 JSON = b"application/json"
 

@@ -9,12 +9,12 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from chassis.public.problem import PROBLEM
 from gateway.api.http import schema as http_schema
 from gateway.api.http.dialects import MIZZEN
 from gateway.api.http.examples import example
 from gateway.api.http.page import page
 from gateway.api.http.path import Path
-from gateway.api.http.problem import PROBLEM
 
 _DESCRIPTION = (
     "Online features, inference, retrieval and monitoring behind one door. Errors are RFC 9457 problem documents;"

@@ -5,10 +5,10 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from chassis.errors import MizzenError
 from chassis.public.http_bounds import Headers, rendered
+from chassis.public.problem import status_of
 from gateway.api.edge import Edge
 from gateway.api.http.dialects import Dialect
 from gateway.api.http.dispatch import PathTree, Row
-from gateway.api.http.problem import status_of
 from gateway.domain.admission import refusal
 
 _TARGETS, _LONG = 1024, 512

@@ -6,9 +6,9 @@ import contextlib
 import orjson
 
 from chassis.errors import MizzenError
+from chassis.public.problem import problem
 from gateway.api.http.paging import page_of
 from gateway.api.http.presence import ClientGoneError
-from gateway.api.http.problem import problem
 from gateway.api.http.request import Http
 from gateway.api.mizzen.collections import schema
 from gateway.api.mizzen.collections.json import (

@@ -1,4 +1,4 @@
-"""Errors on HTTP: their status, and RFC 9457 problem JSON, the form that our own API gives them."""
+"""Errors on HTTP: their status, and RFC 9457 problem JSON, the form that our own APIs give them."""
 
 from collections.abc import Mapping
 from functools import lru_cache
