@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from unittest.mock import MagicMock
 
 from catalog.kinds.endpoint import Limits
-from gateway.api.app import paths
+from gateway.api.app import described
 from gateway.api.edge import MAX_TIMEOUT_MS
 from gateway.api.http.page import PATHS as DOCUMENTS
 from gateway.api.http.path import Path as Row
@@ -84,7 +83,7 @@ def limits() -> str:
 
 def written(text: str) -> str:
     """The document with its tables made anew."""
-    for first, table in (("\n| method |", api_map(paths(MagicMock()))), ("\n| what | most |", limits())):
+    for first, table in (("\n| method |", api_map(described())), ("\n| what | most |", limits())):
         before, _, rest = text.partition(first)
         text = f"{before}\n{table}{rest[rest.index(chr(10) * 2) :]}"
     return text

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 import grpc
 import httpx2
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from chassis.api_keys import key_hash
 from chassis.rpc.identity import write_keys
 from chassis.rpc.status import from_rpc_error
-from gateway.api.app import paths
+from gateway.api.app import described
 from gateway.api.http.path import Path as Row
 from mizzen.chassis.v1 import values_pb2
 from mizzen.gateway.v1 import gateway_pb2 as pb
@@ -65,7 +64,7 @@ async def test_keys_and_scopes(tmp_path: Path) -> None:
         assert (await stub.ListEndpoints(pb.ListEndpointsRequest(), timeout=5, metadata=metadata)).items
 
 
-TABLE = paths(MagicMock())
+TABLE = described()
 SCOPES = ("read", "infer", "write", "*")
 FILLED = {"{name}": "late", "{model}": "echo", "{version}": "1", "{id}": "a"}
 

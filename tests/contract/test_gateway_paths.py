@@ -4,7 +4,6 @@ import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 from urllib.parse import quote
 
 import httpx2
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from chassis.api_keys import key_hash
 from chassis.rpc.status import from_rpc_error
-from gateway.api.app import paths
+from gateway.api.app import described
 from gateway.api.http.page import PATHS as DOCUMENTS
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc
@@ -23,7 +22,7 @@ from mizzen.retrieval.v1 import retrieval_pb2
 from tests.contract.test_gateway_access import write_api_keys
 from tests.fakes.gateway_rig import Rig, gateway_rig
 
-TABLE = paths(MagicMock())
+TABLE = described()
 FILLED = {"{name}": "late", "{model}": "echo", "{version}": "1", "{id}": "a"}
 READS = [row.template for row in TABLE if row.method == "GET"] + sorted(DOCUMENTS)
 EVERY = sorted({row.template for row in TABLE} | DOCUMENTS)

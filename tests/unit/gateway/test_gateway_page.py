@@ -8,14 +8,14 @@ from unittest.mock import MagicMock
 import pytest
 from pydantic import BaseModel
 
-from gateway.api.app import paths
+from gateway.api.app import described
 from gateway.api.http.docs import TableDocuments
 from gateway.api.http.examples import example
 from gateway.api.http.page import PATHS, asset
 
-VERBS = MagicMock()
-VERBS.endpoints.examples.return_value = {"late": {"entities": {"tailnum": ["N14228"]}}}
-TABLE = paths(VERBS)
+ENDPOINTS = MagicMock()
+ENDPOINTS.examples.return_value = {"late": {"entities": {"tailnum": ["N14228"]}}}
+TABLE = described(ENDPOINTS)
 BODIES = list(dict.fromkeys(row.body for row in TABLE if row.body is not None))
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from catalog import Catalog, DefinitionError, DefinitionSource, FeatureView
+from catalog import Catalog, DefinitionError, FeatureView, source_from
 from catalog import Endpoint as Definition
 from catalog.fields import Field as FieldDefinition
 from catalog.kinds.endpoint import Route as RouteDefinition
+from chassis.lifecycle import Runtime
+from gateway.adapters.part import Part
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.model import DType, Scalar
 from gateway.domain.plans import EndpointPlan, Field, OutputPlan, Route, TensorPlan, ViewPlan
+from gateway.settings import Settings
 
 
 def plans(catalog: Catalog) -> dict[str, EndpointPlan]:
@@ -149,14 +152,17 @@ def _example(endpoint: Definition) -> dict[str, object]:
     return made
 
 
-async def follow(source: DefinitionSource, endpoints: Endpoints, log: Any) -> None:
-    """Keeps `endpoints` at what `source` holds, until cancelled."""
+async def definitions_of(runtime: Runtime[Settings]) -> Part[Endpoints]:
+    """The endpoints that are loaded now: those of the source that the settings name, which a task follows."""
+    settings, endpoints, log = runtime.settings, Endpoints(), runtime.log
+    source = source_from(settings.definitions, room=settings.room, examine=broken)
 
     def swap(catalog: Catalog) -> None:
         load(catalog, endpoints)
         log.info("definitions loaded", endpoints=sorted(catalog.endpoints), refused=len(catalog.errors))
 
-    await source.watch(swap)
+    load(await source.load(), endpoints)
+    return Part(endpoints, background=[("definitions", lambda: source.watch(swap))], close=[source.close])
 
 
 def load(catalog: Catalog, endpoints: Endpoints) -> None:

@@ -1,10 +1,12 @@
 """Envelopes of internal calls: the gateway alone mints identities."""
 
 from chassis.clock import Clock
+from chassis.lifecycle import Runtime
 from chassis.rpc.identity import Identity, Minter
 from chassis.wire.protobuf import delimited, number_tag, tag, varint
 from gateway.domain.limits import remaining_s
 from gateway.domain.model import Call, Caller
+from gateway.settings import Settings
 from mizzen.chassis.v1.envelope_pb2 import Envelope
 
 _REQUEST_ID, _IDENTITY, _TRACEPARENT = (tag(Envelope, name) for name in ("request_id", "identity", "traceparent"))
@@ -19,6 +21,11 @@ class Envelopes:
         self._clock = clock
         self._identities: dict[Caller, Identity] = {}
         self._tokens: dict[Caller, tuple[str, bytes]] = {}
+
+    @classmethod
+    def of(cls, runtime: Runtime[Settings]) -> "Envelopes":
+        """Those of a process, signed with its key."""
+        return cls(Minter(runtime.settings.identity_key_file, runtime.clock), runtime.clock)
 
     def write(self, call: Call, target: Envelope) -> float:
         """Fills `target`; the seconds left. DeadlineExceeded when there are none."""

@@ -7,8 +7,24 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from chassis.lifecycle import Runtime
+from gateway.adapters.part import Part
+from gateway.adapters.prometheus_metrics import PrometheusMetrics
+from gateway.domain.admission import Admission
+from gateway.settings import Settings
+
 _EVERY_S = 0.01
 _EVERY_CALM_S = 0.2
+
+
+def admission_of(runtime: Runtime[Settings], seen: PrometheusMetrics) -> Part[Admission]:
+    """Admission as the settings bound it, told of the loop's lag by a task."""
+    settings = runtime.settings
+    queue_s, lag_s, most = settings.queue_ms / 1e3, settings.lag_ms / 1e3, settings.max_in_flight
+    admission = Admission(runtime.clock, seen.admission, queue_s=queue_s, lag_s=lag_s, most=most)
+    process = admission.process
+    seen.admission.in_flight.set_function(lambda: process.in_flight)
+    return Part(admission, background=[("lag", lambda: watch(admission.lagged, lambda: process.in_flight > 0))])
 
 
 async def watch(lagged: Callable[[float], None], busy: Callable[[], bool]) -> None:

@@ -1,7 +1,9 @@
-"""The REST app, from the domain's verbs."""
+"""The public REST port: the table of paths over the domain, and the app that serves it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from chassis.public.http_bounds import PublicAsgi
 from gateway.api.edge import Edge
 from gateway.api.http.app import App, Documents
 from gateway.api.http.browsers import Browsers
@@ -14,19 +16,34 @@ from gateway.api.mizzen.labels.rest import LabelPaths
 from gateway.api.mizzen.models.rest import ModelPaths
 from gateway.api.oip.rest import InferPaths
 from gateway.api.table import table
-from gateway.domain.verbs import Verbs
+from gateway.domain.endpoints import Endpoints
+from gateway.domain.idempotency import IdempotentWrites
+from gateway.domain.infer import Inferrer
+from gateway.domain.labels import Labels
+from gateway.domain.predict import Predictor
+from gateway.domain.read import Reader
+from gateway.domain.retrieve import Retriever
+from gateway.settings import Settings
 
 
-def paths(verbs: Verbs) -> list[Path]:
-    """The table of paths over these verbs."""
+def paths(
+    endpoints: Endpoints, predictor: Predictor, reader: Reader, inferrer: Inferrer, retriever: Retriever, labels: Labels
+) -> list[Path]:
+    """The table of paths over this domain."""
     return table(
-        EndpointPaths(verbs.endpoints, verbs.predictor, verbs.inference, verbs.clock),
-        FeaturePaths(verbs.endpoints, verbs.reader),
-        InferPaths(verbs.inferrer),
-        ModelPaths(verbs.inferrer),
-        CollectionPaths(verbs.retriever),
-        LabelPaths(verbs.labels),
+        EndpointPaths(endpoints, predictor),
+        FeaturePaths(endpoints, reader),
+        InferPaths(inferrer),
+        ModelPaths(inferrer),
+        CollectionPaths(retriever),
+        LabelPaths(labels),
     )
+
+
+def described(endpoints: Any = None) -> list[Path]:
+    """The table for who only reads it, over no domain but `endpoints`, which examples come from."""
+    nothing: Any = None
+    return paths(endpoints, nothing, nothing, nothing, nothing, nothing)
 
 
 def _documents(found: list[Path]) -> Documents:
@@ -35,16 +52,23 @@ def _documents(found: list[Path]) -> Documents:
     return TableDocuments(found)
 
 
-def rest_app(
-    found: list[Path],
-    verbs: Verbs,
+def rest_port(
+    found: Iterable[Path],
     edge: Edge,
-    limits: Limits,
-    browsers: Browsers,
+    writes: IdempotentWrites,
+    settings: Settings,
     observe: Callable[[str, str, int, float], None],
-) -> App:
-    """The ASGI app of the public REST port."""
-    return App(
-        found, edge, limits, browsers, verbs.writes,
-        observe=observe, documents=lambda: _documents(found),
-    )  # fmt: skip
+) -> PublicAsgi:
+    """The port as `settings` ask for it; `observe(method, template, status, seconds)` counts each answer."""
+    rows = list(found)
+    browsers = Browsers(keyless=settings.api_keys_file is None, origins=settings.cors())
+    app = App(
+        rows,
+        edge,
+        Limits(settings.max_body_bytes),
+        browsers,
+        writes,
+        observe=observe,
+        documents=lambda: _documents(rows),
+    )
+    return PublicAsgi(app, settings.rest_port, settings.http_bounds(), app.refuse, app.turn_away)

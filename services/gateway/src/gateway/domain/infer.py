@@ -56,7 +56,7 @@ class Inferrer:
     """Finds the model's InferenceService, bounds what is in flight, leaves a record."""
 
     def __init__(
-        self, endpoints: Endpoints, inference: Inference, recorder: Recorder, clock: Clock, *, max_in_flight: int = 256
+        self, endpoints: Endpoints, inference: Inference, recorder: Recorder, clock: Clock, max_in_flight: int = 256
     ) -> None:
         """`max_in_flight`: requests of one model at once."""
         self._endpoints = endpoints

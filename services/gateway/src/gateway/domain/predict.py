@@ -47,7 +47,6 @@ class Predictor:
         inference: Inference,
         recorder: Recorder,
         clock: Clock,
-        *,
         max_shadows: int = 64,
         shadow_dropped: ShadowDropped = lambda: None,
     ) -> None:
@@ -87,6 +86,15 @@ class Predictor:
             raise
         finally:
             self._recorder.offer(record)
+
+    async def ready(self, call: Call, plan: EndpointPlan) -> bool:
+        """True while every route's model answers, looked at for a second at most."""
+        if plan.broken:
+            return False
+        deadline_s = min(call.deadline_s, self._clock.monotonic_s() + 1)
+        ready = self._inference.ready
+        checks = (ready(route.service, route.model, route.version, deadline_s) for route in plan.routes)
+        return all(await asyncio.gather(*checks))
 
     async def _answered(self, plan: EndpointPlan, call: Call, request: PredictRequest, record: Record) -> PredictAnswer:
         clock = self._clock
@@ -259,12 +267,3 @@ def _merged_explanations(parts: dict[int, tuple[_Part, list[int] | None]], rows:
             for row, value in zip(index, values, strict=True):
                 target[row] = value
     return merged
-
-
-async def endpoint_ready(inference: Inference, clock: Clock, call: Call, plan: EndpointPlan) -> bool:
-    """True while every route's model answers, looked at for a second at most."""
-    if plan.broken:
-        return False
-    deadline_s = min(call.deadline_s, clock.monotonic_s() + 1)
-    checks = (inference.ready(route.service, route.model, route.version, deadline_s) for route in plan.routes)
-    return all(await asyncio.gather(*checks))

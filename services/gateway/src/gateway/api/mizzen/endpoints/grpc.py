@@ -3,12 +3,10 @@
 import asyncio
 from typing import Any
 
-from chassis.clock import Clock
 from gateway.api.grpc.calls import Calls
 from gateway.api.mizzen.endpoints.messages import endpoint_message, predict_request, predict_response
 from gateway.domain.endpoints import Endpoints
-from gateway.domain.ports import Inference
-from gateway.domain.predict import Predictor, endpoint_ready
+from gateway.domain.predict import Predictor
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc
 
@@ -16,14 +14,10 @@ from mizzen.gateway.v1 import gateway_pb2_grpc
 class EndpointServicer(gateway_pb2_grpc.EndpointServiceServicer):
     """What can be predicted, and predict."""
 
-    def __init__(
-        self, calls: Calls, endpoints: Endpoints, predictor: Predictor, inference: Inference, clock: Clock
-    ) -> None:
+    def __init__(self, calls: Calls, endpoints: Endpoints, predictor: Predictor) -> None:
         self._calls = calls
         self._endpoints = endpoints
         self._predictor = predictor
-        self._inference = inference
-        self._clock = clock
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:
         """Entities → features → model → outputs."""
@@ -36,7 +30,7 @@ class EndpointServicer(gateway_pb2_grpc.EndpointServiceServicer):
         """A page of endpoints."""
         with self._calls.open(context, "EndpointService/ListEndpoints") as call:
             plans, token = self._endpoints.page(request.page_size, request.page_token)
-            ready = await asyncio.gather(*(endpoint_ready(self._inference, self._clock, call, p) for p in plans))
+            ready = await asyncio.gather(*(self._predictor.ready(call, p) for p in plans))
             items = [endpoint_message(plan, ready=is_ready) for plan, is_ready in zip(plans, ready, strict=True)]
             return pb.ListEndpointsResponse(items=items, next_page_token=token)
 
@@ -44,4 +38,4 @@ class EndpointServicer(gateway_pb2_grpc.EndpointServiceServicer):
         """One endpoint."""
         with self._calls.open(context, "EndpointService/GetEndpoint") as call:
             plan = self._endpoints.get(request.name)
-            return endpoint_message(plan, ready=await endpoint_ready(self._inference, self._clock, call, plan))
+            return endpoint_message(plan, ready=await self._predictor.ready(call, plan))

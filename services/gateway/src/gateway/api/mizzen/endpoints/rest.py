@@ -4,24 +4,20 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from chassis.clock import Clock
 from gateway.api.edge import DEFAULT_S
 from gateway.api.http.paging import page_of
 from gateway.api.http.request import Http
 from gateway.api.mizzen.endpoints.json import endpoint_json, predict_json, predict_request
 from gateway.domain.endpoints import Endpoints
-from gateway.domain.ports import Inference
-from gateway.domain.predict import Predictor, endpoint_ready
+from gateway.domain.predict import Predictor
 
 
 class EndpointPaths:
     """Handlers."""
 
-    def __init__(self, endpoints: Endpoints, predictor: Predictor, inference: Inference, clock: Clock) -> None:
+    def __init__(self, endpoints: Endpoints, predictor: Predictor) -> None:
         self._endpoints = endpoints
         self._predictor = predictor
-        self._inference = inference
-        self._clock = clock
 
     def deadline_s(self, params: Mapping[str, str]) -> float:
         """Seconds that a predict has: the endpoint's own, which strangers are not told, as a key is asked for all the same."""
@@ -42,12 +38,12 @@ class EndpointPaths:
         """List endpoints."""
         call = http.call
         plans, token = self._endpoints.page(*page_of(http))
-        ready = await asyncio.gather(*(endpoint_ready(self._inference, self._clock, call, plan) for plan in plans))
+        ready = await asyncio.gather(*(self._predictor.ready(call, plan) for plan in plans))
         items = [endpoint_json(plan, ready=is_ready) for plan, is_ready in zip(plans, ready, strict=True)]
         return {"items": items, "next_page_token": token}
 
     async def get(self, http: Http) -> dict[str, Any]:
         """Show an endpoint, with a request that works."""
         plan = self._endpoints.get(http.params["name"])
-        ready = await endpoint_ready(self._inference, self._clock, http.call, plan)
+        ready = await self._predictor.ready(http.call, plan)
         return endpoint_json(plan, ready=ready)
