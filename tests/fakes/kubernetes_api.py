@@ -1,4 +1,4 @@
-"""A small API server: list, watch with history, replace, delete and status patch of any namespaced object, over real HTTP.
+"""A small API server: list, watch with history, create, replace, delete and status patch of any namespaced object, over real HTTP.
 
 It knows resource versions, label and field selectors, pages, bookmarks, conflicts and expired versions, and can be made to fail.
 """
@@ -42,6 +42,10 @@ class FakeKubernetes:
             base = root + "/namespaces/{namespace}/{plural}"
             app.router.add_get(base, self._collection)
             app.router.add_patch(base + "/{name}/status", self._patch_status)
+            app.router.add_post(base, self._create)
+            app.router.add_get(base + "/{name}", self._one)
+            app.router.add_put(base + "/{name}", self._replace)
+            app.router.add_delete(base + "/{name}", self._remove)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
@@ -161,6 +165,47 @@ class FakeKubernetes:
             async with self._news:
                 if not cut.is_set() and self._version == seen:
                     await self._news.wait()
+
+    def _key(self, request: web.Request, name: str = "") -> tuple[str, str, str]:
+        match = request.match_info
+        return match["namespace"], match["plural"], name or match["name"]
+
+    def _refusal(self, request: web.Request, item: Json | None, version: object = None) -> web.Response | None:
+        """What keeps a call on one object from being made."""
+        if request.match_info["plural"] in self.forbidden:
+            return _status(403, "forbidden")
+        if item is None:
+            return _status(404, "not found")
+        if version not in (None, item["metadata"]["resourceVersion"]):
+            return _status(409, "the object has been modified")
+        return None
+
+    async def _one(self, request: web.Request) -> web.Response:
+        item = self._objects.get(self._key(request))
+        return self._refusal(request, item) or web.json_response(item)
+
+    async def _create(self, request: web.Request) -> web.Response:
+        plural = request.match_info["plural"]
+        if plural in self.absent:
+            return _status(404, "the server could not find the requested resource")
+        body = await request.json()
+        if self._key(request, body["metadata"]["name"]) in self._objects:
+            return _status(409, "already exists")
+        return self._refusal(request, body | {"metadata": {"resourceVersion": ""}}) or web.json_response(
+            await self.apply(plural, body), status=201
+        )
+
+    async def _replace(self, request: web.Request) -> web.Response:
+        body, item = await request.json(), self._objects.get(self._key(request))
+        refused = self._refusal(request, item, body["metadata"].get("resourceVersion"))
+        return refused or web.json_response(await self.apply(request.match_info["plural"], body))
+
+    async def _remove(self, request: web.Request) -> web.Response:
+        body, item = await request.json(), self._objects.get(self._key(request))
+        refused = self._refusal(request, item, body["preconditions"]["resourceVersion"])
+        if refused is None:
+            await self.delete(*self._key(request))
+        return refused or web.json_response({"kind": "Status", "status": "Success"})
 
     async def _patch_status(self, request: web.Request) -> web.Response:
         assert request.content_type == "application/merge-patch+json"

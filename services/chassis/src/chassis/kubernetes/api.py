@@ -1,4 +1,4 @@
-"""The Kubernetes API as far as Mizzen needs it: list, watch and patch of a status, for any resource of one namespace.
+"""The Kubernetes API as far as Mizzen needs it: read, watch and write of any resource of one namespace.
 
 The `kubernetes` package is imported on the first use only: it takes a second and 50 MB that a laptop has no use for.
 """
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from chassis.errors import Aborted, FailedPrecondition, MizzenError, NotFound, PermissionDenied, Unavailable
+from chassis.errors import Aborted, FailedPrecondition, InvalidArgument, MizzenError, NotFound, PermissionDenied, Unavailable
 
 Json = dict[str, Any]
 NONE: Mapping[str, str] = MappingProxyType({})
 _PAGE = 500
 _CALL_S = 30.0
+_PATCH = "application/merge-patch+json"
 _SLACK_S = 15.0  # what a watch may take longer than the server was told
 
 
@@ -41,7 +42,8 @@ class Expired(Aborted):
 class KubernetesApi:
     """One API server. Without a `kubeconfig` it is the pod's own (its ServiceAccount), else $KUBECONFIG's current context.
 
-    Raises Unavailable, PermissionDenied (the role lacks a right), NotFound (no such resource or object) or Expired.
+    Raises Unavailable, PermissionDenied (the role lacks a right), NotFound (no such resource or object), InvalidArgument (the server's
+    schema refuses it), Aborted (somebody was faster) or Expired.
     """
 
     def __init__(self, kubeconfig: str | None = None) -> None:
@@ -93,6 +95,30 @@ class KubernetesApi:
         """A JSON merge patch of the status; `metadata.resourceVersion` in it makes it fail when somebody was faster."""
         await self._read("PATCH", resource.path(namespace, name, "status"), {}, body)
 
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json | None:
+        """The object; None where there is none, or no such resource."""
+        try:
+            return _object(await self._read("GET", resource.path(namespace, name), {}))
+        except NotFound:
+            return None
+
+    async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
+        """The object as it was made. Aborted where one of its name is there already."""
+        return _object(await self._read("POST", resource.path(namespace), {}, body))
+
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Json) -> Json:
+        """The object as it is now. Aborted unless `metadata.resourceVersion` of the body is the stored one."""
+        return _object(await self._read("PUT", resource.path(namespace, name), {}, body))
+
+    async def delete(self, resource: Resource, namespace: str, name: str, version: str) -> bool:
+        """Whether it was there. Aborted unless `version` is the stored resourceVersion."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"resourceVersion": version}}
+        try:
+            await self._read("DELETE", resource.path(namespace, name), {}, body)
+        except NotFound:
+            return False
+        return True
+
     async def close(self) -> None:
         """Closes all connections."""
         client, self._client = self._client, None
@@ -119,7 +145,7 @@ class KubernetesApi:
         client = await self._connected()
         headers = {"Accept": "application/json"}
         if body is not None:
-            headers["Content-Type"] = "application/merge-patch+json"
+            headers["Content-Type"] = _PATCH if method == "PATCH" else "application/json"
         try:
             prepared = await client.param_serialize(
                 method, path, query_params=list(query.items()), header_params=headers, body=body,
@@ -157,6 +183,11 @@ async def _client(kubeconfig: str | None) -> Any:
     return aio.client.ApiClient(configuration)
 
 
+def _object(body: bytes) -> Json:
+    found: Json = json.loads(body)
+    return found
+
+
 def _message(body: bytes) -> str:
     try:
         return str(json.loads(body).get("message", ""))
@@ -178,6 +209,10 @@ def _failure(status: int, message: str) -> MizzenError:
             return PermissionDenied(words, reason="KUBERNETES_RIGHTS")
         case 404:
             return NotFound(words, reason="KUBERNETES_NOT_FOUND")
+        case 409:
+            return Aborted(words, reason="KUBERNETES_CONFLICT")
+        case 400 | 422:
+            return InvalidArgument(words, reason="KUBERNETES_INVALID")
         case 410:
             return Expired(words, reason="KUBERNETES_EXPIRED")
         case _:
