@@ -67,6 +67,14 @@ def key_hash(secret: bytes, key: str) -> str:
     return hmac.new(secret, b"mizzen-api-key-v1." + key.encode(), hashlib.sha256).hexdigest()
 
 
+def bearer(authorization: str, api_key: str) -> str | None:
+    """The credential of `Authorization: Bearer KEY` or `x-api-key: KEY`."""
+    if api_key:
+        return api_key
+    kind, _, key = authorization.partition(" ")
+    return key.strip() if kind.lower() == "bearer" else None
+
+
 def parse_keys(data: bytes) -> KeyLines:
     """Every key that can be read, and a fault for every line that is wrong: its key counts as not there.
 
@@ -95,15 +103,27 @@ def parse_key(line: str) -> ApiKey:
         raise ValueError("is not name:tenant:scopes:hash")
     name, tenant, listed, hashed = fields[:4]
     scopes = frozenset(scope for scope in listed.split(",") if scope)
-    if not _NAME.fullmatch(name):
-        raise ValueError("the name is not 1 to 63 of a-z 0-9 . _ -")
-    if not _TENANT.fullmatch(tenant):
-        raise ValueError("the tenant is not 1 to 63 of a-z 0-9 -")
+    parse_name(name)
+    parse_tenant(tenant)
     if not scopes or scopes - {*SCOPES, ALL}:
         raise ValueError(f"the scopes are not some of {', '.join(SCOPES)}, or {ALL}")
     if not _HASH.fullmatch(hashed):
         raise ValueError("the hash is not 64 of 0-9 a-f (`mizzen key create` makes it)")
     return ApiKey(name, tenant, scopes, hashed, parse_expiry(fields[4]) if len(fields) > 4 else None)
+
+
+def parse_name(text: str) -> str:
+    """The name of a key. ValueError otherwise."""
+    if not _NAME.fullmatch(text):
+        raise ValueError("the name is not 1 to 63 of a-z 0-9 . _ -")
+    return text
+
+
+def parse_tenant(text: str) -> str:
+    """The name of a tenant. ValueError otherwise."""
+    if not _TENANT.fullmatch(text):
+        raise ValueError("the tenant is not 1 to 63 of a-z 0-9 -")
+    return text
 
 
 def parse_expiry(text: str) -> datetime:

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from chassis.errors import Aborted, FailedPrecondition, InvalidArgument, MizzenError, NotFound, PermissionDenied, Unavailable
+from chassis.errors import (
+    Aborted,
+    FailedPrecondition,
+    InvalidArgument,
+    MizzenError,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+)
 
 Json = dict[str, Any]
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -42,8 +50,8 @@ class Expired(Aborted):
 class KubernetesApi:
     """One API server. Without a `kubeconfig` it is the pod's own (its ServiceAccount), else $KUBECONFIG's current context.
 
-    Raises Unavailable, PermissionDenied (the role lacks a right), NotFound (no such resource or object), InvalidArgument (the server's
-    schema refuses it), Aborted (somebody was faster) or Expired.
+    Raises Unavailable, PermissionDenied (the role lacks a right), NotFound (no such resource or object), InvalidArgument (the
+    server's schema refuses it), Aborted (somebody was faster) or Expired.
     """
 
     def __init__(self, kubeconfig: str | None = None) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from chassis.public.browsers import Browsers
 from chassis.public.http_bounds import PublicAsgi
 from gateway.api.edge import Edge
 from gateway.api.http.app import App, Documents
-from gateway.api.http.browsers import Browsers
 from gateway.api.http.path import Path
 from gateway.api.http.request import Limits
 from gateway.api.mizzen.collections.rest import CollectionPaths
@@ -61,7 +61,10 @@ def rest_port(
 ) -> PublicAsgi:
     """The port as `settings` ask for it; `observe(method, template, status, seconds)` counts each answer."""
     rows = list(found)
-    browsers = Browsers(keyless=settings.api_keys_file is None, origins=settings.cors())
+    browsers = Browsers(
+        keyless=settings.api_keys_file is None, key_setting="MIZZEN_GATEWAY_API_KEYS_FILE",
+        origins=settings.cors(), origins_setting="MIZZEN_GATEWAY_CORS_ORIGINS",
+    )  # fmt: skip
     app = App(
         rows,
         edge,

@@ -96,14 +96,6 @@ class Edge:
         )
 
 
-def bearer(authorization: str, api_key: str) -> str | None:
-    """The credential of `Authorization: Bearer KEY` or `x-api-key: KEY`."""
-    if api_key:
-        return api_key
-    kind, _, key = authorization.partition(" ")
-    return key.strip() if kind.lower() == "bearer" else None
-
-
 def timeout_ms(text: str, default_s: float) -> float:
     """Seconds of `x-request-timeout-ms`. InvalidArgument when it is no whole number of 0 to an hour."""
     if not text:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+from chassis.api_keys import bearer
 from chassis.errors import MizzenError
-from gateway.api.edge import Edge, bearer
+from gateway.api.edge import Edge
 from gateway.api.http.path import Path
 from gateway.domain.model import Call
 

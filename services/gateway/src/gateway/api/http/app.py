@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import orjson
 
 from chassis.errors import InvalidArgument, MizzenError, NotFound
+from chassis.public.browsers import Browsers, check_media_type
 from chassis.public.http_bounds import Answer, TurnAway
 from chassis.public.problem import headers_of, status_of
 from chassis.telemetry.logs import logger
 from gateway.api.edge import READ, Edge
 from gateway.api.http.bodies import parsed
-from gateway.api.http.browsers import Browsers, check_media_type
 from gateway.api.http.dialects import MIZZEN, dialect_of
 from gateway.api.http.dispatch import Node, PathTree
 from gateway.api.http.page import ASSETS, POLICY, asset

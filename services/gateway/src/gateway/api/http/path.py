@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.api.http.browsers import JSON_ONLY
+from chassis.public.browsers import JSON_ONLY
 from gateway.api.http.dialects import MIZZEN, Dialect
 from gateway.api.http.request import Handler
 

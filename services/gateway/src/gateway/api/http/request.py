@@ -9,8 +9,9 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from chassis.api_keys import bearer
 from chassis.errors import InvalidArgument, ResourceExhausted
-from gateway.api.edge import Edge, bearer, timeout_ms
+from gateway.api.edge import Edge, timeout_ms
 from gateway.api.http.dialects import dialect_of
 from gateway.api.http.presence import ClientGoneError, Presence
 from gateway.domain.model import Call

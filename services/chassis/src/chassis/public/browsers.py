@@ -24,9 +24,14 @@ _VARY = (b"vary", b"Origin")
 class Browsers:
     """Who may ask from a page."""
 
-    def __init__(self, *, keyless: bool, origins: frozenset[str] = frozenset()) -> None:
-        """`keyless`: there are no API keys; `origins`: pages that get to see answers, `*` for all of them."""
-        self._keyless = keyless
+    def __init__(
+        self, *, keyless: bool, key_setting: str, origins: frozenset[str] = frozenset(), origins_setting: str = ""
+    ) -> None:
+        """`keyless`: no key is asked for; `origins`: pages that get to see answers, `*` for all of them.
+
+        The settings are what a refusal names as the way out; empty where there is none.
+        """
+        self._keyless, self._key_setting, self._origins_setting = keyless, key_setting, origins_setting
         self._origins = frozenset(origin.encode() for origin in origins)
         # What every answer carries: caches must not show one page's answer to another.
         self.common: Headers = [_VARY] if keyless or origins else []
@@ -37,10 +42,10 @@ class Browsers:
         if self._keyless:
             host = headers.get(b"host", b"")
             if not names_loopback(host.decode("latin-1")):
-                raise _not_loopback()
+                raise self._not_loopback()
             own = (b"http://" + host.lower(), b"https://" + host.lower())
             if origin is not None and not self._allowed(origin) and origin.lower() not in own:
-                raise _foreign(origin)
+                raise self._foreign(origin)
         if origin is None or not self._allowed(origin):
             return self.common
         return [*self.common, (b"access-control-allow-origin", origin), (b"access-control-expose-headers", _EXPOSED)]
@@ -61,6 +66,19 @@ class Browsers:
     def _allowed(self, origin: bytes) -> bool:
         return origin in self._origins or b"*" in self._origins
 
+    def _not_loopback(self) -> PermissionDenied:
+        message = (
+            "without API keys only the names localhost, 127.0.0.1 and [::1] are served; ask by one of these, or set "
+            f"{self._key_setting}"
+        )
+        return PermissionDenied(message, reason="HOST_REFUSED", field="Host")
+
+    def _foreign(self, origin: bytes) -> PermissionDenied:
+        shown = origin.decode("latin-1")[:128]
+        named = f", or name the page's origin in {self._origins_setting}" if self._origins_setting else ""
+        message = f"without API keys no page of another origin is served, and this one is {shown!r}; set {self._key_setting}{named}"
+        return PermissionDenied(message, reason="ORIGIN_REFUSED", field="Origin")
+
 
 def check_media_type(headers: Mapping[bytes, bytes], allowed: frozenset[bytes]) -> None:
     """InvalidArgument (415) unless the body says that it is of an allowed type; an empty one allows saying nothing.
@@ -73,20 +91,3 @@ def check_media_type(headers: Mapping[bytes, bytes], allowed: frozenset[bytes]) 
         shown = repr(given.decode("latin-1")[:64]) if given else "missing"
         message = f"Content-Type must be {wanted}; it is {shown}"
         raise InvalidArgument(message, reason="UNSUPPORTED_MEDIA_TYPE", field="Content-Type")
-
-
-def _not_loopback() -> PermissionDenied:
-    message = (
-        "without API keys only the names localhost, 127.0.0.1 and [::1] are served; ask by one of these, or set"
-        " MIZZEN_GATEWAY_API_KEYS_FILE"
-    )
-    return PermissionDenied(message, reason="HOST_REFUSED", field="Host")
-
-
-def _foreign(origin: bytes) -> PermissionDenied:
-    shown = origin.decode("latin-1")[:128]
-    message = (
-        f"without API keys no page of another origin is served, and this one is {shown!r}; set MIZZEN_GATEWAY_API_KEYS_FILE,"
-        " or name the page's origin in MIZZEN_GATEWAY_CORS_ORIGINS"
-    )
-    return PermissionDenied(message, reason="ORIGIN_REFUSED", field="Origin")
