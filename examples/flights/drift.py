@@ -23,7 +23,6 @@ from typing import Any
 
 import httpx2
 from data import prepare
-from plots import Axis, Line, axis, plot
 from replay import OnlineFeatures, Truth, batches, instant_us, rfc3339
 from training_set import ENDPOINT, HERE, definitions
 
@@ -32,6 +31,7 @@ from cli.keys import Installation
 from cli.machine.layout import Layout
 from cli.machine.plan import service_environment
 from cli.settings import Settings
+from training.plots import Axis, Line, axis, plot
 
 LABELS_AT_ONCE = 5000
 TRIES = 8

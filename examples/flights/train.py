@@ -7,7 +7,6 @@ decide nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +17,22 @@ import onnxruntime
 import torch
 from baselines import boosting, logistic_regression
 from data import prepare
-from evaluation import metrics
 from graph import to_onnx
 from network import Fitting, Network, fit, fit_scaling, logits_of
 from numpy.typing import NDArray
-from package import MODEL, Trained, point_to, write
-from training_set import HERE, TrainingSet, build
+from package import Trained, package_of
+from training_set import ENDPOINT, HERE, TrainingSet, build
 
+import training
+from training import Bound
 from training.metrics import Floats
 
 FITTED, CHOSEN, TESTED = range(1, 10), (10,), (11, 12)
+PARTS = {"fitted": FITTED, "calibrated": CHOSEN, "test": TESTED}
 AGREEMENT = 1e-4
-TOLERANCE = 0.005
+# A network that is no better than a straight line through the same features, or not calibrated, is not packaged.
+BOUNDS = (Bound("roc_auc", limit=0.74, worse_by=0), Bound("ece", limit=0.02))
+REPEATED = tuple(Bound(name, differs_by=0.005) for name in ("roc_auc", "ece", "brier", "log_loss"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,33 +126,14 @@ def evaluate(data: TrainingSet, words: Words, probability: Floats) -> dict[str, 
         "lightgbm": boosting(data.numeric, words.codes, data.late, fitted),
         "base_rate": np.full(len(truth), truth[fitted].mean()),
     }
-    parts = {"fitted": FITTED, "calibrated": CHOSEN, "test": TESTED}
+    parts = {name: np.isin(data.month, months) for name, months in PARTS.items()}
     return {
         "label": "arr_delay > 15 minutes",
-        "months": {name: list(months) for name, months in parts.items()},
-        "models": {
-            model: {
-                part: metrics(truth[np.isin(data.month, months)], answer[np.isin(data.month, months)])
-                for part, months in parts.items()
-            }
-            for model, answer in answers.items()
-        },
-        "by_month": {
-            str(month): metrics(truth[data.month == month], probability[data.month == month])
-            for month in np.unique(data.month).tolist()
-        },
+        "months": {name: list(months) for name, months in PARTS.items()},
+        "models": training.evaluate_parts(truth, answers, parts, positives="late"),
+        "by_month": training.evaluate_groups(truth, probability, data.month, positives="late"),
         "left_out": data.left_out,
     }
-
-
-def compare(evaluation: dict[str, Any], root: Path) -> None:
-    """Raises SystemExit when a test metric is further than TOLERANCE from that of the package at `root`."""
-    committed = json.loads((root / MODEL / "package" / "evaluation.json").read_text())["models"]["network"]["test"]
-    found = evaluation["models"]["network"]["test"]
-    for name in ("roc_auc", "ece", "brier", "log_loss"):
-        print(f"{name}: {found[name]:.5f}, committed {committed[name]:.5f}")
-    if any(abs(found[name] - committed[name]) > TOLERANCE for name in ("roc_auc", "ece", "brier", "log_loss")):
-        raise SystemExit(f"metrics differ from the committed package's by more than {TOLERANCE}")
 
 
 def main() -> None:
@@ -171,18 +155,24 @@ def main() -> None:
         f"{len(data.late):,} flights, {data.numeric.shape[1]} numbers, {time.monotonic() - started:.0f} s", flush=True
     )
     # A check has to train: it neither takes up nor leaves anything.
-    checkpoint = None if arguments.check else arguments.root / ".training" / f"{MODEL}.pt"
+    checkpoint = None if arguments.check else arguments.root / ".training" / f"{ENDPOINT}.pt"
     trained = train(data, checkpoint=checkpoint)
+    models = {name: parts["test"] for name, parts in trained.evaluation["models"].items()}
     if arguments.check:
-        compare(trained.evaluation, arguments.output)
+        committed = training.evaluation_of(arguments.output, ENDPOINT)["models"]["network"]["test"]
+        verdict = training.gate(models["network"], committed, REPEATED)
+    else:
+        verdict = training.gate(models["network"], models["logistic_regression"], BOUNDS)
+    print(verdict)
+    if not verdict.passed:
+        raise SystemExit("the network does not hold to its bounds: nothing is written")
+    if arguments.check:
         return
-    digest = write(arguments.output, data, trained, np.isin(data.month, FITTED))
+    digest = training.write_package(arguments.output, package_of(data, trained, np.isin(data.month, FITTED)))
     if arguments.output == HERE / "model":
-        point_to(HERE, digest)
+        training.point_to(HERE, ENDPOINT, digest)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-    test = trained.evaluation["models"]["network"]["test"]
-    print(f"ROC-AUC {test['roc_auc']:.4f}, ECE {test['ece']:.4f} on November and December")
     print(f"package {digest} in {time.monotonic() - started:.0f} s")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 from data import table_path
 from numpy.typing import NDArray
 
+import training
 from catalog import Catalog, read_directory
 from features.training import training_set
 
@@ -60,24 +60,14 @@ def build(root: Path) -> TrainingSet:
     catalog = definitions()
     endpoint = catalog.endpoints[ENDPOINT]
     joined = training_set(catalog, endpoint.references, flights(root, "late IS NOT NULL"), root)
-    columns = {tensor.name: tensor.features for tensor in endpoint.spec.model.tensors}
+    tensors = training.tensors_of(endpoint, joined)
+    refs = {tensor.name: tensor.features for tensor in endpoint.spec.model.tensors}
     left_out = flights(root, "late IS NULL")
     return TrainingSet(
-        numeric=np.stack([_floats(joined, ref) for ref in columns["numeric"]], axis=1),
-        categorical=np.stack([np.asarray(_column(joined, ref), np.str_) for ref in columns["categorical"]], axis=1),
-        numeric_refs=columns["numeric"],
-        categorical_refs=columns["categorical"],
-        late=_floats(joined, "input:late"),
-        month=np.asarray(_column(joined, "input:month"), dtype=np.int64),
-        left_out={name: int(np.sum(_column(left_out, f"input:{name}"))) for name in ("cancelled", "diverted")},
+        **tensors,
+        numeric_refs=refs["numeric"],
+        categorical_refs=refs["categorical"],
+        late=joined.column("late").to_numpy().astype(np.float32),
+        month=joined.column("month").to_numpy().astype(np.int64),
+        left_out={name: int(np.sum(left_out.column(name).to_numpy())) for name in ("cancelled", "diverted")},
     )
-
-
-def _column(table: pa.Table, ref: str) -> NDArray[Any]:
-    """A feature by its reference; an entity or input by the name of its column."""
-    name = ref.partition(":")[2] if ref.startswith(("entity:", "input:")) else ref
-    return np.asarray(table.column(name).to_numpy())
-
-
-def _floats(table: pa.Table, ref: str) -> NDArray[np.float32]:
-    return _column(table, ref).astype(np.float32)

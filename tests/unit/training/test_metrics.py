@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
 from training import metrics
-from training.metrics import ECE_BINS, expected_calibration_error, reliability, roc_auc
+from training.metrics import ECE_BINS, expected_calibration_error, reliability, roc_auc, roc_curve
 
 PAIRS = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=2, max_size=80)
 
@@ -71,3 +71,13 @@ def test_bins_are_scikit_learns() -> None:
     assert [each["predicted"] for each in bins] == pytest.approx(list(mean))
     assert [each["observed"] for each in bins] == pytest.approx(list(observed))
     assert sum(each["rows"] for each in bins) == 5_000
+
+
+def test_the_roc_curve_is_scikit_learns_and_encloses_the_area() -> None:
+    random = np.random.default_rng(1)
+    predicted = random.random(4_000)
+    truth = (random.random(4_000) < predicted).astype(float)
+    false, true = roc_curve(truth, predicted, 2001)
+    across, up, _ = reference.roc_curve(truth, predicted, drop_intermediate=False)
+    assert list(true) == pytest.approx(list(np.interp(false, across, up)), abs=1e-2)
+    assert np.trapezoid(true, false) == pytest.approx(roc_auc(truth, predicted), abs=1e-3)

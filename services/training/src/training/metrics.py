@@ -5,6 +5,8 @@ Arguments come in scikit-learn's order, truth first, and its results are the ref
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,15 @@ def roc_auc(truth: Floats, predicted: Floats) -> float | None:
     _, place, counts = np.unique(predicted, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
     return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def roc_curve(truth: Floats, predicted: Floats, points: int = 101) -> tuple[Floats, Floats]:
+    """False and true positive rates at `points` evenly spaced false positive rates, of rows of both classes."""
+    order = np.argsort(-predicted, kind="stable")
+    hits = np.cumsum(truth[order])
+    false, true = (np.arange(1, len(truth) + 1) - hits) / (len(truth) - hits[-1]), hits / hits[-1]
+    wanted = np.linspace(0, 1, points)
+    return wanted, np.interp(wanted, np.r_[0, false], np.r_[0, true])
 
 
 def reliability(truth: Floats, predicted: Floats) -> list[dict[str, float]]:
@@ -66,3 +77,23 @@ def mean_absolute_error(truth: Floats, predicted: Floats) -> float:
 def root_mean_squared_error(truth: Floats, predicted: Floats) -> float:
     """Root of the mean squared error, in the unit of both."""
     return float(np.sqrt(((predicted - truth) ** 2).mean()))
+
+
+Measure = Callable[[Floats, Floats], float | None]
+BINARY: Mapping[str, Measure] = {
+    "roc_auc": roc_auc,
+    "ece": expected_calibration_error,
+    "brier": brier,
+    "log_loss": log_loss,
+}
+REGRESSION: Mapping[str, Measure] = {"mae": mean_absolute_error, "rmse": root_mean_squared_error}
+GREATER_IS_BETTER = frozenset({"roc_auc"})
+"""Of every other measure less is better."""
+TITLES: Mapping[str, str] = {
+    "roc_auc": "ROC-AUC",
+    "ece": "ECE",
+    "brier": "Brier",
+    "log_loss": "log loss",
+    "mae": "MAE",
+    "rmse": "RMSE",
+}

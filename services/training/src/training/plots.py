@@ -1,12 +1,15 @@
-"""Small line plots as SVG text, with nothing but the standard library."""
+"""Small line plots as SVG text, for cards and pages: any lines, and the two that every probability has."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from training.metrics import Floats, reliability, roc_curve
+
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 360, 56, 16, 40, 44
 COLORS = ("#0b6e99", "#d1495b", "#6a994e", "#8a6fb0", "#777777")
+_DIAGONAL = ((0.0, 0.0), (1.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,30 @@ def plot(title: str, across: Axis, up: Axis, lines: Sequence[Line]) -> str:
         place = f'x="{WIDTH - RIGHT - 6}" y="{HEIGHT - BOTTOM - 10 - 16 * number}"'
         parts.append(f'<text {place} text-anchor="end" fill="{color}">{_escaped(line.name)}</text>')
     return "\n".join([*parts, "</svg>\n"])
+
+
+def reliability_plot(
+    title: str, truth: Floats, predicted: Floats, model: str = "model", positives: str = "positives"
+) -> str:
+    """The share of `positives` (rows of truth 1) in each bin of predicted probability, beside that of a perfect model."""
+    bins = [(each["predicted"], each["observed"]) for each in reliability(truth, predicted)]
+    return plot(
+        title,
+        axis("predicted probability", 0, 1, 5),
+        axis(f"share of {positives}", 0, 1, 5),
+        [Line(model, bins, is_marked=True), Line("perfect", _DIAGONAL, is_dashed=True)],
+    )
+
+
+def roc_plot(title: str, truth: Floats, predicted: Floats, model: str = "model") -> str:
+    """The ROC curve of rows of both classes, beside that of chance."""
+    curve = list(zip(*(side.tolist() for side in roc_curve(truth, predicted)), strict=True))
+    return plot(
+        title,
+        axis("false positive rate", 0, 1, 5),
+        axis("true positive rate", 0, 1, 5),
+        [Line(model, curve), Line("chance", _DIAGONAL, is_dashed=True)],
+    )
 
 
 def _grid(across: Axis, up: Axis) -> list[str]:
