@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from catalog.found import Found
 from catalog.kinds.table import KINDS
-from catalog.parse import Found, find_in_text
+from catalog.parse import find_in_text
 from catalog.source.kubernetes import KubernetesSource
 from catalog.source.named import source_from
 from catalog.writer.directory import DirectoryWriter

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from catalog import Catalog, parse_text
-from catalog.kinds.endpoint import Endpoint
-from catalog.kinds.feature_view import FeatureView
+from catalog import Catalog, find_in_text, take
 from chassis.clock import SystemClock
 from chassis.rpc.channel import Channel, StaticAddresses
 from chassis.rpc.identity import Identity, Minter, Verifier, write_keys
@@ -20,7 +18,6 @@ from chassis.values import encode
 from features.adapters.catalog_views import load_definitions
 from features.adapters.prometheus_metrics import PrometheusMetrics
 from features.api.servicer import NAME, FeaturesServicer, add_features
-from features.domain.model import Definitions
 from features.domain.read import Reader, ReadLimits
 from features.domain.write import WriteLimits, Writer
 from mizzen.chassis.v1.envelope_pb2 import Envelope
@@ -58,6 +55,7 @@ kind: Endpoint
 metadata: {name: delay}
 spec:
   entities: [{name: tailnum, dtype: STRING}]
+  inputs: [{name: distance, dtype: FLOAT64}]
   model:
     tensors: [{name: numeric, datatype: FP32, features: ["plane:age", "plane:seats"]}]
     outputs: [{name: probability, dtype: FLOAT32, tensor: probability}]
@@ -65,14 +63,11 @@ spec:
 """
 
 
-def catalog_of(text: str) -> Catalog:
-    """The catalog of YAML text; AssertionError with what is wrong."""
-    found, errors = parse_text(text, "test.yaml")
+def catalog_of(text: str, last: Catalog | None = None) -> Catalog:
+    """The catalog of YAML text, `last` being the one before; AssertionError when it can't be read."""
+    found, errors = find_in_text(text, "test.yaml")
     assert not errors, errors
-    return Catalog(
-        feature_views={each.reference_name: each for each in found if isinstance(each, FeatureView)},
-        endpoints={each.name: each for each in found if isinstance(each, Endpoint)},
-    )
+    return take(found, errors, last or Catalog())
 
 
 @dataclass
@@ -85,13 +80,15 @@ class RunningFeatures:
     writer: Writer
     metrics: Metrics
     address: str
+    catalog: Catalog
 
     def load(self, text: str) -> list[str]:
         """Loads definitions; what was refused."""
-        definitions, refused = load_definitions(catalog_of(text), self.reader.definitions)
+        self.catalog = catalog_of(text, self.catalog)
+        definitions = load_definitions(self.catalog)
         self.reader.load(definitions)
         self.writer.load(definitions)
-        return [str(error) for error in refused]
+        return [str(error) for error in self.catalog.errors if not error.missing_reference]
 
     def envelope(self, tenant: str = "default", remaining_us: int = 2_000_000) -> Envelope:
         identity = self.minter.mint(Identity(tenant, "someone", frozenset(), frozenset()))
@@ -129,8 +126,9 @@ async def running_features(
     clock, metrics = SystemClock(), Metrics()
     reader = Reader(store, clock, PrometheusMetrics(metrics), ReadLimits(timeout_s))
     writer = Writer(store, clock, PrometheusMetrics(metrics), WriteLimits())
-    loaded, refused = load_definitions(catalog_of(definitions), Definitions())
-    assert not refused, refused
+    catalog = catalog_of(definitions)
+    assert all(error.missing_reference for error in catalog.errors), catalog.errors
+    loaded = load_definitions(catalog)
     reader.load(loaded)
     writer.load(loaded)
     servicer = FeaturesServicer(reader, writer, Verifier(keys / "identity.pub", clock), clock)
@@ -140,7 +138,7 @@ async def running_features(
     channel = Channel("features", StaticAddresses(address))
     try:
         await channel.ready(5)
-        yield RunningFeatures(channel, Minter(keys / "identity.key", clock), reader, writer, metrics, address)
+        yield RunningFeatures(channel, Minter(keys / "identity.key", clock), reader, writer, metrics, address, catalog)
     finally:
         await channel.close()
         await server.stop(0)

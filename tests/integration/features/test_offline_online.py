@@ -21,7 +21,7 @@ from features.adapters.duckdb_offline import DuckDBOffline, OfflineOptions
 from features.adapters.valkey_online import ValkeyOnlineStore
 from features.domain import materialize
 from features.domain.materialize import Materializer, Progress
-from features.domain.model import Definitions, View
+from features.domain.model import View
 from features.training import training_set
 from mizzen.features.v1 import features_pb2 as pb
 from tests.fakes.features_service import RunningFeatures, catalog_of, running_features
@@ -105,9 +105,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def views() -> list[View]:
-    definitions, refused = load_definitions(catalog_of(DEFINITIONS), Definitions())
-    assert not refused
-    return list(definitions.views.values())
+    return list(load_definitions(catalog_of(DEFINITIONS)).views.values())
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_the_state_may_lie_in_a_folder_that_anybody_sees(with_visible_state: Pro
     (with_visible_state.folder / "znovu.yaml").write_text((with_visible_state.folder / "vse.yaml").read_text())
     refused = with_visible_state.mizzen("apply", "-f", ".")
     assert refused.returncode == 1
-    assert "znovu.yaml:1: metadata.name: FeatureView stav-stanice is defined twice; the first one is at vse.yaml:1" in (
+    assert "znovu.yaml:3: metadata.name: FeatureView stav-stanice is defined twice; the first one is at vse.yaml:1" in (
         refused.stderr
     )
     (with_visible_state.folder / "znovu.yaml").unlink()

@@ -93,7 +93,9 @@ def test_defined_twice_names_both_places(tmp_path: Path) -> None:
     again = tmp_path / "b.yaml"
     again.write_text("# mine\n---\n" + COLLECTION % ("other", "2") + "---\n" + COLLECTION % ("one", "3"))
     (error,) = read_directory(tmp_path).errors
-    assert str(error) == f"{again}:8: metadata.name: Collection one is defined twice; the first one is at {first}:1"
+    assert str(error) == (
+        f"{again}:10: metadata.name: Collection one is defined twice; the first one is at {first}:1: rename or remove one"
+    )
 
 
 async def test_the_watcher_hears_of_definitions_and_not_of_the_state(tmp_path: Path) -> None:

@@ -67,11 +67,17 @@ def test_a_view_is_referred_to_with_underscores() -> None:
     [
         ("unit: years", "unt: years", 11, "spec.features[0].unt", "there is no such field"),
         ("ttl: 6h", "ttl: soon", 9, "spec.ttl", "no duration"),
-        ("dtype: FLOAT32", "dtype: REAL", 11, "spec.features[0].dtype", "input should be"),
-        ("name: plane-facts", "name: Plane_Facts", 3, "metadata.name", "pattern"),
-        ("dtype: STRING", "dtype: FLOAT64", 4, "spec", "join keys are STRING, INT64 or INT32"),
-        ("{name: old, ", "{name: age, ", 4, "spec", "names used twice: age"),
-        ("kind: FeatureView", "kind: FeatureVue", 1, "kind", "no kind 'FeatureVue'"),
+        (
+            "dtype: FLOAT32",
+            "dtype: REAL",
+            11,
+            "spec.features[0].dtype",
+            "'REAL' is none of BOOL, INT32, INT64, FLOAT32",
+        ),
+        ("name: plane-facts", "name: Plane_Facts", 3, "metadata.name", "'Plane_Facts' is not an object name"),
+        ("dtype: STRING", "dtype: FLOAT64", 5, "spec.entities[0].dtype", "entity tailnum is FLOAT64"),
+        ("{name: old, ", "{name: age, ", 13, "spec.onDemand[0].name", "age is also the name of spec.features[0]"),
+        ("kind: FeatureView", "kind: FeatureVue", 2, "kind", "no kind 'FeatureVue'"),
     ],
 )
 def test_a_fault_is_named_with_line_and_field(old: str, new: str, line: int, field: str, reason: str) -> None:

@@ -63,7 +63,7 @@ def test_one_wrong_definition_changes_nothing(tmp_path: Path, target: Path) -> N
 def test_the_same_name_twice_is_refused(tmp_path: Path, target: Path) -> None:
     source = write(tmp_path / "mine", "a.yaml", COLLECTION % ("one", "1"))
     write(source, "b.yaml", COLLECTION % ("one", "2"))
-    with pytest.raises(definitions.Refused, match=r"b\.yaml:2: .*defined twice; the first one is at .*a\.yaml:2$"):
+    with pytest.raises(definitions.Refused, match=r"b\.yaml:4: .*defined twice; the first one is at .*a\.yaml:2: "):
         definitions.apply(source, target)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.errors import InvalidArgument
-from features.adapters.sqlglot_expressions import parse_expression
+from features.adapters.catalog_expressions import parse_expression
 from features.domain.expression import Kind, Scope, cast_result, columns_of
 
 COLUMNS = {
@@ -185,6 +185,9 @@ def agree(database: Any, text: str, kind: Kind, dtype: str, cast: str, rows: lis
         "coalesce(x / y, 0)",
         "greatest(least(x, 100), ln(abs(y) + 1))",
         "case when flag and not (name = 'a') then isodow(ts) else -x end",
+        "case when not x < y and flag or x + y * 2 - n / 4 >= -x is null then 1 else 2 end",
+        "case when flag or flag and x > 0 or not flag is null and y != 1 then x - y - 1 else x / y / 2 end -- the end\n",
+        'case when "name" = name and X == x /* as DuckDB has it */ then -(-x) * -y else .5 end',
     ],
 )
 @given(rows=ROWS)

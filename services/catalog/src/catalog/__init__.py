@@ -4,17 +4,21 @@ Four kinds: FeatureView, Endpoint and Collection (`mizzen.dev/v1alpha1`) and KSe
 here are the single source: reference documents and CRDs are generated from them.
 """
 
+from catalog.examine import Examination, Outside, examine
 from catalog.fields import DType, Field
+from catalog.found import DefinitionError, Found
 from catalog.kinds.collection import Collection
 from catalog.kinds.endpoint import Endpoint
 from catalog.kinds.feature_view import FeatureView
 from catalog.kinds.inference_service import InferenceService
-from catalog.parse import DefinitionError, Found, find_in_file, parse_file, parse_object, parse_text
+from catalog.parse import find_in_file, find_in_text, parse_file, parse_object, parse_text
 from catalog.schema import schema_hash, split_reference
-from catalog.source.directory import Catalog, DefinitionSource, DirectorySource, defined_twice, read_directory
+from catalog.snapshot import Catalog
+from catalog.source.directory import DefinitionSource, DirectorySource, find_in_directory, read_directory
 from catalog.source.files import STATE_MARK, definition_files, passed_over
 from catalog.source.named import source_from
 from catalog.source.progress import telling
+from catalog.source.taking import take
 
 __all__ = [
     "STATE_MARK",
@@ -25,13 +29,17 @@ __all__ = [
     "DefinitionSource",
     "DirectorySource",
     "Endpoint",
+    "Examination",
     "FeatureView",
     "Field",
     "Found",
     "InferenceService",
-    "defined_twice",
+    "Outside",
     "definition_files",
+    "examine",
+    "find_in_directory",
     "find_in_file",
+    "find_in_text",
     "parse_file",
     "parse_object",
     "parse_text",
@@ -40,5 +48,6 @@ __all__ = [
     "schema_hash",
     "source_from",
     "split_reference",
+    "take",
     "telling",
 ]

@@ -1,12 +1,14 @@
 """What all definitions share: strict camel-cased models, metadata, element types."""
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints
 from pydantic import Field as Described
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 GROUP_VERSION: Literal["mizzen.dev/v1alpha1"] = "mizzen.dev/v1alpha1"
 # RFC 1123 label: what Kubernetes takes for names of Services and most objects.
@@ -19,6 +21,27 @@ Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 Reference = Annotated[
     str, StringConstraints(pattern=REFERENCE.pattern.replace("?P<view>", "").replace("?P<feature>", ""))
 ]
+
+
+Location = tuple[int | str, ...]
+"""A field as in YAML: ("spec", "features", 0, "name")."""
+FAULTS = "faults"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong at the field `at`, below the object that a validator looks at, and how to mend it."""
+
+    at: Location
+    reason: str
+    fix: str = ""
+
+
+def refuse(faults: list[Fault]) -> None:
+    """Raises what pydantic takes for a failed validation, with every fault in its context; nothing where there is none."""
+    if faults:
+        said = "; ".join(f"{fault.reason}: {fault.fix}" if fault.fix else fault.reason for fault in faults)
+        raise PydanticCustomError(FAULTS, "{said}", {"said": said, FAULTS: faults})
 
 
 class DType(StrEnum):

@@ -1,26 +1,27 @@
-"""Applying definitions: checked first, then copied to where every service watches."""
+"""Applying definitions: examined as one whole first, then copied to where every service watches."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog import (
-    Catalog,
-    DefinitionError,
-    Found,
-    defined_twice,
-    definition_files,
-    find_in_file,
-    read_directory,
-)
+from catalog import Catalog, DefinitionError, Examination, Found, Outside, examine, find_in_directory, read_directory
+from catalog.writer.directory import file_name
 
 
 class Refused(Exception):  # noqa: N818  # reads as what happened
-    """Nothing was applied; `errors` name file, line, field and reason."""
+    """Nothing was applied; `errors` name file, line, field, reason and mend."""
 
-    def __init__(self, errors: list[DefinitionError]) -> None:
+    def __init__(self, errors: Sequence[DefinitionError]) -> None:
         super().__init__("\n".join(map(str, errors)))
         self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Definitions by the file name that they are applied under, and the checks that were not made, as sentences."""
+
+    found: dict[str, Found]
+    not_checked: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Applied:
     changed: tuple[str, ...]
     removed: tuple[str, ...]
     catalog: Catalog
+    not_checked: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"{len(names)} {what}" for what, names in self._named() if names]
@@ -43,18 +45,38 @@ class Applied:
 def check_source(source: Path, state: Path) -> None:
     """Raises Refused where `source` is the state directory itself: what lies there are copies."""
     if source.resolve() == state.resolve():
-        reason = "is the state directory as well: set MIZZEN_STATE to another folder (default: .mizzen)"
-        raise Refused([DefinitionError(str(source), 0, "", reason)])
+        reason, fix = "is the state directory as well", "set MIZZEN_STATE to another folder (default: .mizzen)"
+        raise Refused([DefinitionError(str(source), 0, "", reason, fix=fix)])
 
 
-def apply(source: Path, definitions: Path, *, exactly: bool = False) -> Applied:
+def validate(source: Path, definitions: Path, outside: Outside, *, exactly: bool = False) -> Examined:
+    """Examine the definitions of a file or directory, beside those applied already, with all that is known of the outside.
+
+    `definitions` holds those; with `exactly` they are to be replaced. Raises Refused with every mistake of every file, and with
+    what is right now and would not be afterwards.
+    """
+    if not source.exists():
+        raise Refused([DefinitionError(str(source), 0, "", "does not exist")])
+    found, unread = find_in_directory(source)
+    if not found and not unread:
+        raise Refused([DefinitionError(str(source), 0, "", "holds no definition")])
+    standing = [] if exactly else find_in_directory(definitions)[0]
+    names = {_file_name(each) for each in found}
+    kept = [each for each in standing if _file_name(each) not in names]
+    examination = examine([*found, *kept], outside)
+    wrong = [*unread, *_new(examination, standing, {each.file for each in kept}, outside)]
+    if wrong:
+        raise Refused(sorted(wrong, key=lambda error: (error.file, error.line)))
+    return Examined({_file_name(each): each for each in found}, examination.not_checked)
+
+
+def apply(source: Path, definitions: Path, outside: Outside | None = None, *, exactly: bool = False) -> Applied:
     """Copy the definitions of a file or directory to `definitions`, one file each, named by kind and name.
 
-    With `exactly`, what is not in `source` is removed. Raises Refused when anything in it is wrong, before any copy.
+    With `exactly`, what is not in `source` is removed. Raises Refused as `validate` does, before any copy.
     """
-    texts = _read(source)
-    if not texts:
-        raise Refused([DefinitionError(str(source), 0, "", "holds no definition")])
+    examined = validate(source, definitions, outside or Outside(), exactly=exactly)
+    texts = {name: each.text for name, each in examined.found.items()}
     before = {path.name: path.read_text() for path in definitions.glob("*.yaml")}
     for name, text in texts.items():
         if before.get(name) != text:
@@ -69,6 +91,7 @@ def apply(source: Path, definitions: Path, *, exactly: bool = False) -> Applied:
         changed=tuple(sorted(name for name in set(texts) & set(before) if texts[name] != before[name])),
         removed=tuple(sorted(gone)),
         catalog=read_directory(definitions),
+        not_checked=examined.not_checked,
     )
 
 
@@ -79,20 +102,13 @@ def project_directory(source: Path) -> Path:
     return next((each for each in (folder, *folder.parents) if any((each / mark).exists() for mark in marks)), folder)
 
 
-def _read(source: Path) -> Mapping[str, str]:
-    """File name → text of one definition."""
-    if not source.exists():
-        raise Refused([DefinitionError(str(source), 0, "", "does not exist")])
-    found: dict[str, Found] = {}
-    errors: list[DefinitionError] = []
-    for path in definition_files(source):
-        definitions, wrong = find_in_file(path)
-        errors.extend(wrong)
-        for each in definitions:
-            definition = each.definition
-            first = found.setdefault(f"{definition.kind.lower()}-{definition.metadata.name}.yaml", each)
-            if first is not each:
-                errors.append(defined_twice(first, each))
-    if errors:
-        raise Refused(errors)
-    return {name: each.text for name, each in found.items()}
+def _file_name(found: Found) -> str:
+    return file_name(found.definition.kind, found.definition.metadata.name)
+
+
+def _new(
+    examination: Examination, standing: Sequence[Found], kept: set[str], outside: Outside
+) -> list[DefinitionError]:
+    """What is wrong, but for what was wrong with the definitions that stay before: that bars nobody's way."""
+    known = set(examine(standing, outside).errors) if any(e.file in kept for e in examination.errors) else set()
+    return [error for error in examination.errors if error.file not in kept or error not in known]

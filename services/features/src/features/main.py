@@ -8,7 +8,6 @@ from features.adapters.catalog_views import load_definitions
 from features.adapters.prometheus_metrics import PrometheusMetrics
 from features.adapters.valkey_online import ValkeyOnlineStore
 from features.api.servicer import NAME, FeaturesServicer, add_features
-from features.domain.model import Definitions
 from features.domain.read import Reader, ReadLimits
 from features.domain.write import WriteLimits, Writer
 from features.settings import Settings
@@ -30,18 +29,14 @@ async def build(runtime: Runtime[Settings]) -> Service:
     writer = Writer(store, runtime.clock, metrics, WriteLimits(settings.future_tolerance_s, settings.max_rows))
 
     def load(catalog: Catalog) -> None:
-        definitions, refused = load_definitions(catalog, reader.definitions)
-        for reason in map(str, (*refused, *catalog.errors)):
+        definitions = load_definitions(catalog)
+        for reason in map(str, catalog.errors):
             runtime.log.error("definition refused", definition=reason)
         reader.load(definitions)
         writer.load(definitions)
-        metrics.definitions(len(definitions.views), len(refused) + len(catalog.errors))
+        metrics.definitions(len(definitions.views), len(catalog.errors))
 
-    source = source_from(
-        settings.definitions,
-        room=settings.room,
-        examine=lambda catalog: load_definitions(catalog, Definitions())[1],
-    )
+    source = source_from(settings.definitions, room=settings.room)
     load(await source.load())
     await store.start()
     return Service(

@@ -38,10 +38,9 @@ def training_set(
 
 
 def compiled(definitions: Catalog | Path) -> Definitions:
-    """Definitions ready for use. InvalidArgument with everything that is wrong with them."""
+    """Definitions ready for use. InvalidArgument with everything that can't be read or is wrong with a feature view."""
     catalog = read_directory(definitions) if isinstance(definitions, Path) else definitions
-    loaded, refused = load_definitions(catalog, Definitions())
-    wrong = [*(str(error) for error in catalog.errors), *map(str, refused)]
+    wrong = [str(error) for error in catalog.errors if error.kind == "FeatureView" or not error.name]
     if wrong:
         raise InvalidArgument("; ".join(wrong), reason="DEFINITION_INVALID", field="definitions")
-    return loaded
+    return load_definitions(catalog)

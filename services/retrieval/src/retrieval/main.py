@@ -9,7 +9,7 @@ from chassis.postgres.roles import Owner
 from chassis.rpc.server import Registration
 from chassis.settings import from_environment
 from mizzen.retrieval.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
-from retrieval.adapters.catalog_collections import CatalogCollections, refused
+from retrieval.adapters.catalog_collections import CatalogCollections
 from retrieval.adapters.openai_generator import OpenAIGenerator
 from retrieval.adapters.postgres_documents import PostgresDocuments
 from retrieval.adapters.postgres_schema import DOCUMENTS
@@ -35,7 +35,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     pool = PostgresPool(DOCUMENTS, settings.postgres_url, password, limits)
     owner = Owner.of(settings)
     collections = CatalogCollections(runtime.log)
-    source = source_from(settings.definitions, room=settings.room, examine=refused)
+    source = source_from(settings.definitions, room=settings.room)
     embedder = TritonEmbedder(
         lambda name: runtime.channel(name, settings.inference_addresses, foreign=True),
         batch=settings.embed_batch,

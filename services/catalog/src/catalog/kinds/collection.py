@@ -6,6 +6,9 @@ from pydantic import Field as Described
 
 from catalog.fields import GROUP_VERSION, Definition, Metadata, ObjectName
 
+STORED_DIMENSIONS = 384
+"""Length of the vectors that are stored; a collection that asks for another one is refused."""
+
 
 class Chunking(Definition):
     """How documents are cut into chunks."""

@@ -1,12 +1,25 @@
 """Endpoint: what an application calls. Entities → features → model tensors → outputs."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field as Described
 from pydantic import field_validator, model_validator
 
-from catalog.fields import GROUP_VERSION, Definition, Field, Identifier, Metadata, ObjectName, rules
+from catalog.fields import (
+    GROUP_VERSION,
+    Definition,
+    Fault,
+    Field,
+    Identifier,
+    Location,
+    Metadata,
+    ObjectName,
+    refuse,
+    rules,
+)
 from catalog.kinds.feature_view import duration_s
+from catalog.suggestions import meant
 
 TensorType = Literal["BOOL", "INT32", "INT64", "FP32", "FP64", "BYTES"]
 
@@ -63,7 +76,7 @@ class Traffic(Definition):
     def _weights_add_up(self) -> Self:
         total = sum(route.weight for route in self.routes)
         if total != 100:
-            raise ValueError(f"routes' weights add up to {total}, not 100")
+            refuse([Fault(("routes",), f"routes' weights add up to {total}, not 100", "change them to 100 in all")])
         return self
 
 
@@ -73,6 +86,12 @@ class Labels(Definition):
     output: Identifier = Described(description="Output that the label is the truth of.")
     kind: Literal["binary", "regression"] = Described(default="binary", description="How quality is measured.")
     wait: str = Described(default="30d", description="How long a label without a prediction is kept.")
+
+    @field_validator("wait")
+    @classmethod
+    def _wait_is_a_duration(cls, value: str) -> str:
+        duration_s(value)
+        return value
 
 
 class Monitoring(Definition):
@@ -137,17 +156,44 @@ class EndpointSpec(Definition):
     example: Example | None = Described(default=None, description="A request that works as it stands.")
 
     @model_validator(mode="after")
-    def _columns_exist(self) -> Self:
-        entities = {field.name for field in self.entities}
-        inputs = {field.name for field in self.inputs}
-        for tensor in self.model.tensors:
-            for column in tensor.features:
-                view, _, name = column.partition(":")
-                if not name or (view == "entity" and name not in entities) or (view == "input" and name not in inputs):
-                    raise ValueError(f"tensor {tensor.name}: {column} is no `view:feature`, declared entity or input")
-        if self.traffic.sticky_key is not None and self.traffic.sticky_key not in entities:
-            raise ValueError(f"stickyKey {self.traffic.sticky_key} is not among the entities")
+    def _own_columns_exist(self) -> Self:
+        faults = [*self._tensors_take_what_is_declared(), *self._names_are_one_each()]
+        outputs = [output.name for output in self.model.outputs]
+        labels, sticky = self.monitoring.labels, self.traffic.sticky_key
+        if labels is not None and labels.output not in outputs:
+            fix = meant(labels.output, outputs, "its outputs are")
+            faults.append(Fault(("monitoring", "labels", "output"), f"there is no output {labels.output}", fix))
+        entities = [field.name for field in self.entities]
+        if sticky is not None and sticky not in entities:
+            fix = meant(sticky, entities, "its entities are")
+            faults.append(Fault(("traffic", "stickyKey"), f"stickyKey {sticky} is not among the entities", fix))
+        refuse(faults)
         return self
+
+    def _tensors_take_what_is_declared(self) -> Iterator[Fault]:
+        declared = {"entity": self.entities, "input": self.inputs}
+        for place, tensor in enumerate(self.model.tensors):
+            for at, column in enumerate(tensor.features):
+                view, _, name = column.partition(":")
+                where: Location = ("model", "tensors", place, "features", at)
+                if not view or not name:
+                    fix = "write view:feature, entity:NAME or input:NAME"
+                    yield Fault(where, f"tensor {tensor.name}: {column!r} is no column", fix)
+                elif view in declared and name not in (known := [field.name for field in declared[view]]):
+                    fix = meant(name, known, f"declared {view} columns are")
+                    yield Fault(where, f"tensor {tensor.name}: {column} is no declared {view}", fix)
+
+    def _names_are_one_each(self) -> Iterator[Fault]:
+        lists: dict[Location, Sequence[str]] = {
+            ("entities",): [field.name for field in self.entities],
+            ("inputs",): [field.name for field in self.inputs],
+            ("model", "tensors"): [tensor.name for tensor in self.model.tensors],
+            ("model", "outputs"): [output.name for output in self.model.outputs],
+        }
+        for where, names in lists.items():
+            for place, name in enumerate(names):
+                if name in names[:place]:
+                    yield Fault((*where, place, "name"), f"the name {name} is there twice", "rename one of them")
 
 
 class Endpoint(Definition):

@@ -1,15 +1,18 @@
 """FeatureView: features of one or more entities, where they come from and how long they stay fresh."""
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
 from pydantic import Field as Described
 from pydantic import field_validator, model_validator
 
-from catalog.fields import GROUP_VERSION, Definition, DType, Field, Identifier, Metadata, rules
+from catalog.fields import GROUP_VERSION, Definition, DType, Fault, Field, Identifier, Location, Metadata, refuse, rules
 
 _DURATION = re.compile(r"^(?P<amount>[1-9][0-9]*)(?P<unit>[smhd])$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+AS_OF = "as_of"
+JOIN_KEYS = (DType.STRING, DType.INT64, DType.INT32)
 
 
 def duration_s(text: str) -> int:
@@ -18,6 +21,10 @@ def duration_s(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is no duration: write a whole number and s, m, h or d, e.g. 6h")
     return int(match["amount"]) * _SECONDS[match["unit"]]
+
+
+def _either(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 class Feature(Field):
@@ -101,20 +108,40 @@ class FeatureViewSpec(Definition):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.features and (self.source is None or not self.entities):
-            raise ValueError("features need a source and at least one entity")
+        faults = [*self._columns_are_one_each(), *self._keys_are_keys()]
+        if self.features and self.source is None:
+            faults.append(Fault(("features",), "features need a source", "add spec.source with its tables and SQL"))
+        if self.features and not self.entities:
+            faults.append(
+                Fault(("features",), "features need at least one entity", "add spec.entities, their join keys")
+            )
         if not self.features and not self.on_demand:
-            raise ValueError("a view without features and onDemand holds nothing")
-        names = [column.name for column in (*self.entities, *self.features, *self.inputs, *self.on_demand)]
-        twice = sorted({name for name in names if names.count(name) > 1} - {"as_of"})
-        if twice:
-            raise ValueError(f"names used twice: {', '.join(twice)}")
-        if "as_of" in names:
-            raise ValueError("as_of is the name of the read's instant and can't be a column")
-        for entity in self.entities:
-            if entity.dtype not in (DType.STRING, DType.INT64, DType.INT32):
-                raise ValueError(f"entity {entity.name} is {entity.dtype}: join keys are STRING, INT64 or INT32")
+            faults.append(Fault((), "a view without features and onDemand holds nothing", "add features"))
+        refuse(faults)
         return self
+
+    def _columns_are_one_each(self) -> Iterator[Fault]:
+        firsts: dict[str, str] = {}
+        parts = {
+            "entities": self.entities,
+            "features": self.features,
+            "inputs": self.inputs,
+            "onDemand": self.on_demand,
+        }
+        for part, columns in parts.items():
+            for place, column in enumerate(columns):
+                at: Location = (part, place, "name")
+                if column.name == AS_OF:
+                    yield Fault(at, f"{AS_OF} is the name of the read's instant and can't be a column", "rename it")
+                elif column.name in firsts:
+                    yield Fault(at, f"{column.name} is also the name of {firsts[column.name]}", "rename one of them")
+                firsts.setdefault(column.name, f"spec.{part}[{place}]")
+
+    def _keys_are_keys(self) -> Iterator[Fault]:
+        for place, entity in enumerate(self.entities):
+            if entity.dtype not in JOIN_KEYS:
+                reason = f"entity {entity.name} is {entity.dtype}"
+                yield Fault(("entities", place, "dtype"), reason, f"join keys are {_either(JOIN_KEYS)}")
 
 
 class FeatureView(Definition):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Described
 from pydantic.alias_generators import to_camel
 
-from catalog.fields import Metadata
+from catalog.fields import Fault, Metadata, refuse
 
 MODELS = "mizzen.dev/models"
 # Triton's names: a user's own repository may have capitals, which an operator has to allow before they are served.
@@ -56,16 +56,16 @@ class InferenceService(_Open):
     spec: InferenceServiceSpec = Described(description="Specification.")
 
     @model_validator(mode="after")
-    def _storage_is_given(self) -> Self:
-        if "://" not in self.spec.predictor.model.storage_uri:
-            raise ValueError("spec.predictor.model.storageUri needs a scheme, e.g. pvc://models/NAME/DIGEST")
-        return self
-
-    @model_validator(mode="after")
-    def _models_are_names(self) -> Self:
+    def _names_are_names(self) -> Self:
+        faults: list[Fault] = []
+        if "://" not in self.storage_uri:
+            reason, fix = f"{self.storage_uri!r} has no scheme", "write e.g. pvc://models/NAME/DIGEST"
+            faults.append(Fault(("spec", "predictor", "model", "storageUri"), reason, fix))
         for name in self.models:
             if not MODEL_NAME.fullmatch(name):
-                raise ValueError(f"metadata.annotations[{MODELS}]: {name!r} is not a model name: {MODEL_NAME.pattern}")
+                reason = f"metadata.annotations[{MODELS}]: {name!r} is not a model name"
+                faults.append(Fault(("metadata", "annotations", MODELS), reason, f"names are {MODEL_NAME.pattern}"))
+        refuse(faults)
         return self
 
     @property

@@ -8,11 +8,13 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
+from catalog.found import DefinitionError, Found
 from catalog.kinds.table import BY_NAME, OURS
-from catalog.parse import DefinitionError, Found, find_in_text, parse_object
-from catalog.source.directory import Catalog, Examine, assemble
+from catalog.parse import find_in_text, parse_object
+from catalog.snapshot import Catalog
 from catalog.source.resources import resource_of
 from catalog.source.status import desired_conditions
+from catalog.source.taking import take
 from chassis.errors import MizzenError
 from chassis.kubernetes.api import NONE, Json, KubernetesApi, Resource
 from chassis.kubernetes.watch import ObjectWatch
@@ -33,7 +35,6 @@ class KubernetesSource:
         namespace: str,
         *,
         report_status: Iterable[str] = (),
-        examine: Examine = lambda _: (),
         api: KubernetesApi | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         collect_s: float = 0.1,
@@ -42,13 +43,11 @@ class KubernetesSource:
     ) -> None:
         """report_status: kinds whose condition `Accepted` this source writes; one service a kind does.
 
-        examine: what that service itself finds wrong with definitions that are right as such.
         collect_s: how long changes are collected before they count; resync_s: everything is read again after that long;
         absent_s: how often kinds that the cluster does not know are looked for.
         """
         self._api = api or KubernetesApi()
         self._namespace, self._report, self._now = namespace, frozenset(report_status), now
-        self._examine = examine
         self._collect_s = collect_s
         self._last = Catalog()
         self._watching = False
@@ -128,15 +127,14 @@ class KubernetesSource:
                 services = [each for each in definitions if each.definition.kind == "InferenceService"]
                 found.extend(each for each in services if each.definition.metadata.name not in there)
                 errors.extend(wrong)
-        return assemble(found, errors, self._last)
+        return take(found, errors, self._last)
 
     async def _write_conditions(self) -> bool:
         """Whether all are as they should be now."""
         done = True
-        examined = list(self._examine(self._last)) if self._report else []
         for kind in sorted(self._report):
             for name, item in list(self._ours[kind].objects.items()):
-                conditions = desired_conditions(item, self._last, self._now(), examined)
+                conditions = desired_conditions(item, self._last, self._now())
                 if conditions is not None:
                     done &= await self._patch(_OURS[kind], name, item, conditions)
         return done

@@ -5,21 +5,20 @@ from pathlib import Path
 
 from catalog.fields import NAME_PATTERN
 from catalog.kinds.table import owned_by
-from catalog.source.directory import DefinitionSource, DirectorySource, Examine
+from catalog.source.directory import DefinitionSource, DirectorySource
 
 
-def source_from(setting: Path | str, *, room: str = "", examine: Examine = lambda _: ()) -> DefinitionSource:
+def source_from(setting: Path | str, *, room: str = "") -> DefinitionSource:
     """The source that MIZZEN_DEFINITIONS names: a directory, or `kubernetes:NAMESPACE`.
 
-    room: whose kinds get their condition `Accepted` written, where there is a place for it; examine: what else that room finds
-    wrong with definitions, for that condition. ValueError when the namespace is none.
+    room: whose kinds get their condition `Accepted` written, where there is a place for it. ValueError when the namespace is none.
     """
     namespace = namespace_of(setting)
     if namespace is None:
         return DirectorySource(Path(setting))
     from catalog.source.kubernetes import KubernetesSource  # noqa: PLC0415 - a laptop has no use for it
 
-    return KubernetesSource(namespace, report_status=owned_by(room), examine=examine)
+    return KubernetesSource(namespace, report_status=owned_by(room))
 
 
 def namespace_of(setting: Path | str) -> str | None:

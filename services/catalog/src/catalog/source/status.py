@@ -1,27 +1,20 @@
 """Conditions of a definition, what `kubectl get` and `kubectl describe` show of it: first of all `Accepted`."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from catalog.kinds.table import BY_NAME
-from catalog.parse import DefinitionError
-from catalog.source.directory import Catalog
+from catalog.snapshot import Catalog
 
 ACCEPTED = "Accepted"
 Json = dict[str, Any]
 
 
-def desired_conditions(
-    item: Json, catalog: Catalog, now: datetime, examined: Iterable[DefinitionError] = ()
-) -> list[Json] | None:
-    """The conditions that `item` (an object of ours) should have by `catalog`; None when it has them.
-
-    examined: what the service that uses them found wrong with definitions that the catalog took.
-    """
+def desired_conditions(item: Json, catalog: Catalog, now: datetime) -> list[Json] | None:
+    """The conditions that `item` (an object of ours) should have by `catalog`; None when it has them."""
     metadata = item["metadata"]
     kind, name = item["kind"], metadata["name"]
-    status, reason, message = _verdict(kind, name, catalog, examined)
+    status, reason, message = _verdict(kind, name, catalog)
     wanted: Json = {
         "type": ACCEPTED,
         "status": status,
@@ -43,20 +36,15 @@ def with_condition(item: Json, wanted: Json, now: datetime) -> list[Json] | None
     return [*(each for each in present if each.get("type") != wanted["type"]), {**wanted, "lastTransitionTime": since}]
 
 
-def _verdict(kind: str, name: str, catalog: Catalog, examined: Iterable[DefinitionError]) -> tuple[str, str, str]:
+def _verdict(kind: str, name: str, catalog: Catalog) -> tuple[str, str, str]:
     """(status, reason, message)."""
-    known = [error for error in catalog.errors if (error.kind, error.name) == (kind, name)]
-    reasons = {error.reason for error in known}
-    found = [error for error in examined if (error.kind, error.name) == (kind, name) and error.reason not in reasons]
-    errors = [*known, *found]
+    errors = [error for error in catalog.errors if (error.kind, error.name) == (kind, name)]
     if not errors:
         return "True", "Accepted", "in use"
-    faults = "; ".join(f"{error.field}: {error.reason}" if error.field else error.reason for error in errors)
+    faults = "; ".join(f"{error.field}: {error.says}" if error.field else error.says for error in errors)
     if all(error.missing_reference for error in errors):
         rest = "the definition before it keeps serving" if _serves(name, catalog) else "requests fail"
         return "False", "ReferenceMissing", f"{faults}; {rest} until it is there"
-    if not any(not error.missing_reference for error in known):
-        return "False", "Invalid", faults
     known_kind = BY_NAME[kind]
     serves = known_kind.key(name) in catalog.of(known_kind)
     rest = "the definition before it keeps serving" if serves else "nothing serves under this name"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from catalog.found import Found
 from catalog.kinds.table import BY_NAME
-from catalog.parse import Found, find_in_file
+from catalog.parse import find_in_file
 from catalog.source.files import definition_files
 from catalog.writer.port import Stored, check_revision
 from chassis.errors import FailedPrecondition, Unavailable

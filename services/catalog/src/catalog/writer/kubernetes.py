@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
+from catalog.found import Found
 from catalog.kinds.table import BY_NAME, KINDS, Kind
-from catalog.parse import Found, parse_object
+from catalog.parse import parse_object
 from catalog.source.resources import resource_of
 from catalog.writer.port import Stored, check_revision
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound

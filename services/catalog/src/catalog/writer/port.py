@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from catalog.parse import Found
+from catalog.found import Found
 from chassis.errors import Aborted
 
 

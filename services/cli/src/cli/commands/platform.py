@@ -20,6 +20,7 @@ from cli.machine import doctor as examination
 from cli.machine.bring_up import BringUp
 from cli.machine.engines import postgres
 from cli.machine.layout import Layout
+from cli.machine.outside import known_outside
 from cli.machine.supervision import control
 from cli.machine.supervision.status import SupervisorStatus, is_held
 from cli.public_api import ApiError
@@ -140,17 +141,31 @@ def doctor() -> None:
 
 
 @plainly
+def validate(source: Project) -> None:
+    """Check definitions as `mizzen apply` does, and change nothing; every mistake of every file is told."""
+    settings, screen = Settings(), Screen()
+    layout = Layout(settings.state.absolute())
+    definitions.check_source(source, layout.state)
+    examined = definitions.validate(source, layout.definitions, known_outside(source, layout))
+    screen.line(f"{len(examined.found)} definitions are right")
+    for sentence in examined.not_checked:
+        screen.line(f"· {sentence}")
+
+
+@plainly
 def apply(source: Project) -> None:
     """Check definitions and give them to the running services; one that is wrong changes nothing."""
     settings, screen = Settings(), Screen()
     layout = Layout(settings.state.absolute())
     definitions.check_source(source, layout.state)
     layout.make()
-    applied = definitions.apply(source, layout.definitions)
+    applied = definitions.apply(source, layout.definitions, known_outside(source, layout))
     for mark, names in (("+", applied.added), ("~", applied.changed)):
         for name in names:
             screen.line(f"{mark} {name.removesuffix('.yaml').replace('-', ' ', 1)}")
     screen.line(f"{applied}")
+    for sentence in applied.not_checked:
+        screen.line(f"· {sentence}")
     for error in applied.catalog.errors:
         screen.line(f"! {error}", style="yellow")
 

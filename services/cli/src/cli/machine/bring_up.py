@@ -10,6 +10,7 @@ from typing import Any
 from cli import answers, jobs
 from cli.keys import Installation
 from cli.machine import up as steps
+from cli.machine.done import Done
 from cli.machine.layout import Layout
 from cli.public_api import CANNOT_EXPLAIN, ApiError, PublicApi, patiently
 from cli.screen import Screen
@@ -30,7 +31,7 @@ class BringUp:
     def run(self, question: str, *, in_front: bool) -> None:
         """From definitions to answers on the screen; raises what `commands.EXPECTED` lists."""
         prepared = steps.prepare(self._project, self._settings, self._layout, self._screen)
-        done = steps.Done.read(self._layout.run / "done.json")
+        done = Done.of(self._layout)
         address = f"http://{self._settings.here()}:{self._settings.gateway_rest_port}"
         api = PublicApi(address, api_key=Installation(self._settings, self._layout).shown_key())
         steps.launch(prepared, self._layout, in_front=in_front)

@@ -1,11 +1,9 @@
 """`mizzen up`: from a folder of definitions to a prediction and a cited answer, doing only what is not done yet."""
 
 import hashlib
-import json
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +12,10 @@ from chassis.rpc.identity import write_keys
 from cli import definitions, jobs, models
 from cli.keys import Installation
 from cli.machine import packages, plan
+from cli.machine.done import Done, tables_digest
 from cli.machine.engines import postgres, triton
 from cli.machine.layout import Layout
+from cli.machine.outside import known_outside
 from cli.machine.spec import ChildSpec
 from cli.machine.supervision import control
 from cli.machine.supervision.status import SupervisorStatus
@@ -26,33 +26,6 @@ from cli.settings import Settings
 SETTLE_S = 30.0
 STORE_S = 60.0
 TENANT = "default"
-
-
-@dataclass(slots=True)
-class Done:
-    """What earlier runs finished, by a digest of what it was made from."""
-
-    path: Path
-    digests: dict[str, str] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @classmethod
-    def read(cls, path: Path) -> "Done":
-        try:
-            found = json.loads(path.read_text())
-            return cls(path, {str(key): str(value) for key, value in found.items()})
-        except (OSError, ValueError, AttributeError):
-            return cls(path)
-
-    def is_done(self, job: str, digest: str) -> bool:
-        return self.digests.get(job) == digest
-
-    def note(self, job: str, digest: str) -> None:
-        with self._lock:
-            self.digests[job] = digest
-            partial = self.path.with_suffix(".new")
-            partial.write_text(json.dumps(self.digests))
-            partial.replace(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +43,7 @@ def prepare(project: Path, settings: Settings, layout: Layout, screen: Screen) -
     definitions.check_source(project, layout.state)
     layout.make()
     with screen.step("definitions") as step:
-        applied = definitions.apply(project, layout.definitions, exactly=True)
+        applied = definitions.apply(project, layout.definitions, known_outside(project, layout), exactly=True)
         step.detail = f"{_counted(applied.catalog)} ({applied})"
     write_keys(layout.keys)
     keys = Installation(settings, layout)
@@ -81,8 +54,10 @@ def prepare(project: Path, settings: Settings, layout: Layout, screen: Screen) -
             project, applied.catalog, layout.volumes, settings.triton_venv, settings.models_with_code()
         )
         step.detail = f"{len(served.roots)} to serve"
-    for reason in (*served.left_out, *map(str, applied.catalog.errors)):
+    for reason in served.left_out:
         screen.line(f"! {reason}", style="yellow")
+    for sentence in applied.not_checked:
+        screen.line(f"· {sentence}")
     with screen.step("PostgreSQL's files") as step:
         home = postgres.prepare(layout.postgres, layout.keys)
         step.detail = (
@@ -124,12 +99,12 @@ def fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Scr
     if not prepared.catalog.feature_views:
         return
     offline = layout.volumes / "offline"
-    if not done.is_done("tables", _tables_digest(project, offline)):
+    if not done.is_done("tables", tables_digest(project, offline)):
         with screen.step("tables") as step:
             jobs.prepare_tables(project, offline, prepared.environment, layout.log("tables"), step.say)
-        done.note("tables", _tables_digest(project, offline))
+        done.note("tables", tables_digest(project, offline))
     instant = until(prepared.catalog)
-    digest = _features_digest(prepared.catalog, _tables_digest(project, offline), instant)
+    digest = _features_digest(prepared.catalog, tables_digest(project, offline), instant)
     if done.is_done("materialize", digest):
         return
     with screen.step("features materialized") as step:
@@ -154,14 +129,6 @@ def fill_collections(project: Path, prepared: Prepared, api: PublicApi, screen: 
             say, of = step.say, collection
             step.detail = patiently(lambda of=of, say=say: jobs.ingest(api, of, directory, say), SETTLE_S)
         done.note(f"ingest {name}", digest)
-
-
-def _tables_digest(project: Path, offline: Path) -> str:
-    script = project / "data.py"
-    digest = hashlib.sha256(script.read_bytes() if script.is_file() else b"")
-    for path in sorted(offline.rglob("*.parquet")):
-        digest.update(f"{path}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}".encode())
-    return digest.hexdigest()[:16]
 
 
 def _features_digest(catalog: Catalog, tables: str, instant: str | None) -> str:

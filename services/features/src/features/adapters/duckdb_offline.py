@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.source.tables import table_files, table_pattern
 from chassis.errors import FailedPrecondition, InvalidArgument
 from features.domain.model import NUMPY, Column, DType, Given, Rows, View
 
@@ -69,10 +70,11 @@ class DuckDBOffline:
         """Parquet files that the view's tables are made of. FailedPrecondition when there are none."""
         found: list[Path] = []
         for table, path in (view.source.tables if view.source else {}).items():
-            target = (self._root / path).resolve()
-            if not target.is_relative_to(self._root):
-                raise InvalidArgument(f"table {table} lies outside the offline root", field="spec.source.tables")
-            files = sorted(target.rglob("*.parquet")) if target.is_dir() else sorted(self._root.glob(path))
+            try:
+                files = table_files(self._root, path)
+            except ValueError as error:
+                reason = f"table {table} lies outside the offline root"
+                raise InvalidArgument(reason, field="spec.source.tables") from error
             if not files:
                 raise FailedPrecondition(
                     f"feature view {view.name}: table {table} has no Parquet files at {path}",
@@ -111,9 +113,8 @@ class DuckDBOffline:
         tables: list[str] = []
         self.files(view)
         for table, path in source.tables.items():
-            target = self._root / path
-            pattern = str(target / "**" / "*.parquet") if target.is_dir() else str(target)
-            tables.append(f"{quoted(table)} AS (SELECT * FROM read_parquet('{_text(pattern)}', union_by_name=true))")
+            pattern = _text(table_pattern(self._root, path))
+            tables.append(f"{quoted(table)} AS (SELECT * FROM read_parquet('{pattern}', union_by_name=true))")
         instant = f"CAST({quoted(source.timestamp_column)} AS TIMESTAMPTZ)"
         columns = [
             f"CAST({quoted(c.name)} AS {SQL_TYPES[c.dtype]}) AS {quoted(c.name)}" for c in (*view.keys, *view.stored)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -12,16 +12,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _QUARTER_US = 900_000_000
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
-
-
-def is_zone(name: str) -> bool:
-    """Whether `name` is an IANA time zone."""
-    return name in _zones()
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
 
 
 @lru_cache(maxsize=65_536)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from catalog import Catalog, DefinitionError, FeatureView, source_from
+from catalog import Catalog, FeatureView, source_from
 from catalog import Endpoint as Definition
 from catalog.fields import Field as FieldDefinition
 from catalog.kinds.endpoint import Route as RouteDefinition
@@ -18,15 +18,6 @@ from gateway.settings import Settings
 def plans(catalog: Catalog) -> dict[str, EndpointPlan]:
     """Every endpoint as a plan; one whose references do not exist says so in `broken`."""
     return {name: _plan(endpoint, catalog) for name, endpoint in catalog.endpoints.items()}
-
-
-def broken(catalog: Catalog) -> list[DefinitionError]:
-    """Endpoints that no request can succeed on."""
-    return [
-        DefinitionError("", 0, "spec", plan.broken, "Endpoint", name)
-        for name, plan in plans(catalog).items()
-        if plan.broken
-    ]
 
 
 def views(catalog: Catalog) -> dict[str, ViewPlan]:
@@ -155,7 +146,7 @@ def _example(endpoint: Definition) -> dict[str, object]:
 async def definitions_of(runtime: Runtime[Settings]) -> Part[Endpoints]:
     """The endpoints that are loaded now: those of the source that the settings name, which a task follows."""
     settings, endpoints, log = runtime.settings, Endpoints(), runtime.log
-    source = source_from(settings.definitions, room=settings.room, examine=broken)
+    source = source_from(settings.definitions, room=settings.room)
 
     def swap(catalog: Catalog) -> None:
         load(catalog, endpoints)

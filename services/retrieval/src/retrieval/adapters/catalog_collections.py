@@ -7,9 +7,6 @@ import catalog
 from chassis.errors import Unavailable
 from retrieval.domain.model import Collection, EmbeddingModel, Mode
 
-STORED_DIMENSIONS = 384
-"""Length of a stored vector; a collection that asks for another one is left out."""
-
 RETRY_AFTER_S = 1.0
 
 
@@ -21,13 +18,11 @@ class CatalogCollections:
         self._log = log
 
     def update(self, loaded: catalog.Catalog) -> None:
-        """Takes over all definitions at once; one that cannot be served is logged and left out."""
-        left_out = {error.name for error in refused(loaded)}
-        self._by_name = {
-            name: _collection(definition) for name, definition in loaded.collections.items() if name not in left_out
-        }
-        for error in refused(loaded):
-            self._log.error("collection left out", collection=error.name, reason=error.reason)
+        """Takes over all definitions at once, and logs those that the catalog refused."""
+        self._by_name = {name: _collection(definition) for name, definition in loaded.collections.items()}
+        for error in loaded.errors:
+            if error.kind == "Collection":
+                self._log.error("collection refused", collection=error.name, reason=error.says)
 
     def find(self, name: str) -> Collection | None:
         return self._known().get(name)
@@ -41,16 +36,6 @@ class CatalogCollections:
                 "the collections are not read yet", reason="COLLECTIONS_NOT_READ", retry_after_s=RETRY_AFTER_S
             )
         return self._by_name
-
-
-def refused(loaded: catalog.Catalog) -> list[catalog.DefinitionError]:
-    """Collections that cannot be served, and why."""
-    field, reason = "spec.embedding.dimensions", f"vectors have {STORED_DIMENSIONS} dimensions"
-    return [
-        catalog.DefinitionError("", 0, field, reason, definition.kind, name)
-        for name, definition in sorted(loaded.collections.items())
-        if definition.spec.embedding.dimensions != STORED_DIMENSIONS
-    ]
 
 
 def _collection(definition: catalog.Collection) -> Collection:
