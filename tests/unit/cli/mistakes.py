@@ -119,6 +119,10 @@ MISTAKES = [
              "InferenceService demand has no model demo: did you mean demand?"),
     endpoint("an unknown version", "        model: demand", "        model: demand\n        version: '7'", f"{ROUTE}.version",
              "model demand has no version 7: it has 1", 1),
+    endpoint("two packages of one model name", "      - inferenceService: demand\n        model: demand",
+             "      - inferenceService: demand\n        model: demand\n        weight: 90\n"
+             "      - inferenceService: texts\n        model: demand\n        weight: 10", "spec.traffic.routes[1].model",
+             "model demand of InferenceService texts is another package than that of demand: one machine serves a model name", 4),
     endpoint("weights", "        model: demand", "        model: demand\n        weight: 90", "spec.traffic.routes",
              "routes' weights add up to 90, not 100: change them to 100 in all", -2),
     endpoint("a sticky key that is none", "  traffic:\n", "  traffic:\n    stickyKey: sation\n", "spec.traffic.stickyKey",

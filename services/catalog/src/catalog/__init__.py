@@ -4,7 +4,7 @@ Four kinds: FeatureView, Endpoint and Collection (`mizzen.dev/v1alpha1`) and KSe
 here are the single source: reference documents and CRDs are generated from them.
 """
 
-from catalog.examine import Examination, Outside, examine
+from catalog.examine import Examination, Outside, examine, examine_change
 from catalog.fields import DType, Field
 from catalog.found import DefinitionError, Found
 from catalog.kinds.collection import Collection
@@ -37,6 +37,7 @@ __all__ = [
     "Outside",
     "definition_files",
     "examine",
+    "examine_change",
     "find_in_directory",
     "find_in_file",
     "find_in_text",

@@ -18,6 +18,7 @@ _PLAIN: Mapping[str, tuple[str, str]] = {
     "string_type": ("is no text", _QUOTED),
     "int_type": ("is no whole number", "write digits alone"),
     "int_parsing": ("is no whole number", "write digits alone"),
+    "int_parsing_size": ("is no whole number that a machine has", "write fewer digits"),
     "int_from_float": ("is no whole number", "write digits alone"),
     "float_type": ("is no number", "write it in digits"),
     "float_parsing": ("is no number", "write it in digits"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog import Catalog, DefinitionError, Examination, Found, Outside, examine, find_in_directory, read_directory
+from catalog import Catalog, DefinitionError, Found, Outside, examine_change, find_in_directory, read_directory
 from catalog.writer.directory import file_name
 
 
@@ -63,9 +63,8 @@ def validate(source: Path, definitions: Path, outside: Outside, *, exactly: bool
     standing = [] if exactly else find_in_directory(definitions)[0]
     names = {_file_name(each) for each in found}
     kept = [each for each in standing if _file_name(each) not in names]
-    examination = examine([*found, *kept], outside)
-    wrong = [*unread, *_new(examination, standing, {each.file for each in kept}, outside)]
-    if wrong:
+    examination = examine_change(standing, [*found, *kept], outside)
+    if wrong := [*unread, *examination.errors]:
         raise Refused(sorted(wrong, key=lambda error: (error.file, error.line)))
     return Examined({_file_name(each): each for each in found}, examination.not_checked)
 
@@ -104,11 +103,3 @@ def project_directory(source: Path) -> Path:
 
 def _file_name(found: Found) -> str:
     return file_name(found.definition.kind, found.definition.metadata.name)
-
-
-def _new(
-    examination: Examination, standing: Sequence[Found], kept: set[str], outside: Outside
-) -> list[DefinitionError]:
-    """What is wrong, but for what was wrong with the definitions that stay before: that bars nobody's way."""
-    known = set(examine(standing, outside).errors) if any(e.file in kept for e in examination.errors) else set()
-    return [error for error in examination.errors if error.file not in kept or error not in known]

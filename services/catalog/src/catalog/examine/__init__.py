@@ -5,7 +5,7 @@ writes definitions (`mizzen validate`, `apply`, `up`) adds what it knows of the 
 """
 
 from catalog.examine.outside import Bound, Outside, Package, Packages, PackageTensor, SqlFault, Tables
-from catalog.examine.whole import Examination, examine
+from catalog.examine.whole import Examination, examine, examine_change
 
 __all__ = [
     "Bound",
@@ -17,4 +17,5 @@ __all__ = [
     "SqlFault",
     "Tables",
     "examine",
+    "examine_change",
 ]

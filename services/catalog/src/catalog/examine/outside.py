@@ -67,10 +67,12 @@ class Outside:
     """What an examination may look at beside the definitions; by default nothing.
 
     all_services: whether every InferenceService is among the definitions. A running service can't tell: on a cluster they come and
-    go by themselves, and nothing has to be said twice. `tables`, `packages`: None where nothing is known of them.
+    go by themselves, and nothing has to be said twice. one_server: whether one Triton serves all of them, as on a laptop; it
+    serves a model name once. `tables`, `packages`: None where nothing is known of them.
     """
 
     all_services: bool = False
+    one_server: bool = False
     tables: Tables | None = None
     packages: Packages | None = None
 

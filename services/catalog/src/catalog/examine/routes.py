@@ -37,6 +37,25 @@ def check_routes(subject: Subject) -> Findings:
             yield found.wrong((*where, "dimensions"), reason, fix)
 
 
+def check_one_server(subject: Subject) -> Iterator[DefinitionError]:
+    """Routes to two packages of one model name where one server serves all: it would answer both with the first."""
+    if not subject.outside.one_server:
+        return
+    services = subject.catalog.inference_services
+    routes = [
+        (route.inference_service, found, at, route.model)
+        for found, endpoint in subject.of(Endpoint)
+        for at, route in routes_of(endpoint)
+        if route.inference_service in services
+    ]
+    firsts: dict[str, str] = {}
+    for name, found, at, model in sorted(routes, key=lambda each: each[0]):
+        first = firsts.setdefault(model, name)
+        if services[first].storage_uri != services[name].storage_uri:
+            reason = f"model {model} of InferenceService {name} is another package than that of {first}"
+            yield found.wrong((*at, "model"), reason, "one machine serves a model name once: rename one of the models")
+
+
 def _missing(subject: Subject, found: Found, at: Location, name: str) -> Iterator[DefinitionError]:
     known = sorted(subject.catalog.inference_services)
     if subject.outside.all_services and name not in known:

@@ -1,7 +1,7 @@
 """On-demand SQL → a typed tree; whatever is not in the allow-list is refused.
 
-A parser of its own: every service reads every definition, and sqlglot is 37 MB of memory and half a second in each of them
-(`import sqlglot` in a fresh process). The language is small, and tests/unit/features/test_on_demand.py holds it against DuckDB.
+A parser of its own, as every service reads every definition and a library's would cost each of them 40 MB (ADR 0004). The language
+is small, and tests/unit/features/test_on_demand.py holds it against DuckDB.
 """
 
 import zoneinfo

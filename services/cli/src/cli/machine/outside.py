@@ -20,7 +20,7 @@ def known_outside(project: Path, layout: Layout) -> Outside:
     from catalog.source.duckdb_tables import DuckDBTables
 
     tables = DuckDBTables(layout.offline) if are_tables_made(project, layout) else None
-    return Outside(all_services=True, tables=tables, packages=PackagesHere(project, layout.volumes))
+    return Outside(all_services=True, one_server=True, tables=tables, packages=PackagesHere(project, layout.volumes))
 
 
 @dataclass(frozen=True, slots=True)
