@@ -1,5 +1,5 @@
-"""The gateway's own CPU per request at 16 in flight: predict, infer and features:read over REST, between fakes of what it calls,
-and a predict that is refused because features answers none of those under way.
+"""The gateway's own CPU per request at 16 in flight: hot paths (predict, infer, features:read) and others (search, labels, models)
+over REST, between fakes of what it calls, and a predict that is refused because features answers none of those under way.
 
 `python -m bench.gateway_own_cost [seconds]` prints one line a case: server CPU µs per request (utime + stime of the gateway's
 process ÷ answers). The gateway is pinned to the first core; the load and the fakes to the second.
@@ -22,9 +22,11 @@ from tritonclient.grpc import service_pb2_grpc
 from catalog import read_directory
 from chassis.rpc.identity import write_keys
 from mizzen.features.v1 import features_pb2, features_pb2_grpc
+from mizzen.monitoring.v1 import monitoring_pb2_grpc
+from mizzen.retrieval.v1 import retrieval_pb2_grpc
 from tests.engines import free_ports
 from tests.fakes.gateway_rig import write_definitions
-from tests.fakes.gateway_upstreams import FakeFeatures, FakeTriton, oip, served
+from tests.fakes.gateway_upstreams import FakeFeatures, FakeMonitoring, FakeRetrieval, FakeTriton, oip, served
 
 CONNECTIONS = 16
 WARM_S = 0.5
@@ -139,24 +141,24 @@ async def main(seconds: float) -> None:
     triton = FastTriton("")
     write_keys(state / "keys")
     features = FastFeatures()
-    f_server = await served(
-        features_pb2_grpc.add_FeaturesServiceServicer_to_server,
-        features,
-        "mizzen.features.v1.FeaturesService",
-        kind="native",
-    )
-    t_server = await served(
-        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server,
-        triton,
-        "inference.GRPCInferenceService",
-        kind="native",
-    )
+    upstreams = {
+        "FEATURES": (features_pb2_grpc.add_FeaturesServiceServicer_to_server, features, "mizzen.features.v1.FeaturesService"),
+        "INFERENCE": (service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, triton, "inference.GRPCInferenceService"),
+        "RETRIEVAL": (
+            retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server, FakeRetrieval(), "mizzen.retrieval.v1.RetrievalService",
+        ),
+        "MONITORING": (
+            monitoring_pb2_grpc.add_MonitoringServiceServicer_to_server, FakeMonitoring(),
+            "mizzen.monitoring.v1.MonitoringService",
+        ),
+    }  # fmt: skip
+    servers = {name: await served(*upstream, kind="native") for name, upstream in upstreams.items()}
     rest, grpc, ops = free_ports(3)
     stream = os.environ.get("MIZZEN_STREAM_URL", "redis://127.0.0.1:1/0")
     env = {
         **os.environ, "MIZZEN_STATE": str(state), "MIZZEN_GATEWAY_REST_PORT": str(rest), "MIZZEN_GATEWAY_PORT": str(grpc),
-        "MIZZEN_GATEWAY_OPS_PORT": str(ops), "MIZZEN_FEATURES_ADDRESSES": f"static:127.0.0.1:{f_server.port}",
-        "MIZZEN_INFERENCE_ADDRESSES": f"static:127.0.0.1:{t_server.port}", "MIZZEN_STREAM_URL": stream,
+        "MIZZEN_GATEWAY_OPS_PORT": str(ops), "MIZZEN_STREAM_URL": stream,
+        **{f"MIZZEN_{name}_ADDRESSES": f"static:127.0.0.1:{server.port}" for name, server in servers.items()},
     }  # fmt: skip
     command = [sys.executable, "-m", "gateway"]
     profile = os.environ.get("PROFILE")
@@ -184,6 +186,12 @@ async def main(seconds: float) -> None:
             "/v1/features:read", {"features": ["ship:seats"], "entities": {"tailnum": ["N14228"]}}
         ),
     }
+    label = {"request_id": "r", "output": "probability", "value": 1, "event_time": "2026-01-01T00:00:00Z"}
+    cases |= {
+        "search, 1 passage": post("/v1/collections/handbook:search", {"query": "where are rows stored?", "top_k": 5}),
+        "labels, 1 label": post("/v1/labels", {"labels": [label]}),
+        "models (GET /v1/models)": b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    }
     try:
         await ready(rest)
         only = os.environ.get("CASE", "")
@@ -191,6 +199,8 @@ async def main(seconds: float) -> None:
             if only not in name:
                 continue
             await measure(name, gateway.pid, rest, request, seconds)
+        if only:
+            return
         request = cases[PREDICT]
         features.answering.clear()
         waiting = asyncio.create_task(load(rest, request, 0.9, connections=ADMITTED))
@@ -201,8 +211,8 @@ async def main(seconds: float) -> None:
     finally:
         gateway.terminate()
         gateway.wait()
-        await f_server.stop(0)
-        await t_server.stop(0)
+        for server in servers.values():
+            await server.stop(0)
 
 
 async def ready(port: int) -> None:

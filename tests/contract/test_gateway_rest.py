@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from chassis.errors import Unavailable
-from gateway.api.http import bodies
+from gateway.api.http import routes
 from gateway.api.oip import rest as infer
 from tests.fakes.gateway_rig import Rig, gateway_rig
 
@@ -139,7 +139,7 @@ async def test_a_large_body_is_read_beside_the_loop(
     response = await http.post("/v2/models/echo/infer", json={"inputs": [tensor]})
     assert response.status_code == 200, response.text
     assert response.json()["outputs"][0]["data"] == [1.5, 2.5] * rows
-    monkeypatch.setattr("gateway.api.http.app.parsed", noting(bodies.parsed))
+    monkeypatch.setattr("gateway.api.http.routes.body_of", noting(routes.body_of))
     label = {"request_id": "r" * 16, "output": "probability", "value": 1, "event_time": "2026-01-01T00:00:00Z"}
     stored = await http.post("/v1/labels", json={"labels": [label] * (rows // 10)})
     assert stored.json()["stored"] == rows // 10
@@ -393,6 +393,19 @@ async def test_an_ask_is_cited_and_streams(http: httpx2.AsyncClient) -> None:
     assert "GENERATOR_DOWN" in broken.text
     missing = await http.post("/v1/collections/none:ask", json={"question": "where?", "stream": True})
     assert missing.status_code == 404
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["events", "one answer"])
+async def test_an_ask_ends_when_its_client_goes(rig: Rig, http: httpx2.AsyncClient, stream: bool) -> None:
+    body = {"question": "wait", "stream": stream}
+    asking = asyncio.create_task(http.post("/v1/collections/handbook:ask", json=body))
+    async with asyncio.timeout(5):
+        while not rig.retrieval.waiting:
+            await asyncio.sleep(0.01)
+    asking.cancel()
+    async with asyncio.timeout(5):
+        while rig.retrieval.waiting:
+            await asyncio.sleep(0.01)
 
 
 async def test_labels_and_reports(rig: Rig, http: httpx2.AsyncClient) -> None:

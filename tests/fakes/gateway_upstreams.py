@@ -202,10 +202,14 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 class FakeRetrieval(retrieval_pb2_grpc.RetrievalServiceServicer):
-    """One collection `handbook` with documents kept in a dict. `unread`: as long as it has not read the definitions."""
+    """One collection `handbook` with documents kept in a dict. `unread`: as long as it has not read the definitions.
+
+    The question "wait" is never answered; `waiting` counts those that somebody still waits for.
+    """
 
     def __init__(self) -> None:
         self.unread = False
+        self.waiting = 0
         self.documents: dict[tuple[str, str], Any] = {}
         self.upserts = 0
         self.identities: list[str] = []
@@ -250,6 +254,12 @@ class FakeRetrieval(retrieval_pb2_grpc.RetrievalServiceServicer):
         yield retrieval_pb2.AskEvent(text="Valkey ")
         if request.question == "break":
             raise Unavailable("the generator is gone", reason="GENERATOR_DOWN")
+        if request.question == "wait":
+            self.waiting += 1
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.waiting -= 1
         yield retrieval_pb2.AskEvent(text="stores rows.")
         citation = retrieval_pb2.Citation(
             passage=0, document_id="docs/a.md", source="docs/a.md", line_start=3, line_end=5

@@ -12,6 +12,7 @@ from gateway.api.app import described
 from gateway.api.http.docs import TableDocuments
 from gateway.api.http.examples import example
 from gateway.api.http.page import PATHS, asset
+from gateway.api.http.routes import fastapi_of
 
 ENDPOINTS = MagicMock()
 ENDPOINTS.examples.return_value = {"late": {"entities": {"tailnum": ["N14228"]}}}
@@ -21,7 +22,7 @@ BODIES = list(dict.fromkeys(row.body for row in TABLE if row.body is not None))
 
 @pytest.fixture(scope="module")
 def shown() -> TableDocuments:
-    return TableDocuments(TABLE)
+    return TableDocuments(TABLE, fastapi_of(TABLE, MagicMock()))
 
 
 class References(HTMLParser):

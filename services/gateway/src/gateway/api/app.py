@@ -6,9 +6,11 @@ from typing import Any
 from chassis.public.browsers import Browsers
 from chassis.public.http_bounds import PublicAsgi
 from gateway.api.edge import Edge
-from gateway.api.http.app import App, Documents
+from gateway.api.http.app import App
+from gateway.api.http.docs import DocumentPaths, TableDocuments
 from gateway.api.http.path import Path
 from gateway.api.http.request import Limits
+from gateway.api.http.routes import fastapi_of, routes_of
 from gateway.api.mizzen.collections.rest import CollectionPaths
 from gateway.api.mizzen.endpoints.rest import EndpointPaths
 from gateway.api.mizzen.features.rest import FeaturePaths
@@ -46,12 +48,6 @@ def described(endpoints: Any = None) -> list[Path]:
     return paths(endpoints, nothing, nothing, nothing, nothing, nothing)
 
 
-def _documents(found: list[Path]) -> Documents:
-    from gateway.api.http.docs import TableDocuments  # noqa: PLC0415 - FastAPI is for the documents only
-
-    return TableDocuments(found)
-
-
 def rest_port(
     found: Iterable[Path],
     edge: Edge,
@@ -60,18 +56,12 @@ def rest_port(
     observe: Callable[[str, str, int, float], None],
 ) -> PublicAsgi:
     """The port as `settings` ask for it; `observe(method, template, status, seconds)` counts each answer."""
-    rows = list(found)
     browsers = Browsers(
         keyless=settings.api_keys_file is None, key_setting="MIZZEN_GATEWAY_API_KEYS_FILE",
         origins=settings.cors(), origins_setting="MIZZEN_GATEWAY_CORS_ORIGINS",
     )  # fmt: skip
-    app = App(
-        rows,
-        edge,
-        Limits(settings.max_body_bytes),
-        browsers,
-        writes,
-        observe=observe,
-        documents=lambda: _documents(rows),
-    )
+    shown = list(found)
+    rows = [*shown, *DocumentPaths(lambda: TableDocuments(shown, api)).rows()]
+    api = fastapi_of(rows, writes)
+    app = App(rows, routes_of(api), edge, Limits(settings.max_body_bytes), browsers, observe=observe)
     return PublicAsgi(app, settings.rest_port, settings.http_bounds(), app.refuse, app.turn_away)

@@ -93,7 +93,7 @@ def table(
         get("/v2/health/ready", infer.ready, f"{oip}/ServerReady", answer=of_tensor.Ready, dialect=OIP),
         get("/v2/models", infer.models, "–", answer=of_tensor.ModelNames, dialect=KSERVE),
         get(model, infer.model, f"{oip}/ModelMetadata", answer=of_tensor.ModelMetadata, dialect=OIP),
-        get(version, infer.model, f"{oip}/ModelMetadata", answer=of_tensor.ModelMetadata, dialect=OIP),
+        get(version, infer.version, f"{oip}/ModelMetadata", answer=of_tensor.ModelMetadata, dialect=OIP),
         get(f"{model}/ready", infer.model_ready, f"{oip}/ModelReady", answer=of_tensor.ModelReady, dialect=OIP),
-        get(f"{version}/ready", infer.model_ready, f"{oip}/ModelReady", answer=of_tensor.ModelReady, dialect=OIP),
+        get(f"{version}/ready", infer.version_ready, f"{oip}/ModelReady", answer=of_tensor.ModelReady, dialect=OIP),
     ]  # fmt: skip

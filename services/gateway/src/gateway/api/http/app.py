@@ -1,34 +1,27 @@
 """The ASGI app that serves the table of public REST paths.
 
 Before a handler runs, the app has checked who may ask (names and pages), opened the call (key, scope, deadline, admission) and
-read the query and the body as the row declares them. So a path without a scope does not exist, and nothing of a body is read for
-a caller who is refused.
+read the query as the row declares it. So a path without a scope does not exist, and nothing of a body is read for a caller who is
+refused. Hot rows answer by themselves, all others through their FastAPI routes.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Protocol
-
-import orjson
+from collections.abc import Callable, Sequence
 
 from chassis.errors import InvalidArgument, MizzenError, NotFound
 from chassis.public.browsers import Browsers, check_media_type
 from chassis.public.http_bounds import Answer, TurnAway
 from chassis.public.problem import headers_of, status_of
 from chassis.telemetry.logs import logger
-from gateway.api.edge import READ, Edge
-from gateway.api.http.bodies import parsed
+from gateway.api.edge import Edge
 from gateway.api.http.dialects import MIZZEN, dialect_of
 from gateway.api.http.dispatch import Node, PathTree
-from gateway.api.http.page import ASSETS, POLICY, asset
-from gateway.api.http.page import PATHS as DOCUMENTS
 from gateway.api.http.path import Path
 from gateway.api.http.presence import ClientGoneError
 from gateway.api.http.request import Headers, Http, Limits, Receive, Scope, Send
+from gateway.api.http.routes import Routes, answer
 from gateway.api.http.turning_away import TurningAway
-from gateway.domain.idempotency import IdempotentWrites
 
 _log = logger("gateway.rest")
 
@@ -38,25 +31,21 @@ class App:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        rows: Sequence[Path],
+        routes: Routes,
         edge: Edge,
         limits: Limits,
         browsers: Browsers,
-        writes: IdempotentWrites,
         *,
         observe: Callable[[str, str, int, float], None],
-        documents: "Callable[[], Documents]",
     ) -> None:
-        """`observe(method, template, status, seconds)`; `documents` makes what /docs and /openapi.json show: half a second of
-        work, done in a thread when somebody first asks."""
+        """`routes`: what answers the rows that are not hot; `observe(method, template, status, seconds)`."""
         self._edge = edge
         self._limits = limits
         self._browsers = browsers
-        self._writes = writes
         self._observe = observe
-        self._make_documents = documents
-        self._documents: Documents | None = None
-        self._tree = PathTree([*paths, *(Path("GET", path, self._document, "–", None) for path in sorted(DOCUMENTS))])
+        self._routes = routes
+        self._tree = PathTree(rows)
         self.turn_away: TurnAway = TurningAway(self._tree, edge, browsers.common, observe)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,23 +89,10 @@ class App:
             check_media_type(http.headers, path.media)
         if path.query is not None:
             http.read_query(path.query)
-        await self._handle(http, path)
-
-    async def _handle(self, http: Http, path: Path) -> None:
-        """Reads the body as its model, where the row says so, and answers what the handler makes of it."""
-        handle, raw = partial(path.handler, http), b""
-        if path.body is not None and not path.is_hot:
-            model = path.body
-            raw, body = await http.read(lambda raw: (raw, parsed(raw, model)))
-            handle = partial(path.handler, http, body)
-        if path.idempotent:
-            # What was asked is the path with its parameters and the body: the same key with another of these is refused.
-            operation = f"{path.method} {path.template} {sorted(http.params.items())}"
-            await http.answer(
-                await self._writes.run(http.call, http.idempotency_key, operation, raw, lambda: _json(handle()))
-            )
-        elif (made := await handle()) is not None:
-            await http.answer_json(made)
+        if path.is_hot:
+            await path.handler(http)
+        else:
+            await answer(self._routes[path.method, path.template], http)
 
     async def _other_method(self, http: Http, node: Node[Path]) -> None:
         if http.method != "OPTIONS":
@@ -124,22 +100,6 @@ class App:
             raise InvalidArgument(message, reason="METHOD_NOT_ALLOWED", ids={"allow": node.allow})
         http.template = next(iter(node.rows.values())).template
         await http.answer_nothing(self._browsers.preflight(http.headers, node.allow))
-
-    async def _document(self, http: Http) -> None:
-        """The page of /docs and what it loads."""
-        if http.template in ASSETS:
-            content, media_type = asset(http.template)
-            await http.answer(content, 200, media_type.encode(), [(b"x-content-type-options", b"nosniff")])
-            return
-        if self._documents is None:
-            self._documents = await asyncio.to_thread(self._make_documents)
-        if http.template == "/openapi.json":
-            # Which endpoints are deployed is for callers with a key to know.
-            await http.answer_json(self._documents.openapi(told=self._edge.may(http.credential, READ)))
-        else:
-            await http.answer(
-                self._documents.page, 200, b"text/html; charset=utf-8", [(b"content-security-policy", POLICY.encode())]
-            )
 
     def refuse(self, raw_path: bytes, error: MizzenError) -> Answer:
         """Status, headers and body for what the port itself refuses, before the request is one."""
@@ -162,16 +122,3 @@ class App:
             headers.append((b"connection", b"close"))
         await http.answer(http.dialect.render(error, http.request_id), status, http.dialect.error_media, headers)
         return status
-
-
-class Documents(Protocol):
-    """What /docs and /openapi.json show."""
-
-    page: bytes
-
-    def openapi(self, *, told: bool) -> Mapping[str, Any]:
-        """The OpenAPI document; with the deployed endpoints' own examples where the caller may be `told` of them."""
-
-
-async def _json(work: Awaitable[object]) -> bytes:
-    return orjson.dumps(await work)

@@ -17,6 +17,12 @@ from chassis.errors import InvalidArgument
 from gateway.api.http.request import parse_object
 
 _UNKNOWN = "unknown_field"
+# Where pydantic's own words are of Python.
+_SAID = {
+    "missing": "is missing",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -76,16 +82,17 @@ def parsed(raw: bytes, model: type[M]) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _refusal(error.errors(include_url=False, include_input=False)[0]) from None
+        raise refusal(error.errors(include_url=False, include_input=False)[0]) from None
 
 
-def _refusal(found: Any) -> InvalidArgument:
+def refusal(found: Any) -> InvalidArgument:
+    """What a caller is told of pydantic's first error."""
     field = _dotted(found["loc"])
     if found["type"] == _UNKNOWN:
         name = found["ctx"]["name"]
         field = f"{field}.{name}" if field else name
         return InvalidArgument(f"there is no field {field}; {found['msg']}", reason="UNKNOWN_FIELD", field=field)
-    said: str = "is missing" if found["type"] == "missing" else found["msg"]
+    said: str = _SAID.get(found["type"]) or found["msg"]
     for theirs, ours in (
         ("Input should be", "must be"),
         ("String should", "must"),

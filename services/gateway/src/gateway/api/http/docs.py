@@ -1,19 +1,21 @@
-"""OpenAPI of the table of paths, which FastAPI makes."""
+"""What /docs and /openapi.json show: the FastAPI application's own OpenAPI, with examples and errors as they are."""
 
+import asyncio
 import copy
-import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
 from chassis.public.problem import PROBLEM
 from gateway.api.http import schema as http_schema
 from gateway.api.http.dialects import MIZZEN
 from gateway.api.http.examples import example
-from gateway.api.http.page import page
+from gateway.api.http.given import Told
+from gateway.api.http.page import ASSETS, POLICY, asset, page
 from gateway.api.http.path import Path
 
 _DESCRIPTION = (
@@ -28,24 +30,58 @@ _ERRORS = (400, 401, 403, 404, 409, 429, 503, 504)
 
 
 class TableDocuments:
-    """What /docs and /openapi.json show of a table."""
+    """What /docs and /openapi.json show of a table, as its FastAPI application knows it."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-        app = documents(paths)
-        self.page = page(app.title).encode()
-        self._document: dict[str, Any] = app.openapi()
+    def __init__(self, rows: Sequence[Path], api: FastAPI) -> None:
+        self._rows = rows
+        self.page = page(api.title).encode()
+        self._document = _finished(api.openapi())
 
     def openapi(self, *, told: bool) -> Mapping[str, Any]:
-        """The document; see gateway.api.http.paths.Documents."""
+        """The OpenAPI document; with the deployed endpoints' own examples where the caller may be `told` of them."""
         if not told:
             return self._document
         shown = copy.deepcopy(self._document)
-        for path in self._paths:
-            examples = path.examples() if path.examples is not None else {}
+        for row in self._rows:
+            examples = row.examples() if row.examples is not None else {}
             if examples:
-                _illustrate(shown["paths"][path.template][path.method.lower()], examples)
+                _illustrate(shown["paths"][row.template][row.method.lower()], examples)
         return shown
+
+
+class DocumentPaths:
+    """Handlers of /docs and /openapi.json, which are open to all."""
+
+    def __init__(self, make: Callable[[], TableDocuments]) -> None:
+        """`make`: half a second of work, done in a thread when somebody first asks."""
+        self._make = make
+        self._made: TableDocuments | None = None
+
+    def rows(self) -> list[Path]:
+        """Beside the table: no documents show these."""
+        get = partial(Path, "GET", grpc="–", scope=None)
+        pages = [get("/docs", self.page), get("/openapi.json", self.openapi)]
+        return [*pages, *(get(path, partial(self.asset, path)) for path in ASSETS)]
+
+    async def page(self) -> Response:
+        """The page."""
+        policy = {"content-security-policy": POLICY}
+        return Response((await self._documents()).page, media_type="text/html", headers=policy)
+
+    async def openapi(self, told: Told) -> Mapping[str, Any]:
+        """The document. Which endpoints are deployed is for callers with a key to know."""
+        return (await self._documents()).openapi(told=told)
+
+    @staticmethod
+    async def asset(path: str) -> Response:
+        """What the page loads."""
+        content, media_type = asset(path)
+        return Response(content, headers={"content-type": media_type, "x-content-type-options": "nosniff"})
+
+    async def _documents(self) -> TableDocuments:
+        if self._made is None:
+            self._made = await asyncio.to_thread(self._make)
+        return self._made
 
 
 def _illustrate(operation: dict[str, Any], examples: Mapping[str, Any]) -> None:
@@ -56,28 +92,24 @@ def _illustrate(operation: dict[str, Any], examples: Mapping[str, Any]) -> None:
     first["example"] = next(iter(examples))
 
 
-def documents(paths: Sequence[Path]) -> FastAPI:
-    """The table as a FastAPI app, which makes the OpenAPI document and serves no request."""
-    app = FastAPI(title="Mizzen", version="0.1.0", description=_DESCRIPTION, docs_url=None, redoc_url=None)
-    for path in paths:
-        wrong: type[BaseModel] = http_schema.Problem if path.dialect is MIZZEN else http_schema.OipError
-        app.add_api_route(
-            path.template,
-            _described(path, path.body),
-            methods=[path.method],
-            summary=path.summary,
-            response_model=path.answer,
-            responses={**{status: {"model": wrong} for status in _ERRORS}, "default": {"model": wrong}},
-            tags=[path.template.split("/")[2].split(":")[0] if path.template.count("/") > 1 else "v2"],
-            operation_id=re.sub(r"\W+", "_", f"{path.method} {path.template}").strip("_").lower(),
-            openapi_extra={"parameters": _parameters(path)},
-        )
-    app.openapi_schema = _finished(app.openapi())
-    return app
+def operation(row: Path) -> dict[str, Any]:
+    """What FastAPI's `add_api_route` is told for documents."""
+    if row.answer is None:
+        return {"include_in_schema": False, "response_model": None}
+    wrong: type[BaseModel] = http_schema.Problem if row.dialect is MIZZEN else http_schema.OipError
+    return {
+        "summary": row.summary,
+        "response_model": row.answer,
+        "responses": {**{status: {"model": wrong} for status in _ERRORS}, "default": {"model": wrong}},
+        "tags": [row.template.split("/")[2].split(":")[0] if row.template.count("/") > 1 else "v2"],
+        "operation_id": re.sub(r"\W+", "_", f"{row.method} {row.template}").strip("_").lower(),
+        "openapi_extra": {"parameters": _parameters(row)},
+    }
 
 
 def _finished(document: dict[str, Any]) -> dict[str, Any]:
     """With a body to begin with for each operation, errors as the media type that they have, and how callers prove who they are."""
+    document["info"]["description"] = _DESCRIPTION
     components = document.setdefault("components", {})
     schemas = components.get("schemas", {})
     problem = {"$ref": "#/components/schemas/Problem"}
@@ -92,18 +124,6 @@ def _finished(document: dict[str, Any]) -> dict[str, Any]:
     }
     document["security"] = [{"key": []}, {}]
     return document
-
-
-def _described(path: Path, request: type[BaseModel] | None) -> Any:
-    async def described(**_: Any) -> None:
-        return None  # never called: the table of paths answers before
-
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter(name, keyword, annotation=str) for name in re.findall(r"\{(\w+)\}", path.template)]
-    if request is not None:
-        parameters.append(inspect.Parameter("body", keyword, annotation=request))
-    described.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return described
 
 
 def _parameters(path: Path) -> list[dict[str, Any]]:

@@ -40,17 +40,18 @@ async def beside(work: Callable[..., T], *arguments: object) -> T:
 class Http:
     """A request.
 
-    The app fills in `params` (the path's, decoded), `query`, `template`, `dialect`, `common` (headers of each answer) and `call`.
+    The app fills in `params` (the path's, decoded), `query`, `template`, `dialect`, `common` (headers of each answer) and `call`;
+    a route the body, `raw` as it came and `value` as it was read.
     """
 
     __slots__ = (
-        "_call", "_edge", "_receive", "_send", "common", "dialect", "headers", "limits", "method", "params", "query", "request_id",
-        "scope", "started", "template",
+        "_call", "_edge", "_send", "common", "dialect", "headers", "limits", "method", "params", "query", "raw", "receive",
+        "request_id", "scope", "started", "template", "value",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, edge: Edge, limits: "Limits") -> None:
         self.scope = scope
-        self._receive = receive
+        self.receive = receive
         self._send = send
         self._edge = edge
         self.limits = limits
@@ -63,6 +64,8 @@ class Http:
         self.common: Headers = []
         self.request_id = edge.new_id()
         self.started = False
+        self.raw = b""
+        self.value: object = None
         self._call: Call | None = None
 
     @property
@@ -81,6 +84,10 @@ class Http:
     def idempotency_key(self) -> str:
         """The Idempotency-Key header, empty without one."""
         return self.headers.get(b"idempotency-key", b"").decode("latin-1")
+
+    def may(self, scope: str) -> bool:
+        """Whether the API key that came along has this scope."""
+        return self._edge.may(self.credential, scope)
 
     def open(self, scope: str, default_s: float, endpoint: str | None) -> None:
         """Makes `call`: key, scope, deadline, admission; see Edge.open. Nothing of the body is read yet."""
@@ -134,7 +141,7 @@ class Http:
         return await self._long_body(first, limit)
 
     async def _part(self) -> tuple[bytes, bool]:
-        message = await self._receive()
+        message = await self.receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         return message.get("body", b""), message.get("more_body", False)
@@ -195,26 +202,13 @@ class Http:
         """Sends a JSON answer."""
         await self.answer(orjson.dumps(value), status)
 
-    async def start_events(self) -> None:
-        """Begins a stream of server-sent events."""
-        self.started = True
-        headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-store"),
-            (b"x-accel-buffering", b"no"),
-            (b"x-request-id", self.request_id.encode()),
-            *self.common,
-        ]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def event(self, name: str, value: object) -> None:
-        """Sends one event."""
-        body = b"event: " + name.encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
-    async def end_events(self) -> None:
-        """Ends the stream."""
-        await self._send({"type": "http.response.body", "body": b""})
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """ASGI's send for answers made elsewhere: adds the headers that every answer carries."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            told = (b"x-request-id", self.request_id.encode())
+            message["headers"] = [*message["headers"], told, *self.common]
+        await self._send(message)
 
     async def while_there(self, work: Awaitable[T]) -> T:
         """The work's result; raises ClientGoneError when the client goes before. Only after the body was read."""
@@ -222,7 +216,7 @@ class Http:
 
     async def disconnected(self) -> None:
         """Returns when the client has gone."""
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass
 
 

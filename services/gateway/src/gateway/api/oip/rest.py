@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from fastapi import Response
+
 from chassis.errors import InvalidArgument, Unavailable
-from gateway.api.http.dialects import JSON
+from gateway.api.http.given import Called
+from gateway.api.http.json_answer import Json
 from gateway.api.http.request import LARGE_BODY, Http, beside
 from gateway.api.oip.json import infer_body, infer_request
 from gateway.domain.infer import Inferrer
-from gateway.domain.inference import TensorInfo
+from gateway.domain.inference import ModelInfo, TensorInfo
+from gateway.domain.model import Call
 
 NAME, VERSION, EXTENSIONS = "mizzen", "0.1.0", ["binary_tensor_data", "parameters"]
 
@@ -33,43 +37,54 @@ class InferPaths:
             headers = [(b"inference-header-content-length", str(head).encode())]
             await http.answer(body, 200, b"application/octet-stream", headers)
 
-    async def metadata(self, http: Http) -> dict[str, Any]:
+    async def metadata(self) -> dict[str, Any]:
         """Show who serves, and with which extensions."""
         return {"name": NAME, "version": VERSION, "extensions": EXTENSIONS}
 
-    async def live(self, http: Http) -> None:
+    async def live(self) -> dict[str, Any]:
         """Say whether the gateway runs; open to all, like every probe."""
-        await http.answer(b'{"live":true}')
+        return {"live": True}
 
-    async def ready(self, http: Http) -> None:
+    async def ready(self, call: Called) -> Response:
         """Say whether any inference server answers."""
-        ready = await self._inferrer.server_ready(http.call)
-        await http.answer(b'{"ready":true}' if ready else b'{"ready":false}', 200 if ready else 503, JSON)
+        ready = await self._inferrer.server_ready(call)
+        return Json({"ready": ready}, 200 if ready else 503)
 
-    async def models(self, http: Http) -> dict[str, Any]:
+    async def models(self) -> dict[str, Any]:
         """List the names of models."""
         return {"models": self._inferrer.models()}
 
-    async def model(self, http: Http) -> dict[str, Any]:
+    async def model(self, call: Called, model: str) -> dict[str, Any]:
         """Show a model's tensors."""
-        call = http.call
-        info = await self._inferrer.model(call, http.params["model"], http.params.get("version", ""))
-        return {
-            "name": info.name,
-            "versions": info.versions,
-            "platform": info.platform,
-            "inputs": [_tensor(tensor) for tensor in info.inputs],
-            "outputs": [_tensor(tensor) for tensor in info.outputs],
-        }
+        return _model(await self._inferrer.model(call, model, ""))
 
-    async def model_ready(self, http: Http) -> dict[str, Any]:
+    async def version(self, call: Called, model: str, version: str) -> dict[str, Any]:
+        """Show the tensors of a model's version."""
+        return _model(await self._inferrer.model(call, model, version))
+
+    async def model_ready(self, call: Called, model: str) -> dict[str, Any]:
         """Say whether a model answers: 200, or 503."""
-        call = http.call
-        name = http.params["model"]
-        self._inferrer.known(name)
-        if not await self._inferrer.ready(call, name, http.params.get("version", "")):
-            raise Unavailable(f"model {name} is not ready", reason="MODEL_NOT_READY", retry_after_s=1)
-        return {"name": name, "ready": True}
+        return await self._ready(call, model, "")
+
+    async def version_ready(self, call: Called, model: str, version: str) -> dict[str, Any]:
+        """Say whether a model's version answers: 200, or 503."""
+        return await self._ready(call, model, version)
+
+    async def _ready(self, call: Call, model: str, version: str) -> dict[str, Any]:
+        self._inferrer.known(model)
+        if not await self._inferrer.ready(call, model, version):
+            raise Unavailable(f"model {model} is not ready", reason="MODEL_NOT_READY", retry_after_s=1)
+        return {"name": model, "ready": True}
+
+
+def _model(info: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "versions": info.versions,
+        "platform": info.platform,
+        "inputs": [_tensor(tensor) for tensor in info.inputs],
+        "outputs": [_tensor(tensor) for tensor in info.outputs],
+    }
 
 
 def _tensor(tensor: TensorInfo) -> dict[str, object]:

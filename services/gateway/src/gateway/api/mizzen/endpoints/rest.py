@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.api.edge import DEFAULT_S
-from gateway.api.http.paging import page_of
+from gateway.api.http.given import Called, Page
 from gateway.api.http.request import Http
 from gateway.api.mizzen.endpoints.json import endpoint_json, predict_json, predict_request
 from gateway.domain.endpoints import Endpoints
@@ -34,16 +34,14 @@ class EndpointPaths:
         request = predict_request(await http.json(), plan)
         await http.answer_json(predict_json(await http.while_there(self._predictor.predict(call, request))))
 
-    async def list(self, http: Http) -> dict[str, Any]:
+    async def list(self, call: Called, page: Page) -> dict[str, Any]:
         """List endpoints."""
-        call = http.call
-        plans, token = self._endpoints.page(*page_of(http))
+        plans, token = self._endpoints.page(*page)
         ready = await asyncio.gather(*(self._predictor.ready(call, plan) for plan in plans))
         items = [endpoint_json(plan, ready=is_ready) for plan, is_ready in zip(plans, ready, strict=True)]
         return {"items": items, "next_page_token": token}
 
-    async def get(self, http: Http) -> dict[str, Any]:
+    async def get(self, call: Called, name: str) -> dict[str, Any]:
         """Show an endpoint, with a request that works."""
-        plan = self._endpoints.get(http.params["name"])
-        ready = await self._predictor.ready(http.call, plan)
-        return endpoint_json(plan, ready=ready)
+        plan = self._endpoints.get(name)
+        return endpoint_json(plan, ready=await self._predictor.ready(call, plan))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.api.http.request import Http
+from gateway.api.http.given import Called
 from gateway.domain.infer import Inferrer
 
 
@@ -12,18 +12,16 @@ class ModelPaths:
     def __init__(self, inferrer: Inferrer) -> None:
         self._inferrer = inferrer
 
-    async def list(self, http: Http) -> dict[str, Any]:
+    async def list(self) -> dict[str, Any]:
         """List models, as KServe and as OpenAI do."""
         names = self._inferrer.models()
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "mizzen"} for name in names]
         return {"object": "list", "data": data, "models": names}
 
-    async def get(self, http: Http) -> dict[str, Any]:
+    async def get(self, call: Called, model: str) -> dict[str, Any]:
         """Show whether a model is ready, as KServe and as OpenAI do."""
-        call = http.call
-        name = http.params["model"]
         # NotFound for an unknown name; a known one that does not answer is not ready.
-        info = await self._inferrer.model(call, name, "")
-        ready = await self._inferrer.ready(call, name, "")
-        body = {"name": name, "ready": ready, "id": name, "object": "model", "created": 0, "owned_by": "mizzen"}
+        info = await self._inferrer.model(call, model, "")
+        ready = await self._inferrer.ready(call, model, "")
+        body = {"name": model, "ready": ready, "id": model, "object": "model", "created": 0, "owned_by": "mizzen"}
         return {**body, "versions": info.versions}
