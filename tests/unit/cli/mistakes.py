@@ -58,6 +58,12 @@ MISTAKES = [
         "a power", "temperature * bikes", "temperature ** bikes", ON_DEMAND,
         "on-demand SQL `**` is not in the allow-list: it has + - * /",
     ),
+    view("a list", "bikes,\n", "[bikes] AS bikes,\n", "spec.features[0].dtype",
+         "the stored SQL gives bikes as DECIMAL(2,1)[], which is no FLOAT32: cast it in the SQL, or declare another type", 4),
+    view("a number for an instant", "{name: docks, dtype: INT64}", "{name: docks, dtype: TIMESTAMP}", "spec.features[1].dtype",
+         "the stored SQL gives docks as INTEGER, which is no TIMESTAMP: cast it in the SQL, or declare another type"),
+    view("a number for the timestamp", "SELECT station, event_timestamp", "SELECT station, docks AS event_timestamp",
+         "spec.source.timestampColumn", "the stored SQL gives event_timestamp as INTEGER, which is no timestamp: make it one", -5),
     view("pow()", "temperature * bikes / 10", '"pow(bikes, 2)"', ON_DEMAND, "on-demand SQL `pow` is not in the allow-list: "),
     view(
         "an unknown column", "temperature * bikes", "temprature * bikes", ON_DEMAND,

@@ -93,7 +93,7 @@ def test_a_right_project_says_what_was_not_checked(project: Path) -> None:
     assert said.splitlines()[0] == "5 definitions are right"
     assert "InferenceService texts isn't compared with its package: pvc://models/texts/1 is not here" in said
     shutil.rmtree(project.parent / "state/volumes")
-    assert "stored SQL of station-state isn't bound: there is no table yet" in mizzen("validate")[1]
+    assert "stored SQL of 1 feature views isn't bound: their tables are not known here (yet)" in mizzen("validate")[1]
 
 
 def test_what_stands_already_is_examined_with_what_comes(project: Path) -> None:

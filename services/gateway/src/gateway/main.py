@@ -29,7 +29,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     """Everything the gateway runs."""
     settings, clock = runtime.settings, runtime.clock
     seen, envelopes = PrometheusMetrics(runtime.metrics, runtime.tenants), Envelopes.of(runtime)
-    definitions = await definitions_of(runtime)
+    definitions = await definitions_of(runtime, seen)
     access, admission = access_of(runtime, seen), admission_of(runtime, seen)
     features, inference = features_of(runtime, envelopes, seen), inference_of(runtime, seen)
     retrieval, monitoring = retrieval_of(runtime, envelopes), monitoring_of(runtime, envelopes)

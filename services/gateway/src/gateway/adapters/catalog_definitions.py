@@ -9,6 +9,7 @@ from catalog.fields import Field as FieldDefinition
 from catalog.kinds.endpoint import Route as RouteDefinition
 from chassis.lifecycle import Runtime
 from gateway.adapters.part import Part
+from gateway.adapters.prometheus_metrics import PrometheusMetrics
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.model import DType, Scalar
 from gateway.domain.plans import EndpointPlan, Field, OutputPlan, Route, TensorPlan, ViewPlan
@@ -143,16 +144,17 @@ def _example(endpoint: Definition) -> dict[str, object]:
     return made
 
 
-async def definitions_of(runtime: Runtime[Settings]) -> Part[Endpoints]:
+async def definitions_of(runtime: Runtime[Settings], seen: PrometheusMetrics) -> Part[Endpoints]:
     """The endpoints that are loaded now: those of the source that the settings name, which a task follows."""
     settings, endpoints, log = runtime.settings, Endpoints(), runtime.log
     source = source_from(settings.definitions, room=settings.room)
 
     def swap(catalog: Catalog) -> None:
         load(catalog, endpoints)
+        seen.definitions_refused(len(catalog.errors))
         log.info("definitions loaded", endpoints=sorted(catalog.endpoints), refused=len(catalog.errors))
 
-    load(await source.load(), endpoints)
+    swap(await source.load())
     return Part(endpoints, background=[("definitions", lambda: source.watch(swap))], close=[source.close])
 
 

@@ -44,6 +44,7 @@ class PrometheusMetrics:
         self._stream_full = dropped.labels("stream_full")
         self._records = metrics.counter(declared.RECORDS)
         self.record_queue = metrics.gauge(declared.RECORD_QUEUE)
+        self._refused = metrics.gauge(declared.DEFINITIONS_REFUSED)
         self._shadows = metrics.counter(declared.SHADOWS_DROPPED)
         self._unprotected = metrics.counter(declared.UNPROTECTED_WRITES)
         coalesced = metrics.histogram(chassis_metrics.COALESCED_ITEMS)
@@ -57,6 +58,10 @@ class PrometheusMetrics:
         self._metrics.gauge(declared.API_KEYS).set_function(count)
         self._metrics.gauge(declared.API_KEY_FAULTS).set_function(faults)
         self._metrics.gauge(declared.API_KEYS_AGE).set_function(age_s)
+
+    def definitions_refused(self, count: int) -> None:
+        """Definitions that are wrong now."""
+        self._refused.set(count)
 
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """A REST request was answered."""
