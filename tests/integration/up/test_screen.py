@@ -55,7 +55,8 @@ def test_wrong_usage(environment: dict[str, str]) -> None:
 
 def test_apply_copies_without_a_running_mizzen(environment: dict[str, str], tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text("apiVersion: mizzen.dev/v1alpha1\nkind: Collection\nmetadata: {name: mine}\nspec: {}\n")
+    view = "{inputs: [{name: x, dtype: FLOAT64}], onDemand: [{name: twice, dtype: FLOAT64, sql: x * 2}]}"
+    mine.write_text(f"apiVersion: mizzen.dev/v1alpha1\nkind: FeatureView\nmetadata: {{name: mine}}\nspec: {view}\n")
     done = mizzen("apply", "-f", str(mine), env=environment)
-    assert (done.returncode, done.stdout.split("\n")[0]) == (0, "+ collection mine")
-    assert (Path(environment["MIZZEN_STATE"]) / "definitions" / "collection-mine.yaml").read_text() == mine.read_text()
+    assert (done.returncode, done.stdout.split("\n")[0]) == (0, "+ featureview mine")
+    assert (Path(environment["MIZZEN_STATE"]) / "definitions" / "featureview-mine.yaml").read_text() == mine.read_text()
