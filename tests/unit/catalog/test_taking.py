@@ -79,6 +79,20 @@ def test_a_collection_of_another_length_keeps_its_predecessor(tmp_path: Path) ->
     assert read_directory(tmp_path).collections == {}
 
 
+def test_a_view_that_was_renamed_is_not_told_two_thousand_times() -> None:
+    """Each of them is compared with every other name: without a bound a service would stand still for a minute."""
+    names = [f"number_{i}" for i in range(2000)]
+    features = "".join(f"    - {{name: {name}, dtype: FLOAT32}}\n" for name in names)
+    view = VIEW.replace("    - {name: age, dtype: FLOAT32, unit: years}\n", features).replace(
+        "age > 20", "numbre_7 > 20"
+    )
+    refs = ", ".join(f"plane_facts:numbre_{i}" for i in range(2000))
+    endpoint = ENDPOINT.replace('"plane_facts:age", "plane_facts:old", "input:distance"', refs)
+    errors = taken(view.replace("numbre_7", "number_7") + "---\n" + endpoint).errors
+    assert [error.fix for error in errors] == [f"did you mean number_{i}?" for i in range(20)]
+    assert taken(view).errors[0].fix == "did you mean number_7?"
+
+
 @given(st.integers(0, len(WHOLE)), st.integers(0, 40), st.text(max_size=8), st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_no_damage_stops_a_service(at: int, length: int, text: str, has_predecessor: bool) -> None:

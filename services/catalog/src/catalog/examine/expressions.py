@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from catalog.examine.subject import Subject
+from catalog.examine.subject import Subject, some
 from catalog.fields import DType, Location
 from catalog.found import DefinitionError, Found
 from catalog.kinds.feature_view import AS_OF, Feature, FeatureView
@@ -21,7 +21,7 @@ _BITS = {DType.INT32: 31, DType.INT64: 63}
 def check_expressions(subject: Subject) -> Iterator[DefinitionError]:
     """On-demand SQL that is not in the allow-list or names what isn't there, and defaults of another type."""
     for found, view in subject.of(FeatureView):
-        yield from _on_demand(found, view)
+        yield from some(_on_demand(found, view))
         for place, feature in enumerate(view.spec.features):
             fix = _default_fault(feature)
             if fix:

@@ -1,12 +1,13 @@
 """Columns of endpoints: each exists, and the endpoint takes what its views need, in a type that they take."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from catalog.examine.subject import Subject
+from catalog.examine.subject import Subject, some
 from catalog.fields import DType, Field, Location
 from catalog.found import DefinitionError, Found
 from catalog.kinds.endpoint import Endpoint
-from catalog.kinds.feature_view import FeatureView, reference_name
+from catalog.kinds.feature_view import reference_name
 from catalog.on_demand import KINDS
 from catalog.suggestions import meant
 
@@ -18,10 +19,10 @@ def check_references(subject: Subject) -> Iterator[DefinitionError]:
     """Every fault of every endpoint's columns."""
     views = subject.catalog.feature_views
     for found, endpoint in subject.of(Endpoint):
-        missing = list(_missing(found, endpoint, views))
+        missing = list(some(_missing(found, endpoint, subject.columns)))
         yield from missing
         # A column that is misspelt in a tensor is watched under its right name.
-        yield from () if missing else _watched(found, endpoint)
+        yield from () if missing else some(_watched(found, endpoint))
         used = [views[name] for name in used_views(endpoint) if name in views]
         entities = {view.reference_name: view.spec.entities for view in used}
         inputs = {view.reference_name: view.spec.inputs for view in used}
@@ -42,7 +43,7 @@ def columns_of(endpoint: Endpoint) -> Iterator[tuple[Location, str]]:
             yield ("spec", "model", "tensors", place, "features", at), column
 
 
-def _missing(found: Found, endpoint: Endpoint, views: Mapping[str, FeatureView]) -> Iterator[DefinitionError]:
+def _missing(found: Found, endpoint: Endpoint, views: Mapping[str, Mapping[str, Field]]) -> Iterator[DefinitionError]:
     for at, column in columns_of(endpoint):
         view, _, feature = column.partition(":")
         if view in OWN:
@@ -50,20 +51,16 @@ def _missing(found: Found, endpoint: Endpoint, views: Mapping[str, FeatureView])
         if view not in views:
             reason = f"{column}: there is no feature view {view}"
             yield found.wrong(at, reason, _view_meant(view, views), missing=True)
-        elif views[view].column(feature) is None:
+        elif feature not in views[view]:
             reason = f"{column}: feature view {view} has no feature {feature}"
-            yield found.wrong(at, reason, meant(feature, _features(views[view]), "its features are"), missing=True)
+            yield found.wrong(at, reason, meant(feature, list(views[view]), "its features are"), missing=True)
 
 
-def _view_meant(view: str, views: Mapping[str, FeatureView]) -> str:
+def _view_meant(view: str, views: Mapping[str, Any]) -> str:
     written = reference_name(view)
     if written != view and written in views:
         return f"in references it is written {written}, as SQL names take no '-'"
     return meant(written, sorted(views), "there are")
-
-
-def _features(view: FeatureView) -> list[str]:
-    return [column.name for column in (*view.spec.features, *view.spec.on_demand)]
 
 
 def _watched(found: Found, endpoint: Endpoint) -> Iterator[DefinitionError]:
@@ -71,8 +68,9 @@ def _watched(found: Found, endpoint: Endpoint) -> Iterator[DefinitionError]:
         *dict.fromkeys(column for _, column in columns_of(endpoint)),
         *(f"output:{output.name}" for output in endpoint.spec.model.outputs),
     ]
+    names = frozenset(known)
     for place, column in enumerate(endpoint.spec.monitoring.watch):
-        if column not in known:
+        if column not in names:
             at: Location = ("spec", "monitoring", "watch", place)
             yield found.wrong(
                 at, f"{column} is no column of its tensors and no output", meant(column, known, "these are")

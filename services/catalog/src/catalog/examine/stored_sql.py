@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from catalog.examine.outside import Bound, SqlFault
-from catalog.examine.subject import Findings, NotChecked, Subject
+from catalog.examine.subject import Findings, NotChecked, Subject, some
 from catalog.fields import Location
 from catalog.found import DefinitionError, Found
 from catalog.kinds.feature_view import FeatureView
@@ -24,7 +24,7 @@ def check_stored_sql(subject: Subject) -> Findings:
         elif isinstance(bound, SqlFault):
             yield _fault(found, bound)
         else:
-            yield from _columns(found, view, bound)
+            yield from some(_columns(found, view, bound))
     if unbound:
         yield NotChecked(f"stored SQL of {unbound} feature views isn't bound: their tables are not known here (yet)")
 

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from catalog.examine.outside import Package, Packages, PackageTensor, stated_digest
 from catalog.examine.references import columns_of
 from catalog.examine.routes import routes_of
-from catalog.examine.subject import Finding, Findings, NotChecked, Subject
-from catalog.fields import DType, Location
+from catalog.examine.subject import Finding, Findings, NotChecked, Subject, some
+from catalog.fields import DType, Field, Location
 from catalog.found import DefinitionError, Found
 from catalog.kinds.collection import Collection
 from catalog.kinds.endpoint import Endpoint, Route
-from catalog.kinds.feature_view import FeatureView
 from catalog.kinds.inference_service import InferenceService
 from catalog.suggestions import meant
 
@@ -21,7 +20,7 @@ OUTPUTS: Location = ("spec", "model", "outputs")
 def check_tensors(subject: Subject) -> Findings:
     """Columns that a tensor's type can't hold; and tensors, outputs, models and digests against the packages at hand."""
     for found, endpoint in subject.of(Endpoint):
-        yield from _held(found, endpoint, subject.catalog.feature_views)
+        yield from some(_held(found, endpoint, subject.columns))
     packages = subject.outside.packages
     if packages is None:
         yield NotChecked("tensors aren't compared with model packages: none are known here")
@@ -42,14 +41,13 @@ def check_tensors(subject: Subject) -> Findings:
         yield from () if models is None else _embedder(found, collection, models)
 
 
-def _held(found: Found, endpoint: Endpoint, views: Mapping[str, FeatureView]) -> Iterator[DefinitionError]:
-    own = {"entity": endpoint.spec.entities, "input": endpoint.spec.inputs}
+def _held(found: Found, endpoint: Endpoint, views: Mapping[str, Mapping[str, Field]]) -> Iterator[DefinitionError]:
+    declared = {"entity": endpoint.spec.entities, "input": endpoint.spec.inputs}
+    known = {**views, **{part: {field.name: field for field in fields} for part, fields in declared.items()}}
     for at, column in columns_of(endpoint):
         view, _, name = column.partition(":")
-        dtype = next((field.dtype for field in own.get(view, ()) if field.name == name), None)
-        if dtype is None and view in views:
-            feature = views[view].column(name)
-            dtype = None if feature is None else feature.dtype
+        field = known.get(view, {}).get(name)
+        dtype = None if field is None else field.dtype
         tensor = endpoint.spec.model.tensors[int(at[3])]
         if dtype is DType.STRING and tensor.datatype != "BYTES":
             reason = f"{column} is a STRING and tensor {tensor.name} is {tensor.datatype}"

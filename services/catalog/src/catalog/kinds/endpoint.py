@@ -191,9 +191,11 @@ class EndpointSpec(Definition):
             ("model", "outputs"): [output.name for output in self.model.outputs],
         }
         for where, names in lists.items():
+            seen: set[str] = set()
             for place, name in enumerate(names):
-                if name in names[:place]:
+                if name in seen:
                     yield Fault((*where, place, "name"), f"the name {name} is there twice", "rename one of them")
+                seen.add(name)
 
 
 class Endpoint(Definition):

@@ -55,12 +55,13 @@ def _replace(
 ) -> frozenset[Key]:
     """Puts predecessors in the place of what is wrong; which were replaced or left out."""
     replaced: set[Key] = set()
+    wrong_itself = {_key(error.kind, error.name) for error in wrong if not error.missing_reference}
     for key in dict.fromkeys(_key(error.kind, error.name) for error in wrong):
         old = before.get(key)
         if old is not None and taken[key].definition != old:
             taken[key] = Found(old)
             replaced.add(key)
-        elif old is None and any(not e.missing_reference for e in wrong if _key(e.kind, e.name) == key):
+        elif old is None and key in wrong_itself:
             del taken[key]
             replaced.add(key)
     return frozenset(replaced)
