@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog import Catalog, find_in_text, read_directory, take
+from catalog.kinds import endpoint as kinds
 from features.adapters.catalog_views import load_definitions
+from features.domain import plan
 from gateway.adapters.catalog_definitions import plans
 from tests.unit.catalog.test_definitions import ENDPOINT, VIEW
 
@@ -77,6 +79,15 @@ def test_a_collection_of_another_length_keeps_its_predecessor(tmp_path: Path) ->
         "vectors have 384 dimensions: take an embedder of that length"
     )
     assert read_directory(tmp_path).collections == {}
+
+
+def test_an_endpoint_has_no_more_features_than_one_read_gives() -> None:
+    assert kinds.MAX_REFERENCES == plan.MAX_REFERENCES
+    refs = ", ".join(["plane_facts:age"] * (plan.MAX_REFERENCES + 1))
+    errors = taken(WHOLE.replace('"plane_facts:age", "plane_facts:old", "input:distance"', refs)).errors
+    assert [(error.field, error.says) for error in errors] == [
+        ("spec.model.tensors", "the tensors have 2001 columns: an endpoint has 2000 at most")
+    ]
 
 
 def test_a_view_that_was_renamed_is_not_told_two_thousand_times() -> None:

@@ -31,10 +31,18 @@ _PLAIN: Mapping[str, tuple[str, str]] = {
 }
 
 
+_LENGTHS = ("too_short", "too_long")
+
+
 def faults_of(error: ValidationError, content: Any, model: type[BaseModel]) -> list[Fault]:
     """Every fault of `content`, a `model` to be, with its place from the top; each place once for each reason."""
     faults: dict[Fault, None] = {}
-    for found in error.errors(include_url=False):
+    errors = error.errors(include_url=False)
+    places = {found["loc"] for found in errors}
+    for found in errors:
+        # An entry that is wrong is told itself, and then its list isn't short of it.
+        if found["type"] in _LENGTHS and any(place[: len(found["loc"])] == found["loc"] != place for place in places):
+            continue
         if found["type"] == FAULTS:
             nested: Sequence[Fault] = found["ctx"][FAULTS]
             faults |= {Fault((*found["loc"], *each.at), each.reason, each.fix): None for each in nested}

@@ -22,6 +22,8 @@ def check_examples(subject: Subject) -> Iterator[DefinitionError]:
         rows = max((len(values) for columns in given.values() for values in columns.values()), default=0)
         for part, declared in {"entities": endpoint.spec.entities, "inputs": endpoint.spec.inputs}.items():
             yield from _columns(found, (*at, part), declared, given[part], rows)
+        if rows == 0 and endpoint.spec.entities:
+            yield found.wrong(at, "has no row", "give each entity one value at least")
         if rows > endpoint.spec.limits.max_rows:
             yield found.wrong(at, f"has {rows} rows", f"limits.maxRows allows {endpoint.spec.limits.max_rows}")
         if "as_of" in example.options and endpoint.spec.clock == "server":

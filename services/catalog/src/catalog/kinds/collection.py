@@ -1,10 +1,12 @@
 """Collection: documents, how they are cut, embedded and searched."""
 
-from typing import Literal
+from pathlib import PurePosixPath
+from typing import Literal, Self
 
 from pydantic import Field as Described
+from pydantic import model_validator
 
-from catalog.fields import GROUP_VERSION, Definition, Metadata, ObjectName
+from catalog.fields import GROUP_VERSION, Definition, Fault, Metadata, ObjectName, refuse
 
 STORED_DIMENSIONS = 384
 """Length of the vectors that are stored; a collection that asks for another one is refused."""
@@ -43,6 +45,21 @@ class DocumentSource(Definition):
     """Files that `mizzen ingest` reads for this collection."""
 
     path: str = Described(description="Glob relative to the definition's project directory, e.g. docs/**/*.md.")
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        parts = PurePosixPath(self.path).parts
+        if not parts or parts[0] == "/" or ".." in parts:
+            refuse(
+                [
+                    Fault(
+                        ("path",), f"{self.path!r} leads out of the project", "write a glob below it, e.g. docs/**/*.md"
+                    )
+                ]
+            )
+        if any("**" in part and part != "**" for part in parts):
+            refuse([Fault(("path",), f"{self.path!r} is no glob", "write ** as a whole part, e.g. docs/**/*.md")])
+        return self
 
 
 class CollectionSpec(Definition):

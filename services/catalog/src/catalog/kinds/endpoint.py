@@ -21,6 +21,8 @@ from catalog.fields import (
 from catalog.kinds.feature_view import duration_s
 from catalog.suggestions import meant
 
+MAX_REFERENCES = 2000
+"""Most features of one endpoint: as many as one read gives."""
 TensorType = Literal["BOOL", "INT32", "INT64", "FP32", "FP64", "BYTES"]
 
 
@@ -158,6 +160,10 @@ class EndpointSpec(Definition):
     @model_validator(mode="after")
     def _own_columns_exist(self) -> Self:
         faults = [*self._tensors_take_what_is_declared(), *self._names_are_one_each()]
+        columns = sum(len(tensor.features) for tensor in self.model.tensors)
+        if columns > MAX_REFERENCES:
+            fix = f"an endpoint has {MAX_REFERENCES} at most"
+            faults.append(Fault(("model", "tensors"), f"the tensors have {columns} columns", fix))
         outputs = [output.name for output in self.model.outputs]
         labels, sticky = self.monitoring.labels, self.traffic.sticky_key
         if labels is not None and labels.output not in outputs:
