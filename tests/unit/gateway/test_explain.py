@@ -59,7 +59,7 @@ class Model:
         self.in_flight = self.most_in_flight = self.bytes = self.most_bytes = 0
         self.gate: asyncio.Event | None = None
 
-    async def infer(self, request: InferRequest, deadline_s: float) -> InferAnswer:
+    async def infer(self, request: InferRequest, info: Any, deadline_s: float) -> InferAnswer:
         size = sum(len(tensor.raw) for tensor in request.inputs)
         self.rows.append(request.inputs[0].shape[0])
         self.in_flight, self.bytes = self.in_flight + 1, self.bytes + size
@@ -254,15 +254,14 @@ def test_an_explanation_takes_the_room_of_as_many_calls_as_it_amounts_to() -> No
 
 
 async def test_a_refused_explanation_asks_nobody() -> None:
-    endpoints, features, inference, place = MagicMock(), MagicMock(), MagicMock(), MagicMock()
+    features, inference, place = MagicMock(), MagicMock(), MagicMock()
     plan, *_ = wide(1)
     plan.max_rows, plan.max_explain_rows = 1000, 1000
-    endpoints.runnable.return_value = plan
     place.grow.side_effect = ResourceExhausted("full", reason="OVERLOADED")
-    predictor = Predictor(endpoints, features, inference, MagicMock(), CLOCK)
+    predictor = Predictor(features, inference, MagicMock(), CLOCK)
     asked = replace(call(), place=place)
     with pytest.raises(ResourceExhausted):
-        await predictor.predict(asked, PredictRequest("e", {}, {}, 1000, explain=True))
+        await predictor.predict(asked, plan, PredictRequest({}, {}, 1000, explain=True))
     place.grow.assert_called_once_with(-(-1000 * 67 // CHUNK_ROWS))
     assert not features.mock_calls
     assert not inference.mock_calls

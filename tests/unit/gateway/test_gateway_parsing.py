@@ -29,6 +29,7 @@ from gateway.domain.infer import checked
 from gateway.domain.inference import InferAnswer, Tensor
 from gateway.domain.model import DType
 from gateway.domain.plans import EndpointPlan, Field
+from gateway.domain.rows import Rows
 from mizzen.chassis.v1 import values_pb2
 
 BODIES = (
@@ -209,8 +210,8 @@ def test_a_body_that_is_wrong_a_million_times_is_refused_at_the_first(model: typ
 def read_whole(body: dict[str, Any]) -> None:
     """As the path does it, in two steps."""
     _, entities, inputs = read_parts(body)
-    columns(entities, PLAN.entities, "entities", None)
-    columns(inputs, PLAN.inputs, "inputs", None, nullable=True)
+    columns(entities, PLAN.entities, "entities", Rows(10))
+    columns(inputs, PLAN.inputs, "inputs", Rows(10), nullable=True)
 
 
 instants = st.just("2013-11-03T14:00:00Z")

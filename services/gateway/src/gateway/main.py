@@ -37,7 +37,7 @@ async def build(runtime: Runtime[Settings]) -> Service:
     endpoints, queue = definitions.port, records.port
     domain = (
         endpoints,
-        Predictor(endpoints, features.port, inference.port, queue, clock, settings.max_shadows, seen.shadow_dropped),
+        Predictor(features.port, inference.port, queue, clock, settings.max_shadows, seen.shadow_dropped),
         Reader(features.port, clock),
         Inferrer(endpoints, inference.port, queue, clock, settings.max_model_in_flight),
         Retriever(retrieval.port, queue, clock),

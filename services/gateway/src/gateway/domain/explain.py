@@ -138,7 +138,7 @@ class Explainer:
                     route.model, occlusion.tensors(*span), route.version, outputs=[WantedOutput(output.tensor)],
                     service=route.service, alone=True,
                 )  # fmt: skip
-                answer = await self._inference.infer(request, call.deadline_s)
+                answer = await self._inference.infer(request, info, call.deadline_s)
             answered = {tensor.name: tensor for tensor in answer.outputs}
             return output_column(output, answered, span[1] - span[0]).raw
 

@@ -80,7 +80,8 @@ class Inferrer:
         try:
             with self._bulkhead(request.model):
                 remaining_s(self._clock, call.deadline_s)
-                answer = await self._inference.infer(request, call.deadline_s)
+                info = await self._inference.model(request.service, request.model, request.version, call.deadline_s)
+                answer = await self._inference.infer(request, info, call.deadline_s)
             record.tensors_out = answer.outputs
             record.model_versions = (answer.package_version or answer.model_version,)
             record.timings_ms = {"total": round((self._clock.now_us() - call.received_at_us) / 1e3, 3)}

@@ -230,9 +230,8 @@ class BlockRows(FeatureRows):
 
 @dataclass(slots=True)
 class PredictRequest:
-    """A predict with its columns already typed."""
+    """A predict with its columns already typed, `rows` of them being taken."""
 
-    endpoint: str
     entities: Mapping[str, Column]
     inputs: Mapping[str, Column]
     rows: int

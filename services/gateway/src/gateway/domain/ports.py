@@ -51,8 +51,8 @@ class Inference(Protocol):
     async def model(self, service: str, model: str, version: str, deadline_s: float) -> ModelInfo:
         """What the model declares; cached, read again after a failure and every few seconds."""
 
-    async def infer(self, request: InferRequest, deadline_s: float) -> InferAnswer:
-        """One inference; concurrent ones of a batching model travel together. Raises MizzenError."""
+    async def infer(self, request: InferRequest, info: ModelInfo, deadline_s: float) -> InferAnswer:
+        """One inference of the model that `info` is of; concurrent ones of a batching model travel together. Raises MizzenError."""
 
     def stream(self, requests: AsyncIterator[InferRequest], first: InferRequest) -> AsyncIterator[StreamAnswer]:
         """A stream of inferences of `first`'s model, answered as Triton answers. `first` goes before `requests`."""

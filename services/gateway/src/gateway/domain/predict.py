@@ -6,9 +6,8 @@ from typing import Protocol
 
 from chassis.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, MizzenError, Unavailable
 from gateway.domain.columns import scattered
-from gateway.domain.endpoints import Endpoints
 from gateway.domain.explain import Explainer, weight_of
-from gateway.domain.inference import InferRequest, Tensor, WantedOutput
+from gateway.domain.inference import InferRequest, ModelInfo, Tensor, WantedOutput
 from gateway.domain.limits import Bulkhead, remaining_s
 from gateway.domain.model import Call, Column, FeatureRows, PredictAnswer, PredictRequest, Status
 from gateway.domain.plans import EndpointPlan, Route
@@ -42,7 +41,6 @@ class Predictor:
 
     def __init__(
         self,
-        endpoints: Endpoints,
         features: Features,
         inference: Inference,
         recorder: Recorder,
@@ -51,7 +49,6 @@ class Predictor:
         shadow_dropped: ShadowDropped = lambda: None,
     ) -> None:
         """`max_shadows`: shadow requests under way at once; more are dropped and counted."""
-        self._endpoints = endpoints
         self._features = features
         self._inference = inference
         self._explainer = Explainer(inference, clock)
@@ -62,9 +59,8 @@ class Predictor:
         self._max_shadows = max_shadows
         self._shadow_dropped = shadow_dropped
 
-    async def predict(self, call: Call, request: PredictRequest) -> PredictAnswer:
-        """Raises MizzenError; leaves one record either way."""
-        plan = self._endpoints.runnable(request.endpoint)
+    async def predict(self, call: Call, plan: EndpointPlan, request: PredictRequest) -> PredictAnswer:
+        """The answer of `plan` (Endpoints.runnable), by which `request` was read. Raises MizzenError; a record either way."""
         as_of_us = self._as_of(plan, call, request)
         if request.explain:
             call.weigh(weight_of(plan, request.rows))
@@ -133,12 +129,6 @@ class Predictor:
         )
 
     def _as_of(self, plan: EndpointPlan, call: Call, request: PredictRequest) -> int:
-        if not 1 <= request.rows <= plan.max_rows:
-            message = f"a request has 1 to {plan.max_rows} rows, not {request.rows}"
-            if not request.rows:
-                raise InvalidArgument(message, reason="NO_ROWS", field="entities")
-            first = next(iter(request.entities), "")
-            raise InvalidArgument(message, reason="TOO_MANY_ROWS", field=f"entities.{first}" if first else "inputs")
         if request.explain and request.rows > plan.max_explain_rows:
             message = (
                 f"with options.explain a request has at most {plan.max_explain_rows} rows, not {request.rows}"
@@ -204,7 +194,7 @@ class Predictor:
             )
             raise FailedPrecondition(message, reason="SCHEMA_MISMATCH", ids={"model": route.model})
         tensors = [sources.tensor(tensor) for tensor in plan.tensors]
-        outputs = await self._outputs(plan, route, call, tensors, sources.rows)
+        outputs = await self._outputs(plan, route, call, info, tensors, sources.rows)
         if not explain:
             return _Part(outputs, info.package_version, None)
         actual = outputs[plan.outputs[0].name]
@@ -212,11 +202,11 @@ class Predictor:
         return _Part(outputs, info.package_version, explanations)
 
     async def _outputs(
-        self, plan: EndpointPlan, route: Route, call: Call, tensors: list[Tensor], rows: int
+        self, plan: EndpointPlan, route: Route, call: Call, info: ModelInfo, tensors: list[Tensor], rows: int
     ) -> dict[str, Column]:
         wanted = [WantedOutput(name) for name in dict.fromkeys(output.tensor for output in plan.outputs)]
         request = InferRequest(route.model, tensors, route.version, outputs=wanted, service=route.service)
-        answer = await self._inference.infer(request, call.deadline_s)
+        answer = await self._inference.infer(request, info, call.deadline_s)
         by_name = {tensor.name: tensor for tensor in answer.outputs}
         return {output.name: output_column(output, by_name, rows) for output in plan.outputs}
 

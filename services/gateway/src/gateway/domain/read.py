@@ -8,6 +8,7 @@ from chassis.errors import InvalidArgument
 from gateway.domain.limits import remaining_s
 from gateway.domain.model import Call, Column, FeaturesAnswer
 from gateway.domain.ports import Clock, Features
+from gateway.domain.rows import Rows
 
 REFERENCE = re.compile(r"[a-z_][a-z0-9_]*:[a-z_][a-z0-9_]*\Z")
 MAX_REFERENCES = 1000
@@ -24,18 +25,17 @@ class Reader:
         self._clock = clock
 
     async def read(
-        self, call: Call, references: tuple[str, ...], entities: Mapping[str, Column], inputs: Mapping[str, Column]
+        self,
+        call: Call,
+        references: tuple[str, ...],
+        entities: Mapping[str, Column],
+        inputs: Mapping[str, Column],
+        rows: Rows,
     ) -> FeaturesAnswer:
-        """As of the server's time. Raises MizzenError."""
+        """As of the server's time; `rows`: of every column. Raises MizzenError."""
         _check_references(references)
-        rows = {column.rows for column in entities.values()}
-        if inputs:
-            rows.update(column.rows for column in inputs.values())
-        if len(rows) != 1 or not 1 <= min(rows) <= MAX_ROWS:
-            message = f"every list in entities and inputs must have the same length, 1 to {MAX_ROWS}"
-            raise InvalidArgument(message, reason="ROWS_DIFFER", field="entities")
-        if min(rows) * len(references) > MAX_VALUES:
-            message = f"{min(rows)} rows of {len(references)} features are more than {MAX_VALUES} values; ask in several reads"
+        if rows.count * len(references) > MAX_VALUES:
+            message = f"{rows.count} rows of {len(references)} features are more than {MAX_VALUES} values; ask in several reads"
             raise InvalidArgument(message, reason="TOO_MANY_ROWS", field="entities")
         remaining_s(self._clock, call.deadline_s)
         answer = await self._features.read(call, references, entities, inputs, as_of_us=call.received_at_us)

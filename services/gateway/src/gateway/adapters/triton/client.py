@@ -13,6 +13,7 @@ from chassis.clock import Clock
 from chassis.errors import DeadlineExceeded, Internal, InvalidArgument, MizzenError, NotFound, Unavailable
 from chassis.rpc.channel import Channel
 from chassis.rpc.coalesce import Coalescer
+from gateway.adapters.triton.merging import joined, merges, split
 from gateway.adapters.triton.wire import infer_answer, infer_message, model_info, oip
 from gateway.domain.inference import InferAnswer, InferRequest, ModelInfo, StreamAnswer, Tensor
 from gateway.domain.limits import Retry, few_at_once, remaining_s
@@ -25,7 +26,7 @@ _STREAM_S = 3600.0
 _MAX_COALESCERS = 256
 _PARTS_AT_ONCE = 8
 _Key = tuple[str, str, str]
-_Item = tuple[InferRequest, int, float]
+_Item = tuple[InferRequest, ModelInfo, int, float]
 
 
 @dataclass(slots=True)
@@ -100,17 +101,16 @@ class TritonInference:
         )
         return model_info(config.config, metadata)
 
-    async def infer(self, request: InferRequest, deadline_s: float) -> InferAnswer:
-        info = await self.model(request.service, request.model, request.version, deadline_s)
+    async def infer(self, request: InferRequest, info: ModelInfo, deadline_s: float) -> InferAnswer:
         rows = request.inputs[0].shape[0] if request.inputs and request.inputs[0].shape else 0
-        if not _merges(request, info, rows):
+        if not merges(request, info, rows):
             return await self._alone(request, info, deadline_s)
         if rows > info.max_batch_size:
             return await self._in_parts(request, info, rows, deadline_s)
         coalescer = self._coalescer(request, info)
         if coalescer is None:
             return await self._alone(request, info, deadline_s)
-        return await coalescer.submit((request, rows, deadline_s), deadline_s)  # type: ignore[return-value]
+        return await coalescer.submit((request, info, rows, deadline_s), deadline_s)  # type: ignore[return-value]
 
     def _coalescer(self, request: InferRequest, info: ModelInfo) -> Coalescer[_Item, InferAnswer | MizzenError] | None:
         key = (
@@ -134,10 +134,11 @@ class TritonInference:
         groups: list[list[_Item]] = []
         total = max_rows + 1
         for item in items:
-            total += item[1]
+            rows = item[2]
+            total += rows
             if total > max_rows:
                 groups.append([])
-                total = item[1]
+                total = rows
             groups[-1].append(item)
         if len(groups) == 1:
             return await self._merged(groups[0])
@@ -145,22 +146,23 @@ class TritonInference:
         return [answer for group in answers for answer in group]
 
     async def _merged(self, items: list[_Item]) -> list[InferAnswer | MizzenError]:
-        first = items[0][0]
-        deadline_s = max(item[2] for item in items)
-        info = await self.model(first.service, first.model, first.version, deadline_s)
+        # What the last one knows of the model is the latest.
+        first, info = items[0][0], items[-1][1]
+        deadline_s = max(item[3] for item in items)
         if len(items) == 1:
             try:
                 return [await self._alone(first, info, deadline_s)]
             except MizzenError as error:
                 return [error]
-        counts = [rows for _, rows, _ in items]
+        requests, counts = [item[0] for item in items], [item[2] for item in items]
         try:
-            answer = await self._alone(first, info, deadline_s, _joined([item[0] for item in items], sum(counts)))
-            return _split(answer, [item[0] for item in items], counts)
+            answer = await self._alone(first, info, deadline_s, joined(requests, sum(counts)))
+            return split(answer, requests, counts)
         except (InvalidArgument, Internal):
             # One of them is to blame: each is asked alone, so that it fails alone.
             answers = await asyncio.gather(
-                *(self._alone(request, info, deadline_s) for request, _, deadline_s in items), return_exceptions=True
+                *(self._alone(request, own, deadline_s) for request, own, _, deadline_s in items),
+                return_exceptions=True,
             )
             return [answer if isinstance(answer, InferAnswer | MizzenError) else Internal("") for answer in answers]
         except MizzenError as error:
@@ -269,45 +271,3 @@ def translated(error: MizzenError, model: str) -> MizzenError:
         message = f"model {model} cannot be reached now; try again shortly"
         return Unavailable(message, reason="MODEL_UNAVAILABLE", ids=ids, retry_after_s=1)
     return error
-
-
-def _merges(request: InferRequest, info: ModelInfo, rows: int) -> bool:
-    return (
-        info.max_batch_size > 0
-        and rows > 0
-        and not request.alone
-        and not info.stateful
-        and not request.parameters
-        and all(tensor.shape[:1] == (rows,) and not tensor.parameters for tensor in request.inputs)
-        and all(not wanted.parameters for wanted in request.outputs)
-    )
-
-
-def _joined(requests: list[InferRequest], rows: int) -> list[Tensor]:
-    return [
-        Tensor(
-            tensor.name,
-            tensor.datatype,
-            (rows, *tensor.shape[1:]),
-            b"".join([request.inputs[index].raw for request in requests]),
-        )
-        for index, tensor in enumerate(requests[0].inputs)
-    ]
-
-
-def _split(answer: InferAnswer, requests: list[InferRequest], counts: list[int]) -> list[InferAnswer | MizzenError]:
-    slices = [row_slices(output, counts) for output in answer.outputs]
-    return [
-        InferAnswer(
-            answer.model,
-            answer.model_version,
-            [
-                Tensor(output.name, output.datatype, (counts[at], *output.shape[1:]), slices[index][at])
-                for index, output in enumerate(answer.outputs)
-            ],
-            request.id,
-            None,
-            answer.package_version,
-        )
-        for at, request in enumerate(requests)
-    ]

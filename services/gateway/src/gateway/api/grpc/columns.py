@@ -12,6 +12,7 @@ from chassis.errors import InvalidArgument
 from gateway.domain.columns import NUMPY, from_list
 from gateway.domain.model import Column, DType, FeatureRows
 from gateway.domain.plans import Field
+from gateway.domain.rows import Rows
 from mizzen.chassis.v1 import values_pb2
 from mizzen.gateway.v1 import gateway_pb2 as pb
 
@@ -72,11 +73,11 @@ def columns(
     given: Mapping[str, values_pb2.Values],
     declared: Sequence[Field],
     where: str,
-    rows: int | None,
+    rows: Rows,
     *,
     nullable: bool = False,
-) -> tuple[dict[str, Column], int | None]:
-    """Public columns, one for each declared field, all of one length (`rows`, when known already)."""
+) -> dict[str, Column]:
+    """Public columns, one for each declared field, all of one length."""
     made: dict[str, Column] = {}
     for field in declared:
         place = f"{where}.{field.name}"
@@ -84,18 +85,13 @@ def columns(
         if message is None:
             raise InvalidArgument(f"{place} is missing", reason="INVALID_VALUE", field=place)
         column = column_of(message, field, place, nullable=nullable)
-        if rows is None:
-            rows = column.rows
-        elif rows != column.rows:
-            raise InvalidArgument(
-                f"{place} has {column.rows} rows where the others have {rows}", reason="ROWS_DIFFER", field=place
-            )
+        rows.see(column.rows, place)
         made[field.name] = column
     if len(given) != len(made):
         unknown = next(name for name in given if name not in made)
         field_name = f"{where}.{unknown[:64]}"
         raise InvalidArgument(f"there is no field {field_name}", reason="UNKNOWN_FIELD", field=field_name)
-    return made, rows
+    return made
 
 
 def instant_us(stamp: Timestamp, field: str) -> int:

@@ -22,8 +22,8 @@ class EndpointServicer(gateway_pb2_grpc.EndpointServiceServicer):
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:
         """Entities → features → model → outputs."""
         with self._calls.open(context, "EndpointService/Predict", name=request.endpoint) as call:
-            plan = self._endpoints.get(request.endpoint)
-            answer = await self._predictor.predict(call, predict_request(request, plan))
+            plan = self._endpoints.runnable(request.endpoint)
+            answer = await self._predictor.predict(call, plan, predict_request(request, plan))
             return predict_response(answer, raw=request.options.encoding == pb.ENCODING_RAW)
 
     async def ListEndpoints(self, request: pb.ListEndpointsRequest, context: Any) -> pb.ListEndpointsResponse:

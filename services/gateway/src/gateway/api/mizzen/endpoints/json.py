@@ -11,6 +11,7 @@ from gateway.api.mizzen.features.json import features_json
 from gateway.domain.columns import from_list, parse_instant, to_list
 from gateway.domain.model import Column, PredictAnswer, PredictRequest
 from gateway.domain.plans import EndpointPlan, Field
+from gateway.domain.rows import Rows
 
 _PREDICT = frozenset({"entities", "inputs", "options"})
 _OPTIONS = frozenset({"as_of", "features", "explain"})
@@ -26,9 +27,9 @@ def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def columns(
-    given: Mapping[str, Any], declared: Sequence[Field], where: str, rows: int | None, *, nullable: bool = False
-) -> tuple[dict[str, Column], int | None]:
-    """Lists by name → columns, one for each declared field, all of one length (`rows`, when known already)."""
+    given: Mapping[str, Any], declared: Sequence[Field], where: str, rows: Rows, *, nullable: bool = False
+) -> dict[str, Column]:
+    """Lists by name → columns, one for each declared field, all of one length."""
     made: dict[str, Column] = {}
     for field in declared:
         name = field.name
@@ -37,26 +38,20 @@ def columns(
         if type(values) is not list:
             problem = "is missing" if name not in given else "must be a list, one element a row"
             raise InvalidArgument(f"{place} {problem}", reason="INVALID_VALUE", field=place)
-        if rows is None:
-            rows = len(values)
-        elif len(values) != rows:
-            message = f"{place} has {len(values)} rows where the others have {rows}"
-            raise InvalidArgument(message, reason="ROWS_DIFFER", field=place)
+        rows.see(len(values), place)
         made[name] = from_list(values, field.dtype, place, nullable=nullable)
     if len(given) != len(made):
         refuse_unknown(given, frozenset(made), where)
-    return made, rows
+    return made
 
 
 def predict_request(body: Mapping[str, Any], plan: EndpointPlan) -> PredictRequest:
     """The body of `:predict`."""
     refuse_unknown(body, _PREDICT)
-    entities_in, inputs_in = _object(body, "entities"), _object(body, "inputs")
-    check_rows(entities_in, "entities", plan.max_rows)
-    check_rows(inputs_in, "inputs", plan.max_rows)
-    entities, rows = columns(entities_in, plan.entities, "entities", None)
-    inputs, rows = columns(inputs_in, plan.inputs, "inputs", rows, nullable=True)
-    request = PredictRequest(plan.name, entities, inputs, rows or 0)
+    entities_in, inputs_in, rows = _object(body, "entities"), _object(body, "inputs"), Rows(plan.max_rows)
+    entities = columns(entities_in, plan.entities, "entities", rows)
+    inputs = columns(inputs_in, plan.inputs, "inputs", rows, nullable=True)
+    request = PredictRequest(entities, inputs, rows.count)
     if "options" in body:
         options = _object(body, "options")
         refuse_unknown(options, _OPTIONS, "options")
@@ -65,14 +60,6 @@ def predict_request(body: Mapping[str, Any], plan: EndpointPlan) -> PredictReque
         request.features = _flag(options, "features")
         request.explain = _flag(options, "explain")
     return request
-
-
-def check_rows(given: Mapping[str, Any], where: str, max_rows: int) -> None:
-    """Refuses too many rows before their elements are looked at."""
-    for name, values in given.items():
-        if type(values) is list and len(values) > max_rows:
-            message = f"{where}.{name[:64]} has {len(values)} rows; at most {max_rows} are taken"
-            raise InvalidArgument(message, reason="TOO_MANY_ROWS", field=f"{where}.{name[:64]}")
 
 
 def _flag(options: Mapping[str, Any], name: str) -> bool:

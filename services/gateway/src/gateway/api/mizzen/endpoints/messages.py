@@ -7,16 +7,18 @@ from google.protobuf import struct_pb2
 from gateway.api.grpc.columns import WIRE, columns, instant_us, write_features, write_values
 from gateway.domain.model import PredictAnswer, PredictRequest
 from gateway.domain.plans import EndpointPlan, Field
+from gateway.domain.rows import Rows
 from mizzen.gateway.v1 import gateway_pb2 as pb
 
 
 def predict_request(message: pb.PredictRequest, plan: EndpointPlan) -> PredictRequest:
     """PredictRequest → domain."""
-    entities, rows = columns(message.entities, plan.entities, "entities", None)
-    inputs, rows = columns(message.inputs, plan.inputs, "inputs", rows, nullable=True)
+    rows = Rows(plan.max_rows)
+    entities = columns(message.entities, plan.entities, "entities", rows)
+    inputs = columns(message.inputs, plan.inputs, "inputs", rows, nullable=True)
     options = message.options
     as_of_us = instant_us(options.as_of, "options.as_of") if options.HasField("as_of") else None
-    return PredictRequest(plan.name, entities, inputs, rows or 0, as_of_us, options.features, options.explain)
+    return PredictRequest(entities, inputs, rows.count, as_of_us, options.features, options.explain)
 
 
 def predict_response(answer: PredictAnswer, *, raw: bool) -> pb.PredictResponse:

@@ -30,9 +30,9 @@ class EndpointPaths:
     async def predict(self, http: Http) -> None:
         """Predict: entities and inputs in, the model's outputs out."""
         call = http.call
-        plan = self._endpoints.get(http.params["name"])
+        plan = self._endpoints.runnable(http.params["name"])
         request = predict_request(await http.json(), plan)
-        await http.answer_json(predict_json(await http.while_there(self._predictor.predict(call, request))))
+        await http.answer_json(predict_json(await http.while_there(self._predictor.predict(call, plan, request))))
 
     async def list(self, call: Called, page: Page) -> dict[str, Any]:
         """List endpoints."""

@@ -9,7 +9,8 @@ from gateway.api.grpc.columns import columns
 from gateway.api.mizzen.features.answer_bytes import read_response
 from gateway.api.mizzen.features.request_bytes import FeatureRequests, ReadFeatures
 from gateway.domain.endpoints import Endpoints
-from gateway.domain.read import Reader
+from gateway.domain.read import MAX_ROWS, Reader
+from gateway.domain.rows import Rows
 from mizzen.gateway.v1 import gateway_pb2 as pb
 from mizzen.gateway.v1 import gateway_pb2_grpc
 
@@ -27,9 +28,10 @@ class FeatureServicer(gateway_pb2_grpc.FeatureServiceServicer):
         with self._calls.open(context, "FeatureService/ReadFeatures") as call:
             references, message = request.references, request.message
             entity_fields, input_fields = self._endpoints.fields_of(references)
-            entities, rows = columns(message.entities, entity_fields, "entities", None)
-            inputs, _ = columns(message.inputs, input_fields, "inputs", rows, nullable=True)
-            answer = await self._reader.read(call, references, entities, inputs)
+            rows = Rows(MAX_ROWS)
+            entities = columns(message.entities, entity_fields, "entities", rows)
+            inputs = columns(message.inputs, input_fields, "inputs", rows, nullable=True)
+            answer = await self._reader.read(call, references, entities, inputs, rows)
             return read_response(answer, raw=message.encoding == pb.ENCODING_RAW)
 
 

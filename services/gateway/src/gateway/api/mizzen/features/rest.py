@@ -1,10 +1,11 @@
 """/v1/features:read."""
 
 from gateway.api.http.request import Http
-from gateway.api.mizzen.endpoints.json import check_rows, columns, read_parts
+from gateway.api.mizzen.endpoints.json import columns, read_parts
 from gateway.api.mizzen.features.json import features_json
 from gateway.domain.endpoints import Endpoints
 from gateway.domain.read import MAX_ROWS, Reader
+from gateway.domain.rows import Rows
 
 
 class FeaturePaths:
@@ -18,11 +19,10 @@ class FeaturePaths:
         """Read features of entities, with their statuses and event timestamps."""
         call = http.call
         references, entities_in, inputs_in = read_parts(await http.json())
-        check_rows(entities_in, "entities", MAX_ROWS)
-        check_rows(inputs_in, "inputs", MAX_ROWS)
         entity_fields, input_fields = self._endpoints.fields_of(references)
-        entities, rows = columns(entities_in, entity_fields, "entities", None)
-        inputs, _ = columns(inputs_in, input_fields, "inputs", rows, nullable=True)
-        answer = await http.while_there(self._reader.read(call, references, entities, inputs))
+        rows = Rows(MAX_ROWS)
+        entities = columns(entities_in, entity_fields, "entities", rows)
+        inputs = columns(inputs_in, input_fields, "inputs", rows, nullable=True)
+        answer = await http.while_there(self._reader.read(call, references, entities, inputs, rows))
         head = b'{"request_id":"' + answer.request_id.encode() + b'","features":'
         await http.answer(head + features_json(answer.features) + b"}")
