@@ -95,7 +95,7 @@ def until(catalog: Catalog) -> str | None:
 
 
 def fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Screen, done: Done) -> None:
-    """Tables, then feature views, as far as they changed. Needs the online store, and waits for it. Raises JobFailed."""
+    """Tables, then feature views, as far as they changed. Needs the online store, and waits for it. Raises JobFailed, Refused."""
     if not prepared.catalog.feature_views:
         return
     offline = layout.volumes / "offline"
@@ -103,6 +103,8 @@ def fill_features(project: Path, prepared: Prepared, layout: Layout, screen: Scr
         with screen.step("tables") as step:
             jobs.prepare_tables(project, offline, prepared.environment, layout.log("tables"), step.say)
         done.note("tables", tables_digest(project, offline))
+        # Only now can stored SQL be bound; what is wrong with it is told at its line, and not by a job that ends.
+        definitions.validate(project, layout.definitions, known_outside(project, layout), exactly=True)
     instant = until(prepared.catalog)
     digest = _features_digest(prepared.catalog, tables_digest(project, offline), instant)
     if done.is_done("materialize", digest):
