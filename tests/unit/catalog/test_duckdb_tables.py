@@ -8,7 +8,7 @@ import pytest
 
 from catalog import FeatureView, parse_text
 from catalog.examine import Bound, SqlFault
-from catalog.source.duckdb_tables import DuckDBTables
+from catalog.tables.duckdb_tables import DuckDBTables
 
 VIEW = """\
 apiVersion: mizzen.dev/v1alpha1

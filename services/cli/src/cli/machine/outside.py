@@ -17,7 +17,7 @@ _TYPE = "TYPE_"
 
 def known_outside(project: Path, layout: Layout) -> Outside:
     """For the examination of a project's definitions. Tables that the project's data.py makes anew anyhow aren't looked at."""
-    from catalog.source.duckdb_tables import DuckDBTables
+    from catalog.tables.duckdb_tables import DuckDBTables
 
     tables = DuckDBTables(layout.offline) if are_tables_made(project, layout) else None
     return Outside(all_services=True, one_server=True, tables=tables, packages=PackagesHere(project, layout.volumes))

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.source.tables import table_files, table_pattern
+from catalog.tables.paths import table_files, table_pattern
 from chassis.errors import FailedPrecondition, InvalidArgument
 from features.domain.model import NUMPY, Column, DType, Given, Rows, View
 

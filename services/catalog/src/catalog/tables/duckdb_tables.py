@@ -9,8 +9,8 @@ import duckdb
 
 from catalog.examine.outside import Bound, SqlFault
 from catalog.kinds.feature_view import FeatureView, Source
-from catalog.source.tables import table_files, table_pattern
 from catalog.suggestions import meant
+from catalog.tables.paths import table_files, table_pattern
 
 _DESCRIBE = "DESCRIBE "
 
