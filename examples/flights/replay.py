@@ -12,12 +12,14 @@ from typing import Any
 import redis.asyncio
 from training_set import LEAD_HOURS, flights
 
+from catalog import read_directory
 from chassis.settings import StoreLogin
-from features.adapters.duckdb_offline import DuckDBOffline, OfflineOptions
+from features.adapters.catalog_views import compiled
+from features.adapters.duckdb_offline import DuckDBOffline
 from features.adapters.valkey_online import ValkeyOnlineStore
 from features.domain.materialize import Materializer
 from features.domain.model import View
-from features.training import compiled
+from training.offline import OfflineOptions
 
 HOUR_US = 3_600_000_000
 MILE_KM = 1.609344
@@ -105,7 +107,9 @@ class OnlineFeatures:
         self._offline = DuckDBOffline(OfflineOptions(root))
         self._online = ValkeyOnlineStore(login.url, credentials=login.credentials)
         self._materializer = Materializer(self._offline, self._online, TENANT)
-        self._views: list[View] = [view for view in compiled(definitions).views.values() if view.source is not None]
+        self._views: list[View] = [
+            view for view in compiled(read_directory(definitions)).views.values() if view.source is not None
+        ]
         self._known_us: int | None = None
 
     async def start(self) -> None:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 import training
 from catalog import Catalog, read_directory
-from features.training import training_set
 
 HERE = Path(__file__).parent
 ENDPOINT = "flight-delay"
@@ -59,7 +58,7 @@ def build(root: Path) -> TrainingSet:
     """Joins every flight that arrived with its features, by the very code and SQL that serving uses."""
     catalog = definitions()
     endpoint = catalog.endpoints[ENDPOINT]
-    joined = training_set(catalog, endpoint.references, flights(root, "late IS NOT NULL"), root)
+    joined = training.training_set(catalog, endpoint.references, flights(root, "late IS NOT NULL"), root)
     tensors = training.tensors_of(endpoint, joined)
     refs = {tensor.name: tensor.features for tensor in endpoint.spec.model.tensors}
     left_out = flights(root, "late IS NULL")

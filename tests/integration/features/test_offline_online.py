@@ -17,15 +17,16 @@ import pytest
 from chassis.errors import FailedPrecondition, InvalidArgument, Unavailable
 from chassis.values import decode, encode
 from features.adapters.catalog_views import load_definitions
-from features.adapters.duckdb_offline import DuckDBOffline, OfflineOptions
+from features.adapters.duckdb_offline import DuckDBOffline
 from features.adapters.valkey_online import ValkeyOnlineStore
 from features.domain import materialize
 from features.domain.materialize import Materializer, Progress
 from features.domain.model import View
-from features.training import training_set
 from mizzen.features.v1 import features_pb2 as pb
 from tests.fakes.features_service import RunningFeatures, catalog_of, running_features
 from tests.fakes.online_store import FakeOnlineStore
+from training import training_set
+from training.offline import OfflineOptions
 
 DEFINITIONS = """
 apiVersion: mizzen.dev/v1alpha1

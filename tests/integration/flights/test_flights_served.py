@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 from training_set import ENDPOINT, HERE, definitions, flights
 
-from features.training import training_set
 from tests.stack import Stack
+from training import training_set
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 # The example's instant: what the online store holds.

@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog import on_demand
+from catalog.on_demand import parse_on_demand
 from chassis.errors import InvalidArgument
 from features.adapters.catalog_expressions import parse_expression
 from features.domain.expression import Kind, Scope, cast_result, columns_of
+from training.on_demand_sql import duckdb_sql
 
 COLUMNS = {
     "x": Kind.NUMBER,
@@ -167,11 +170,13 @@ def test_a_bare_null_is_null(database: Any) -> None:
 def agree(database: Any, text: str, kind: Kind, dtype: str, cast: str, rows: list[tuple[Any, ...]]) -> None:
     scope = fill(database, rows)
     try:
-        tree = parse_expression(text, COLUMNS, kind, "sql")
+        parse_expression(text, COLUMNS, kind, "sql")
     except InvalidArgument as refused:
         assert "only nulls" in refused.message or "gives a null" in refused.message, text
         return
-    sql = f"SELECT TRY_CAST({tree.sql(columns_in_double)} AS {cast}) FROM t ORDER BY i"
+    known = {name: on_demand.Kind(each) for name, each in COLUMNS.items()}
+    written = duckdb_sql(parse_on_demand(text, known, on_demand.Kind(kind)), columns_in_double)
+    sql = f"SELECT TRY_CAST({written} AS {cast}) FROM t ORDER BY i"
     offline = [row[0] for row in database.execute(sql).fetchall()]
     found = online(text, kind, scope, dtype)
     assert all(same(a, b) for a, b in zip(found, offline, strict=True)), (text, sql, found, offline)

@@ -9,7 +9,7 @@ import pytest
 from data import prepare, table_path
 from training_set import ENDPOINT, definitions, flights
 
-from features.training import training_set
+from training import training_set
 
 NOW = "TIMESTAMPTZ '2013-02-12 17:00:00+00'"
 # Other delays, other cancellations and other instants for all that is not known yet, still after now.

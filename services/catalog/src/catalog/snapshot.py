@@ -9,6 +9,7 @@ from catalog.kinds.feature_view import FeatureView
 from catalog.kinds.inference_service import InferenceService
 from catalog.kinds.table import AnyDefinition, Kind
 from catalog.schema import schema_hash
+from chassis.errors import InvalidArgument
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,12 @@ class Catalog:
         """The definitions of one kind."""
         found: dict[str, AnyDefinition] = getattr(self, kind.field)
         return found
+
+    def check(self, kind: str) -> None:
+        """Raises InvalidArgument DEFINITION_INVALID with everything that can't be read or is wrong with a definition of `kind`."""
+        wrong = [str(error) for error in self.errors if error.kind == kind or not error.name]
+        if wrong:
+            raise InvalidArgument("; ".join(wrong), reason="DEFINITION_INVALID", field="definitions")
 
     def schema_hash(self, endpoint: str) -> str:
         """The endpoint's schema hash; KeyError when it or one of its columns does not exist."""

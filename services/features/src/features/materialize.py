@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from catalog import source_from, telling
 from chassis.errors import MizzenError
 from chassis.settings import from_environment
-from features.adapters.duckdb_offline import DuckDBOffline, OfflineOptions
+from features.adapters.catalog_views import compiled
+from features.adapters.duckdb_offline import DuckDBOffline
 from features.adapters.valkey_online import ValkeyOnlineStore
 from features.domain.materialize import Materializer, Progress
 from features.domain.model import View
 from features.settings import MaterializeSettings
-from features.training import compiled
+from training.offline import OfflineOptions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from training.evaluation import evaluate, evaluate_groups, evaluate_parts
     from training.gating import Bound, Verdict, gate
     from training.packages import Package, evaluation_of, point_to, write_package
+    from training.point_in_time import training_set
     from training.profile import build_profile
 
 _MODULES = {
@@ -23,6 +24,7 @@ _MODULES = {
     "training.evaluation": ("evaluate", "evaluate_groups", "evaluate_parts"),
     "training.gating": ("Bound", "Verdict", "gate"),
     "training.packages": ("Package", "evaluation_of", "point_to", "write_package"),
+    "training.point_in_time": ("training_set",),
     "training.profile": ("build_profile",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -44,6 +46,7 @@ __all__ = [
     "point_to",
     "publish",
     "tensors_of",
+    "training_set",
     "write_package",
 ]
 

@@ -53,11 +53,11 @@ def _case(_: Term, kind: Kind, parts: tuple[Node, ...]) -> Node:
 
 
 def _comparison(term: Term, kind: Kind, parts: tuple[Node, ...]) -> Node:
-    return Numeric(f"({{0}} {term.word} {{1}})", COMPARISONS[term.word], parts, kind)
+    return Numeric(COMPARISONS[term.word], parts, kind)
 
 
 def _arithmetic(term: Term, _: Kind, parts: tuple[Node, ...]) -> Node:
-    return Numeric(f"({{0}} {term.word} {{1}})", _ARITHMETIC[term.word], parts)
+    return Numeric(_ARITHMETIC[term.word], parts)
 
 
 _NODES: Mapping[Op, Callable[[Term, Kind, tuple[Node, ...]], Node]] = {
@@ -65,10 +65,10 @@ _NODES: Mapping[Op, Callable[[Term, Kind, tuple[Node, ...]], Node]] = {
     Op.CONSTANT: lambda term, kind, _: Constant(term.value, kind),
     Op.ARITHMETIC: _arithmetic,
     Op.COMPARISON: _comparison,
-    Op.FUNCTION: lambda term, _, parts: Numeric(f"{term.word}({{0}})", _FUNCTIONS[term.word], parts),
+    Op.FUNCTION: lambda term, _, parts: Numeric(_FUNCTIONS[term.word], parts),
     Op.CHOICE: lambda term, kind, parts: Choice(term.word.upper(), parts, kind),
-    Op.NEGATIVE: lambda _, __, parts: Numeric("(- {0})", np.negative, parts),
-    Op.NOT: lambda _, kind, parts: Numeric("(NOT {0})", np.logical_not, parts, kind),
+    Op.NEGATIVE: lambda _, __, parts: Numeric(np.negative, parts),
+    Op.NOT: lambda _, kind, parts: Numeric(np.logical_not, parts, kind),
     Op.IS_NULL: lambda _, __, parts: IsNull(parts[0]),
     Op.LOGIC: lambda term, _, parts: Logic(term.word.upper(), parts[0], parts[1]),
     Op.CASE: _case,

@@ -20,6 +20,12 @@ def load_definitions(catalog: Catalog) -> Definitions:
     return Definitions(views, _references(catalog))
 
 
+def compiled(catalog: Catalog) -> Definitions:
+    """The same for a job. InvalidArgument with everything that can't be read or is wrong with a feature view."""
+    catalog.check("FeatureView")
+    return load_definitions(catalog)
+
+
 def _references(catalog: Catalog) -> Mapping[str, frozenset[str]]:
     references: dict[str, frozenset[str]] = {}
     for name, endpoint in catalog.endpoints.items():

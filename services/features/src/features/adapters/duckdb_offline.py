@@ -1,130 +1,38 @@
-"""The offline store: DuckDB over Parquet. Nothing outside the offline root can be read, whatever a definition's SQL says."""
-# ruff: noqa: S608 - identifiers are quoted, texts escaped, and a definition's SQL runs in a closed DuckDB
+"""Rows to materialize, from the offline store."""
+# ruff: noqa: S608 - identifiers are quoted
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.tables.paths import table_files, table_pattern
-from chassis.errors import FailedPrecondition, InvalidArgument
 from features.domain.model import NUMPY, Column, DType, Given, Rows, View
-
-EVENT_US = "__event_us"
-SQL_TYPES: Mapping[DType, str] = {
-    DType.BOOL: "BOOLEAN",
-    DType.INT32: "INTEGER",
-    DType.INT64: "BIGINT",
-    DType.FLOAT32: "FLOAT",
-    DType.FLOAT64: "DOUBLE",
-    DType.STRING: "VARCHAR",
-    DType.TIMESTAMP: "TIMESTAMPTZ",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class OfflineOptions:
-    """`root`: directory of the tables. `scratch`: where DuckDB spills; None keeps it from spilling."""
-
-    root: Path
-    scratch: Path | None = None
-    memory: str = "1GB"
-    threads: int = 2
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
+from training.offline import EVENT_US, OfflineOptions, OfflineStore, StoredView, quoted, staged_table
 
 
 class DuckDBOffline:
-    """Stages each view's SQL once and answers slices of it. Blocking: call it in a thread. One connection, one caller at a time."""
+    """Answers slices of views that the offline store has staged. Blocking: call it in a thread, one caller at a time."""
 
     def __init__(self, options: OfflineOptions) -> None:
-        self._root = options.root.resolve()
-        self._staged: dict[str, View] = {}
+        self._store = OfflineStore(options)
+        self._connection = self._store.connection
         self._instants: dict[str, NDArray[np.int64]] = {}
-        self.connection = duckdb.connect()
-        set_up = self.connection.execute
-        set_up("SET TimeZone='UTC'")
-        set_up(f"SET threads={int(options.threads)}")
-        set_up(f"SET memory_limit='{_text(options.memory)}'")
-        allowed = [str(self._root)]
-        if options.scratch is not None:
-            options.scratch.mkdir(parents=True, exist_ok=True)
-            set_up(f"SET temp_directory='{_text(str(options.scratch))}'")
-            allowed.append(str(options.scratch.resolve()))
-        set_up("SET allowed_directories=[" + ", ".join(f"'{_text(path)}/'" for path in allowed) + "]")
-        set_up("SET enable_external_access=false")
-        set_up("SET lock_configuration=true")
 
     def close(self) -> None:
         """Forgets everything staged."""
-        self.connection.close()
-
-    def files(self, view: View) -> list[Path]:
-        """Parquet files that the view's tables are made of. FailedPrecondition when there are none."""
-        found: list[Path] = []
-        for table, path in (view.source.tables if view.source else {}).items():
-            try:
-                files = table_files(self._root, path)
-            except ValueError as error:
-                reason = f"table {table} lies outside the offline root"
-                raise InvalidArgument(reason, field="spec.source.tables") from error
-            if not files:
-                raise FailedPrecondition(
-                    f"feature view {view.name}: table {table} has no Parquet files at {path}",
-                    reason="TABLE_MISSING",
-                    ids={"view": view.name, "table": table},
-                )
-            found += files
-        return found
+        self._store.close()
 
     def fingerprint(self, view: View) -> str:
         """Changes whenever a file of the view's tables does."""
-        states = ((path, path.stat()) for path in self.files(view))
+        states = ((path, path.stat()) for path in self._store.files(_stored(view)))
         return ";".join(f"{path}:{state.st_size}:{state.st_mtime_ns}" for path, state in states)
 
     def stage(self, view: View) -> int:
         """Runs the view's SQL once and keeps its rows in order of time; returns how many. Staged already: does nothing."""
-        if self._staged.get(view.name) is not view:
-            sql = self._source_sql(view)
-            try:
-                self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {_table(view)} AS {sql}")
-            except duckdb.Error as error:
-                raise InvalidArgument(
-                    f"feature view {view.name}: its SQL failed: {str(error).splitlines()[0]}",
-                    reason="SOURCE_SQL_FAILED",
-                    field="spec.source.sql",
-                    ids={"view": view.name},
-                ) from error
-            self._staged[view.name] = view
+        if self._store.stage(_stored(view)):
             self._instants.pop(view.name, None)
         return int(self._one(f"SELECT count(*) FROM {_table(view)}"))
-
-    def _source_sql(self, view: View) -> str:
-        source = view.source
-        if source is None:
-            raise InvalidArgument(f"feature view {view.name} stores nothing", field="view")
-        tables: list[str] = []
-        self.files(view)
-        for table, path in source.tables.items():
-            pattern = _text(table_pattern(self._root, path))
-            tables.append(f"{quoted(table)} AS (SELECT * FROM read_parquet('{pattern}', union_by_name=true))")
-        instant = f"CAST({quoted(source.timestamp_column)} AS TIMESTAMPTZ)"
-        columns = [
-            f"CAST({quoted(c.name)} AS {SQL_TYPES[c.dtype]}) AS {quoted(c.name)}" for c in (*view.keys, *view.stored)
-        ]
-        keys = " AND ".join(f"{quoted(key.name)} IS NOT NULL" for key in view.keys)
-        # The newline ends a comment that the definition's SQL may end with.
-        return (
-            f"WITH {', '.join(tables)} SELECT {', '.join(columns)}, epoch_us({instant}) AS {EVENT_US} FROM ({source.sql}\n)"
-            f" WHERE {keys} AND {quoted(source.timestamp_column)} IS NOT NULL ORDER BY {EVENT_US}"
-        )
 
     def latest(
         self, view: View, since_us: int | None, until_us: int, tenant: str, rows_per_chunk: int, skip: int = 0
@@ -143,13 +51,13 @@ class DuckDBOffline:
             # A replay's small slice, one chunk at most: the window query alone would take four times as long.
             if last > first and skip == 0:
                 slice_sql = f"SELECT {values}, {EVENT_US} FROM {_table(view)} WHERE rowid >= {first} AND rowid < {last}"
-                yield _newest(view, _rows(view, tenant, self.connection.execute(slice_sql).fetchnumpy()))
+                yield _newest(view, _rows(view, tenant, self._connection.execute(slice_sql).fetchnumpy()))
             return
         newest = f"SELECT {values}, {EVENT_US} FROM {picked} QUALIFY {newest} ORDER BY {keys}"
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE __latest AS {newest}")
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE __latest AS {newest}")
         total = int(self._one("SELECT count(*) FROM __latest"))
         for at in range(skip * rows_per_chunk, total, rows_per_chunk):
-            found = self.connection.execute(
+            found = self._connection.execute(
                 f"SELECT * FROM __latest WHERE rowid >= {at} AND rowid < {at + rows_per_chunk} ORDER BY rowid"
             ).fetchnumpy()
             yield _rows(view, tenant, found)
@@ -158,27 +66,22 @@ class DuckDBOffline:
         """Row ids of (since, until]: staged rows lie in order of time, so no slice has to be searched for."""
         instants = self._instants.get(view.name)
         if instants is None:
-            found = self.connection.execute(f"SELECT {EVENT_US} FROM {_table(view)} ORDER BY rowid").fetchnumpy()
+            found = self._connection.execute(f"SELECT {EVENT_US} FROM {_table(view)} ORDER BY rowid").fetchnumpy()
             instants = self._instants[view.name] = np.asarray(found[EVENT_US], np.int64)
         first = 0 if since_us is None else int(np.searchsorted(instants, since_us, "right"))
         return first, max(first, int(np.searchsorted(instants, until_us, "right")))
 
-    def instants(self, view: View) -> tuple[int, int] | None:
-        """First and last event timestamp of a staged view, microseconds UTC."""
-        self.stage(view)
-        row = self.connection.execute(f"SELECT min({EVENT_US}), max({EVENT_US}) FROM {_table(view)}").fetchall()[0]
-        return None if row[0] is None else (int(row[0]), int(row[1]))
-
     def _one(self, sql: str) -> Any:
-        return self.connection.execute(sql).fetchall()[0][0]
+        return self._connection.execute(sql).fetchall()[0][0]
+
+
+def _stored(view: View) -> StoredView:
+    keys, stored = ({column.name: column.dtype for column in columns} for columns in (view.keys, view.stored))
+    return StoredView(view.name, keys, stored, view.source)
 
 
 def _table(view: View) -> str:
-    return quoted(f"staged_{view.name}")
-
-
-def _text(value: str) -> str:
-    return value.replace("'", "''")
+    return staged_table(view.name)
 
 
 def _wire_column(column: Column) -> str:
@@ -221,11 +124,3 @@ def _given(column: Column, values: Any) -> Given:
             data = np.where(nulls, "", data)
         return Given(np.asarray(data, object), nulls)
     return Given(np.asarray(data, NUMPY[column.dtype]), nulls)
-
-
-def staged_table(view: View) -> str:
-    """Quoted name of the table that `stage` made."""
-    return _table(view)
-
-
-__all__: Sequence[str] = ("EVENT_US", "SQL_TYPES", "DuckDBOffline", "OfflineOptions", "quoted", "staged_table")

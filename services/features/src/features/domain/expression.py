@@ -1,4 +1,4 @@
-"""On-demand expressions: one tree, evaluated in NumPy online and printed as SQL for DuckDB offline.
+"""On-demand expressions, evaluated in NumPy; `training.on_demand_sql` prints the same text for DuckDB.
 
 Semantics are DuckDB's: three-valued logic; numbers are IEEE doubles (x/0 is ±inf, 0/0 is NaN); NaN equals itself and is greater
 than every other number; least/greatest pass over nulls. Nothing here raises while evaluating.
@@ -18,7 +18,6 @@ from features.domain.instants import hour_of, isodow_of, to_local
 Values = Any  # NDArray of float64, bool, object (str) or int64 (µs)
 Nulls = Any  # NDArray of bool, or None when no row is null
 Result = tuple[Values, Nulls]
-Naming = Callable[[str], str]
 
 
 class Kind(StrEnum):
@@ -52,10 +51,6 @@ class Node(Protocol):
         """One value a row."""
         ...
 
-    def sql(self, name: Naming) -> str:
-        """DuckDB SQL with the same meaning, every type written out; `name` says how a column is referred to."""
-        ...
-
 
 ZERO: Mapping[Kind, Any] = {
     Kind.NUMBER: np.float64(0),
@@ -72,13 +67,6 @@ _NUMPY: Mapping[Kind, Any] = {
     Kind.INSTANT: np.int64,
     Kind.LOCAL: np.int64,
     Kind.NULL: np.float64,
-}
-_SQL_TYPE: Mapping[Kind, str] = {
-    Kind.NUMBER: "DOUBLE",
-    Kind.BOOL: "BOOLEAN",
-    Kind.TEXT: "VARCHAR",
-    Kind.INSTANT: "TIMESTAMPTZ",
-    Kind.LOCAL: "TIMESTAMP",
 }
 
 
@@ -100,9 +88,6 @@ class ColumnOf:
         values, nulls = scope.columns[self.name]
         return np.asarray(values, _NUMPY[self.kind]), nulls
 
-    def sql(self, name: Naming) -> str:
-        return f"CAST({name(self.name)} AS {_SQL_TYPE[self.kind]})"
-
 
 @dataclass(frozen=True, slots=True)
 class Constant:
@@ -116,21 +101,11 @@ class Constant:
             return np.full(scope.rows, ZERO[self.kind], _NUMPY[self.kind]), np.ones(scope.rows, np.bool_)
         return np.full(scope.rows, self.value, _NUMPY[self.kind]), None
 
-    def sql(self, name: Naming) -> str:
-        if self.value is None:
-            return f"CAST(NULL AS {_SQL_TYPE[self.kind]})" if self.kind in _SQL_TYPE else "NULL"
-        if isinstance(self.value, bool):
-            return "TRUE" if self.value else "FALSE"
-        # A quoted number is parsed as the nearest double; a bare one with a point would be a DECIMAL.
-        text = self.value.replace("'", "''") if isinstance(self.value, str) else repr(self.value)
-        return f"CAST('{text}' AS {_SQL_TYPE[self.kind]})"
-
 
 @dataclass(frozen=True, slots=True)
 class Numeric:
     """A function of numbers that is null where an operand is."""
 
-    template: str
     function: Callable[..., Any]
     operands: tuple[Node, ...]
     kind: Kind = Kind.NUMBER
@@ -140,9 +115,6 @@ class Numeric:
         with np.errstate(all="ignore"):
             values = self.function(*(values for values, _ in results))
         return values, reduce(either, (nulls for _, nulls in results))
-
-    def sql(self, name: Naming) -> str:
-        return self.template.format(*(operand.sql(name) for operand in self.operands))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +127,6 @@ class IsNull:
     def evaluate(self, scope: Scope) -> Result:
         _, nulls = self.operand.evaluate(scope)
         return (np.zeros(scope.rows, np.bool_) if nulls is None else nulls), None
-
-    def sql(self, name: Naming) -> str:
-        return f"({self.operand.sql(name)} IS NULL)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +151,6 @@ class Logic:
         decided = left_decides | right_decides
         return (decided if decided_by else ~decided), nulls & ~decided
 
-    def sql(self, name: Naming) -> str:
-        return f"({self.left.sql(name)} {self.word} {self.right.sql(name)})"
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -203,12 +169,6 @@ class Case:
             values = np.where(taken, chosen, values)
             nulls = _where_nulls(taken, chosen_nulls, nulls)
         return values, nulls
-
-    def sql(self, name: Naming) -> str:
-        branches = " ".join(
-            f"WHEN {condition.sql(name)} THEN {result.sql(name)}" for condition, result in self.branches
-        )
-        return f"(CASE {branches} ELSE {self.otherwise.sql(name)} END)"
 
 
 def _where_nulls(taken: Values, chosen: Nulls, others: Nulls) -> Nulls:
@@ -237,9 +197,6 @@ class Choice:
         remaining = None if nulls is None or other_nulls is None else nulls & other_nulls
         return np.where(take, others, values), remaining
 
-    def sql(self, name: Naming) -> str:
-        return f"{self.word}({', '.join(operand.sql(name) for operand in self.operands)})"
-
 
 @dataclass(frozen=True, slots=True)
 class LocalTime:
@@ -253,14 +210,11 @@ class LocalTime:
         values, nulls = self.operand.evaluate(scope)
         return to_local(values, self.zone), nulls
 
-    def sql(self, name: Naming) -> str:
-        return f"timezone('{self.zone}', {self.operand.sql(name)})"
-
 
 def clock_part(word: str, operand: Node) -> Numeric:
     """`hour` or `isodow` of an instant (in UTC) or of a local time."""
     function = hour_of if word == "hour" else isodow_of
-    return Numeric(f"CAST({word}({{}}) AS DOUBLE)", function, (operand,))
+    return Numeric(function, (operand,))
 
 
 def cast_result(result: Result, dtype: str) -> Result:
