@@ -136,7 +136,7 @@ async def test_start_reload_and_drain(process: Process, valkey_server: Any) -> N
 
         await until(is_refused)
         assert await is_reloaded(), "the old definition keeps serving"
-        assert "`age // seats` is not in the allow-list" in (process.state / "log").read_text()
+        assert "on-demand SQL `//` is not in the allow-list" in (process.state / "log").read_text()
 
         process.child.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.child.wait, 10) == 0
