@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE ?= examples/flights
 ROOMS := protos services/chassis services/catalog services/training services/cli services/gateway services/features services/inference \
-	services/retrieval services/monitoring
+	services/retrieval services/monitoring services/control
 PYPROJECTS := $(addsuffix /pyproject.toml,$(ROOMS))
 EDITABLE := $(addprefix -e ./,$(ROOMS))
 UV_PIN := $(shell sed -n 's/^uv==/uv==/p' constraints.txt)

@@ -13,16 +13,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from chassis.errors import InvalidArgument
+from chassis.public.validation import UNKNOWN, refusal
 from gateway.api.http.request import parse_object
 
-_UNKNOWN = "unknown_field"
-# Where pydantic's own words are of Python.
-_SAID = {
-    "missing": "is missing",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-}
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -43,7 +36,7 @@ class Body(BaseModel):
                 if name not in cls.model_fields:
                     allowed = ", ".join(sorted(cls.model_fields))
                     raise PydanticCustomError(
-                        _UNKNOWN, "allowed here: {allowed}", {"name": name[:64], "allowed": allowed}
+                        UNKNOWN, "allowed here: {allowed}", {"name": name[:64], "allowed": allowed}
                     )
         return value
 
@@ -83,29 +76,3 @@ def parsed(raw: bytes, model: type[M]) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         raise refusal(error.errors(include_url=False, include_input=False)[0]) from None
-
-
-def refusal(found: Any) -> InvalidArgument:
-    """What a caller is told of pydantic's first error."""
-    field = _dotted(found["loc"])
-    if found["type"] == _UNKNOWN:
-        name = found["ctx"]["name"]
-        field = f"{field}.{name}" if field else name
-        return InvalidArgument(f"there is no field {field}; {found['msg']}", reason="UNKNOWN_FIELD", field=field)
-    said: str = _SAID.get(found["type"]) or found["msg"]
-    for theirs, ours in (
-        ("Input should be", "must be"),
-        ("String should", "must"),
-        ("List should", "must"),
-        ("Value error, ", ""),
-    ):
-        if said.startswith(theirs):
-            said = ours + said.removeprefix(theirs)
-    return InvalidArgument(f"{field} {said}".strip(), reason="INVALID_VALUE", field=field or "body")
-
-
-def _dotted(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text

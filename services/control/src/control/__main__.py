@@ -1,0 +1,3 @@
+from control.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""Outside of control: PostgreSQL and the definitions."""

@@ -1,0 +1,23 @@
+"""Metrics on prometheus-client."""
+
+from chassis.telemetry.metrics import Metrics as Registry
+from control import metrics as declared
+from control.domain.model import Outcome
+
+
+class PrometheusMetrics:
+    """See ports.Metrics."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._changes = registry.counter(declared.CHANGES)
+        self._refused = registry.counter(declared.REFUSED)
+        self._keys = registry.gauge(declared.KEYS)
+
+    def changed(self, action: str, outcome: Outcome) -> None:
+        self._changes.labels(action, outcome.value).inc()
+
+    def refused(self, reason: str) -> None:
+        self._refused.labels(reason).inc()
+
+    def keys(self, count: int) -> None:
+        self._keys.set(count)

@@ -1,0 +1,1 @@
+"""The admin API: HTTP with JSON, on a port of its own."""

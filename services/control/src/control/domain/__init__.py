@@ -1,0 +1,1 @@
+"""What admins can do, and the record of it."""
