@@ -149,7 +149,7 @@ demo-drift: up ## replay the year through the API: drift and quality as time goe
 BASE ?= python:3.11-slim-bookworm
 TAG ?= dev
 DOCKER ?= $(or $(wildcard /usr/bin/docker),docker)
-IMAGES := gateway features retrieval monitoring triton-cpu jobs valkey postgresql
+IMAGES := gateway features retrieval monitoring control triton-cpu jobs valkey postgresql
 REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 DOCKER_BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --network=host $(if $(V),,--quiet) --build-arg BASE=$(BASE) \
 	--build-arg BASE_IMAGE=mizzen/base:$(TAG) --build-arg VERSION=$(TAG) --build-arg REVISION=$(REVISION)

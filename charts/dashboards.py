@@ -11,6 +11,7 @@ from rules import failures, shed
 
 from chassis import metrics as chassis_metrics
 from chassis.telemetry import metrics as telemetry
+from control import metrics as control_metrics
 from features import metrics as features_metrics
 from gateway import metrics as gateway_metrics
 from monitoring import metrics as monitoring_metrics
@@ -179,6 +180,27 @@ OVERVIEW: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Labels that wait for their prediction",
                 "short",
                 (("waiting", gauge(monitoring_metrics.LABELS_WAITING, "namespace", "max")),),
+            ),
+        ),
+    ),
+    (
+        "Control",
+        (
+            Panel(
+                "Changes by admins",
+                "short",
+                (("{{action}}: {{outcome}}", per_second(control_metrics.CHANGES.name, "action, outcome")),),
+            ),
+            Panel(
+                "Calls without the right",
+                "short",
+                (("{{reason}}", per_second(control_metrics.REFUSED.name, "reason")),),
+            ),
+            Panel("API keys in force", "short", (("keys", gauge(control_metrics.KEYS, "namespace", "max")),)),
+            Panel(
+                "Since control told its keys",
+                "s",
+                (("longest", gauge(gateway_metrics.CONTROL_KEYS_AGE, "namespace", "max")),),
             ),
         ),
     ),

@@ -156,6 +156,14 @@ def rules() -> dict[str, Any]:
                         "and after five minutes all are refused.",
                         "api-keys.md",
                     ),
+                    alert(
+                        "MizzenControlKeysOld",
+                        f"max by (namespace) ({gateway_metrics.CONTROL_KEYS_AGE.name}) > 60",
+                        "ticket",
+                        "A gateway heard nothing of control for {{ $value | humanizeDuration }}: keys that it knows go on, and "
+                        "no change of control's keys counts.",
+                        "api-keys.md",
+                    ),
                 ],
             },
         ]

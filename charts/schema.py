@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 Schema = dict[str, Any]
-SERVICES = ("gateway", "features", "retrieval", "monitoring")
-CALLERS = [*SERVICES, "clients", "jobs", "test"]
+SERVICES = ("gateway", "features", "retrieval", "monitoring", "control")
+CALLERS = [*SERVICES, "admins", "clients", "jobs", "test"]
 
 
 def enum(*values: str) -> Schema:
@@ -132,6 +132,7 @@ SPECIAL: tuple[tuple[str, Schema], ...] = (
     ("postgresql.external.sslMode", enum("disable", "require", "verify-ca", "verify-full")),
     ("jobs.run", items(JOB)),
     ("networkPolicy.clients", SOME_PEERS),
+    ("networkPolicy.admins", PEERS),
     ("networkPolicy.prometheus", SOME_PEERS),
     ("networkPolicy.dns", SOME_PEERS),
     ("**.peers", PEERS),
@@ -231,8 +232,8 @@ def table(found: list[Value]) -> str:
     head = (
         "# Every value of the chart\n\n"
         "Generated from [charts/mizzen/values.yaml](../charts/mizzen/values.yaml); don't edit.\n"
-        "A service (`gateway`, `features`, `retrieval`, `monitoring`) takes everything of `serviceDefaults` in its own section\n"
-        "too. A value that isn't here, or of another type, is refused with its path.\n\n"
+        "A service (`gateway`, `features`, `retrieval`, `monitoring`, `control`) takes everything of `serviceDefaults` in its own\n"
+        "section too. A value that isn't here, or of another type, is refused with its path.\n\n"
         "| value | default | what it does |\n|---|---|---|\n"
     )
     rows = []

@@ -21,7 +21,7 @@ from cli.settings import Settings
 from tests.engines import free_ports, triton_venv
 
 ROOT = Path(__file__).parents[1]
-SERVICES = ("gateway", "features", "retrieval", "monitoring")
+SERVICES = ("gateway", "features", "retrieval", "monitoring", "control")
 ENGINES = ("valkey", "postgres", "triton")
 
 

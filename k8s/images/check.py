@@ -12,7 +12,7 @@ from pathlib import Path
 HARDENED = (
     "--read-only", "--cap-drop=ALL", "--user=10001:10001", "--security-opt=no-new-privileges", "--network=none", "--tmpfs=/tmp"
 )  # fmt: skip
-OPS = {"gateway": 8180, "features": 8181, "retrieval": 8182, "monitoring": 8183}
+OPS = {"gateway": 8180, "features": 8181, "retrieval": 8182, "monitoring": 8183, "control": 8184}
 STATE = "--tmpfs=/var/lib/mizzen:uid=10001,gid=10001,mode=0755"
 ASK = "import sys, urllib.request as u; print(u.urlopen(u.Request(sys.argv[1], sys.argv[2].encode() or None)).status)"
 EMBED = '{"inputs": [{"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": ["hello"]}]}'

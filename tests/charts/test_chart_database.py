@@ -55,7 +55,7 @@ def test_only_migrations_know_the_owner(preset: str) -> None:
             assert not [each for each in container.get("env", []) if "POSTGRES_OWNER" in each["name"]], name
         if holders := mounts_of(secret, pod):
             knowing[name] = holders
-    migrated = {"Deployment/mizzen-retrieval": {"migrate"}, "Deployment/mizzen-monitoring": {"migrate"}}
+    migrated = {f"Deployment/mizzen-{room}": {"migrate"} for room in ("retrieval", "monitoring", "control")}
     bundled = {} if preset.startswith("prod") else {"StatefulSet/mizzen-postgresql": {"postgresql"}}
     assert knowing == migrated | bundled
 

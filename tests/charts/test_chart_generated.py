@@ -12,7 +12,7 @@ from catalog.kinds.table import OURS
 from chassis.telemetry.metrics import CounterSpec, GaugeSpec, HistogramSpec
 from tests.charts.rendering import CHART, ROOT, named, render
 
-ROOMS = ("chassis", "gateway", "features", "retrieval", "monitoring")
+ROOMS = ("chassis", "gateway", "features", "retrieval", "monitoring", "control")
 MEASURED = {
     value.name
     for room in ROOMS

@@ -9,7 +9,7 @@ from tests.charts.rendering import CHART, Object, named, objects, of_kind, pods,
 
 TABLE = yaml.safe_load((CHART / "values.yaml").read_text())["allowedClients"]
 COMPONENTS = [*TABLE, "jobs", "test"]
-API_READERS = {"gateway", "features", "retrieval", "monitoring", "jobs", "secrets"}
+API_READERS = {"gateway", "features", "retrieval", "monitoring", "control", "jobs", "secrets"}
 
 
 def labels_of(component: str) -> dict[str, str]:
@@ -53,6 +53,7 @@ PORTS = {
     "features": 8101,
     "retrieval": 8102,
     "monitoring": 8103,
+    "control": 8104,
     "inference": 9000,
     "valkey": 6391,
     "postgresql": 5433,
@@ -67,7 +68,12 @@ def test_the_matrix_is_the_call_table() -> None:
         for caller, callee in itertools.product(COMPONENTS, TABLE)
         if caller != callee and allowed(found, caller, callee, PORTS[callee])
     }
-    assert edges == {(caller, callee) for callee, callers in TABLE.items() for caller in callers if caller != "clients"}
+    assert edges == {
+        (caller, callee)
+        for callee, callers in TABLE.items()
+        for caller in callers
+        if caller not in ("clients", "admins")
+    }
 
 
 def test_every_pod_of_the_release_is_denied_by_default() -> None:
@@ -102,7 +108,7 @@ def test_only_readers_reach_the_kubernetes_api_and_all_reach_dns() -> None:
 
 
 def test_ops_ports_are_prometheus_alone() -> None:
-    ops = {8180, 8181, 8182, 8183, 8002}
+    ops = {8180, 8181, 8182, 8183, 8184, 8002}
     prometheus = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
     seen = set()
     for policy in of_kind(objects("everything"), "NetworkPolicy"):
@@ -126,8 +132,23 @@ def test_outside_sources_and_external_stores_are_by_value() -> None:
     assert of_kind(objects("prod"), "StatefulSet") == []
 
 
+def test_the_admin_api_is_for_admins_and_what_services_ask_for_services() -> None:
+    found = list(objects("everything"))
+    assert allowed(found, "gateway", "control", 8104)
+    assert not allowed(found, "gateway", "control", 8088)
+    (services,) = [
+        rule
+        for rule in named(found, "NetworkPolicy", "mizzen-control")["spec"]["ingress"]
+        if rule["ports"][0]["port"] < 8180
+    ]
+    assert services["ports"] == [{"protocol": "TCP", "port": 8104}], "admins are nobody unless they are named"
+    admins = [{"namespaceSelector": {"matchLabels": {"team": "platform"}}}]
+    policy = named(render({"networkPolicy": {"admins": admins}}), "NetworkPolicy", "mizzen-control")["spec"]
+    assert {"from": admins, "ports": [{"protocol": "TCP", "port": 8088}]} in policy["ingress"]
+
+
 def test_the_public_service_has_no_ops_port() -> None:
     service = named(objects("default"), "Service", "mizzen-gateway")["spec"]
     assert {port["name"] for port in service["ports"]} == {"http", "grpc"}
-    for name in ("features", "retrieval", "monitoring"):
+    for name in ("features", "retrieval", "monitoring", "control"):
         assert named(objects("default"), "Service", f"mizzen-{name}")["spec"]["clusterIP"] == "None"

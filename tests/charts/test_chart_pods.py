@@ -7,7 +7,7 @@ import pytest
 
 from tests.charts.rendering import PRESETS, Object, containers, named, objects, of_kind, pods, render
 
-OURS = ("gateway", "features", "retrieval", "monitoring")
+OURS = ("gateway", "features", "retrieval", "monitoring", "control")
 VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
 # Restricted, field by field (Pod Security Standards), and a root that can't be written.
 CONTAINER = {
@@ -89,7 +89,7 @@ def test_a_digest_wins_over_a_tag() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_tokens_are_mounted_only_for_who_asks_the_api(preset: str) -> None:
-    may = {"gateway", "features", "retrieval", "monitoring", "jobs", "secrets"}
+    may = {"gateway", "features", "retrieval", "monitoring", "control", "jobs", "secrets"}
     bound = {subject["name"] for each in of_kind(objects(preset), "RoleBinding") for subject in each["subjects"]}
     for name, pod in pods(objects(preset)):
         component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
@@ -105,9 +105,13 @@ def test_roles_are_least() -> None:
         for rule in role["rules"]:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             writes = set(rule["verbs"]) - {"get", "list", "watch"}
-            if writes:
+            name = role["metadata"]["name"]
+            if name == "mizzen-control-definitions" and writes:
+                assert writes == {"create", "update", "delete"}
+                assert set(rule["resources"]) <= {"featureviews", "endpoints", "collections", "inferenceservices"}
+            elif writes:
                 status = all(resource.endswith("/status") for resource in rule["resources"])
-                assert status or role["metadata"]["name"] == "mizzen-secrets", role["metadata"]["name"]
+                assert status or name == "mizzen-secrets", name
             if "secrets" in rule["resources"]:
                 assert rule["verbs"] == ["create"] or rule["resourceNames"], "Secrets are read by name"
 

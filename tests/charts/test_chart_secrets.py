@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from chassis.clock import SystemClock
+from chassis.errors import Unauthenticated
 from chassis.rpc.identity import Identity, Minter, Verifier
 from chassis.telemetry import logs
 from gateway.adapters.file_keys import FileKeys
@@ -21,6 +22,7 @@ from tests.charts.rendering import CHART, PRESETS, named, objects, of_kind, pods
 WANTED = {
     "identity": "mizzen-identity",
     "api-key": "mizzen-api-key",
+    "admin-key": "mizzen-admin-key",
     "valkey": "mizzen-valkey",
     "postgresql": "mizzen-postgresql",
     "postgresql-owner": "mizzen-postgresql-owner",
@@ -103,6 +105,9 @@ def test_what_is_made_works_together(script: ModuleType, api: Any, tmp_path: Any
     token = Minter(tmp_path / "identity.key", clock).mint(asked)
     assert Verifier(tmp_path / "identity.pub", clock).verify(token) == asked
     assert asked_with(content["mizzen-api-key"]["api-key"].decode(), tmp_path).tenant == "default"
+    admin_key = content["mizzen-admin-key"]["api-key"].decode()
+    with pytest.raises(Unauthenticated):
+        asked_with(admin_key, tmp_path)
     password = content["mizzen-valkey"]["password"].decode()
     assert password.isalnum(), "it stands in a URL"
     assert content["mizzen-valkey"]["valkey.conf"].decode() == f"requirepass {password}\n"
@@ -137,8 +142,20 @@ def test_only_the_gateway_gets_the_private_key() -> None:
             assert "secret" not in volume, "a whole Secret is more than anyone needs"
     assert holders["identity.key"] == {"gateway"}
     assert holders["api-keys"] == {"gateway"}
-    assert holders["identity.pub"] == holders["service.secret"] == {"gateway", "features", "retrieval", "monitoring"}
+    assert (
+        holders["identity.pub"]
+        == holders["service.secret"]
+        == {"gateway", "features", "retrieval", "monitoring", "control"}
+    )
     assert holders["superuser-password"] == {"postgresql"}
+    admins = {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        for _, pod in pods(objects("everything"))
+        for volume in pod["spec"].get("volumes", [])
+        for source in volume.get("projected", {}).get("sources", [])
+        if source["secret"]["name"] == "mizzen-admin-key"
+    }
+    assert admins == {"control"}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -177,7 +194,7 @@ def test_an_external_valkey_without_a_password_is_asked_without_one() -> None:
 
 def test_with_secrets_of_your_own_nothing_is_made() -> None:
     own = {
-        "secrets": {"identity": "a", "apiKey": "b"},
+        "secrets": {"identity": "a", "apiKey": "b", "adminKey": "f"},
         "valkey": {"secret": "c"},
         "postgresql": {"secret": "d", "ownerSecret": "e"},
     }
@@ -189,7 +206,7 @@ def test_with_secrets_of_your_own_nothing_is_made() -> None:
         for volume in pod["spec"].get("volumes", [])
         for source in volume.get("projected", {}).get("sources", [])
     }
-    assert used == {"a", "b", "c", "d", "e"}
+    assert used == {"a", "b", "c", "d", "e", "f"}
 
 
 def test_the_maker_exists_only_while_it_works() -> None:

@@ -61,15 +61,14 @@ class RunningControl:
 
 @asynccontextmanager
 async def running_control(
-    postgres: str, state: Path, *, keyless: bool = False, **more: Any
+    postgres: str, state: Path, *, keyless: bool = False, port: int = 0, **more: Any
 ) -> AsyncIterator[RunningControl]:
     """Started until ready; ended at the end."""
     keys = state / "keys"
-    if not keys.exists():
-        write_keys(keys)
-        (keys / "admin").write_text(f"{ADMIN_KEY}\n")
+    write_keys(keys)
+    (keys / "admin").write_text(f"{ADMIN_KEY}\n")
     settings = Settings(
-        state=state, port=0, admin_port=0, ops_port=0, postgres_url=postgres, drain_s=0, grace_s=1,
+        state=state, port=port, admin_port=0, ops_port=0, postgres_url=postgres, drain_s=0, grace_s=1,
         admin_key_file=None if keyless else keys / "admin", **more,
     )  # fmt: skip
     runtime = make_runtime(settings)

@@ -64,7 +64,7 @@ def make(api: Api, wanted: Mapping[str, str]) -> list[str]:
     The plain API key comes before its hash: a run that was cut between the two goes on with the same key.
     """
     made = []
-    for kind in ("api-key", "identity", "valkey", "postgresql", "postgresql-owner"):
+    for kind in ("api-key", "admin-key", "identity", "valkey", "postgresql", "postgresql-owner"):
         name = wanted.get(kind)
         if name is None or api.get(name) is not None:
             continue
@@ -75,7 +75,7 @@ def make(api: Api, wanted: Mapping[str, str]) -> list[str]:
 
 def content(kind: str, api_key: Any) -> dict[str, bytes]:
     """Fresh content of a Secret of this kind; `api_key` answers the plain API key."""
-    if kind == "api-key":
+    if kind in ("api-key", "admin-key"):
         return {"api-key": f"mzn_{secrets.token_urlsafe(32)}".encode()}
     if kind == "identity":
         return _identity(api_key())

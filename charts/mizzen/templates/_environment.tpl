@@ -50,7 +50,7 @@
 - {name: MIZZEN_GRACE_S, value: {{ $lifecycle.graceSeconds | quote }}}
 - {name: MIZZEN_IDENTITY_PUBLIC_KEY_FILE, value: /etc/mizzen/keys/identity.pub}
 - {name: MIZZEN_SERVICE_SECRET_FILE, value: /etc/mizzen/keys/service.secret}
-{{- range $upstream := list "features" "retrieval" "monitoring" }}
+{{- range $upstream := list "features" "retrieval" "monitoring" "control" }}
 {{- if index $uses $upstream }}
 - name: MIZZEN_{{ upper $upstream }}_ADDRESSES
   value: endpointslice:{{ $root.Release.Namespace }}/{{ include "mizzen.name" (dict "root" $root "component" $upstream) }}:grpc
@@ -73,6 +73,8 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- else if eq .component "control" }}
+- {name: MIZZEN_CONTROL_ADMIN_KEY_FILE, value: /etc/mizzen/keys/admin.key}
 {{- else if eq .component "monitoring" }}
 - {name: MIZZEN_VOLUMES, value: /var/lib/mizzen/volumes}
 - {name: MIZZEN_MONITORING_RECORDS, value: /var/lib/mizzen/volumes/{{ $root.Values.volumes.records.claim }}}
@@ -93,10 +95,11 @@
 {{/* What a component asks besides definitions; the call table says the same (tests/charts compares them). */}}
 {{- define "mizzen.uses" -}}
 {{- $uses := dict
-  "gateway" (dict "features" true "retrieval" true "monitoring" true "inference" true "valkey" true)
+  "gateway" (dict "features" true "retrieval" true "monitoring" true "control" true "inference" true "valkey" true)
   "features" (dict "valkey" true)
   "retrieval" (dict "postgresql" true "inference" true)
   "monitoring" (dict "postgresql" true "valkey" true)
+  "control" (dict "postgresql" true)
   "jobs" (dict "postgresql" true "valkey" true) -}}
 {{ index $uses . | toYaml }}
 {{- end -}}
@@ -168,6 +171,9 @@ mizzen_owner
 {{- end }}
 {{- if $uses.postgresql }}
 - {secret: {{ include "mizzen.secret.postgresql" $root }}, key: password, path: postgres.password}
+{{- end }}
+{{- if eq .component "control" }}
+- {secret: {{ include "mizzen.secret.adminKey" $root }}, key: api-key, path: admin.key}
 {{- end }}
 {{- if eq .component "jobs" }}
 - {secret: {{ include "mizzen.secret.apiKey" $root }}, key: api-key, path: api-key}

@@ -58,6 +58,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "mizzen.secret.apiKey" -}}
 {{ .Values.secrets.apiKey | default (printf "%s-api-key" (include "mizzen.fullname" .)) }}
 {{- end -}}
+{{- define "mizzen.secret.adminKey" -}}
+{{ .Values.secrets.adminKey | default (printf "%s-admin-key" (include "mizzen.fullname" .)) }}
+{{- end -}}
 {{- define "mizzen.secret.valkey" -}}
 {{ .Values.valkey.secret | default (printf "%s-valkey" (include "mizzen.fullname" .)) }}
 {{- end -}}
@@ -75,6 +78,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
   "features" (dict "grpc" 8101 "ops" 8181)
   "retrieval" (dict "grpc" 8102 "ops" 8182)
   "monitoring" (dict "grpc" 8103 "ops" 8183)
+  "control" (dict "admin" 8088 "grpc" 8104 "ops" 8184)
   "inference" (dict "http1" 8090 "h2c" 9000 "metrics" 8002)
   "valkey" (dict "valkey" 6391)
   "postgresql" (dict "postgresql" 5433) -}}

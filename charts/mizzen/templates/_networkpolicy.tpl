@@ -11,11 +11,15 @@ matchLabels:
 {{- end -}}
 {{- end -}}
 
-{{/* component: its data ports, as list of NetworkPolicy ports. */}}
-{{- define "mizzen.dataPorts" -}}
-{{- $ops := include "mizzen.opsPorts" . | fromYamlArray -}}
-{{- range $name, $number := include "mizzen.ports" . | fromYaml }}
-{{- if not (has $name $ops) }}
+{{/* (component, caller): the data ports that this caller asks, as list of NetworkPolicy ports. People are not let near what services
+ask control, nor services near its admin API. */}}
+{{- define "mizzen.portsFor" -}}
+{{- $others := include "mizzen.opsPorts" . | fromYamlArray -}}
+{{- if eq .component "control" }}
+{{- $others = append $others (ternary "grpc" "admin" (eq .caller "admins")) }}
+{{- end }}
+{{- range $name, $number := include "mizzen.ports" .component | fromYaml }}
+{{- if not (has $name $others) }}
 - {protocol: TCP, port: {{ $number }}}
 {{- end }}
 {{- end }}
@@ -45,15 +49,18 @@ spec:
   ingress:
     {{- if hasKey $table $component }}
     {{- range $caller := index $table $component }}
+    {{- /* Peers that name nobody would let in everybody. */}}
+    {{- if not (and (eq $caller "admins") (empty $policy.admins)) }}
     - from:
-        {{- if eq $caller "clients" }}
-        {{- toYaml $policy.clients | nindent 8 }}
+        {{- if has $caller (list "clients" "admins") }}
+        {{- toYaml (index $policy $caller) | nindent 8 }}
         {{- else }}
         - podSelector:
             {{- include "mizzen.podsOf" (dict "root" $root "component" $caller) | nindent 12 }}
         {{- end }}
       ports:
-        {{- include "mizzen.dataPorts" $component | nindent 8 }}
+        {{- include "mizzen.portsFor" (dict "component" $component "caller" $caller) | nindent 8 }}
+    {{- end }}
     {{- end }}
     {{- range $name, $number := include "mizzen.ports" $component | fromYaml }}
     {{- if has $name (include "mizzen.opsPorts" . | fromYamlArray) }}
@@ -88,11 +95,11 @@ spec:
         - podSelector:
             {{- include "mizzen.podsOf" (dict "root" $root "component" $callee) | nindent 12 }}
       ports:
-        {{- include "mizzen.dataPorts" $callee | nindent 8 }}
+        {{- include "mizzen.portsFor" (dict "component" $callee "caller" $component) | nindent 8 }}
         {{- end }}
     {{- end }}
     {{- end }}
-    {{- if has $component (list "gateway" "features" "retrieval" "monitoring" "jobs" "secrets") }}
+    {{- if has $component (list "gateway" "features" "retrieval" "monitoring" "control" "jobs" "secrets") }}
     - to:
         {{- range $policy.kubernetesApi.cidrs }}
         - ipBlock: {cidr: {{ . }}}
@@ -102,7 +109,7 @@ spec:
         - {protocol: TCP, port: {{ . }}}
         {{- end }}
     {{- end }}
-    {{- if and $policy.otlp.peers (has $component (list "gateway" "features" "retrieval" "monitoring")) }}
+    {{- if and $policy.otlp.peers (has $component (list "gateway" "features" "retrieval" "monitoring" "control")) }}
     - to:
         {{- toYaml $policy.otlp.peers | nindent 8 }}
       ports:

@@ -267,15 +267,20 @@ subjects:
 {{- end }}
 {{- end -}}
 
-{{/* Who reads definitions; the status of a kind is written by the service that the kind belongs to, and by the jobs on their progress. */}}
+{{/* Who reads definitions. control alone writes them; the status of a kind is written by the service that the kind belongs to, and by
+the jobs on their progress. */}}
 {{- define "mizzen.rules.definitions" -}}
-{{- if has . (list "gateway" "features" "retrieval" "monitoring" "jobs") }}
+{{- if has . (list "gateway" "features" "retrieval" "monitoring" "control" "jobs") }}
+{{- $verbs := list "get" "list" "watch" }}
+{{- if eq . "control" }}
+{{- $verbs = concat $verbs (list "create" "update" "delete") }}
+{{- end }}
 - apiGroups: [mizzen.dev]
   resources: [featureviews, endpoints, collections]
-  verbs: [get, list, watch]
+  verbs: {{ toJson $verbs }}
 - apiGroups: [serving.kserve.io]
   resources: [inferenceservices]
-  verbs: [get, list, watch]
+  verbs: {{ toJson $verbs }}
 - apiGroups: [""]
   resources: [configmaps]
   # InferenceServices of a cluster without KServe.

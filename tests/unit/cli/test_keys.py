@@ -223,9 +223,12 @@ def test_only_the_gateway_leaves_loopback_and_only_it_gets_keys(state: Path, mon
     monkeypatch.setenv("MIZZEN_API_KEY", "a secret of the command")
     specs = {spec.name: spec for spec in plan.services(Settings(), Layout(state))}
     assert {name: spec.env["MIZZEN_HOST"] for name, spec in specs.items()} == {
-        "features": "127.0.0.1", "retrieval": "127.0.0.1", "monitoring": "127.0.0.1", "gateway": "0.0.0.0",
+        "features": "127.0.0.1", "retrieval": "127.0.0.1", "monitoring": "127.0.0.1", "control": "127.0.0.1",
+        "gateway": "0.0.0.0",
     }  # fmt: skip
     assert {name for name, spec in specs.items() if "MIZZEN_GATEWAY_OWN_KEYS_FILE" in spec.env} == {"gateway"}
+    admins = {name: spec.env.get("MIZZEN_CONTROL_ADMIN_KEY_FILE") for name, spec in specs.items()}
+    assert {name: file for name, file in admins.items() if file} == {"control": str(state / "keys/own-api-key")}
     assert not [name for name, spec in specs.items() if "a secret of the command" in spec.env.values()]
     assert specs["gateway"].ready.host == "127.0.0.1"
     monkeypatch.setenv("MIZZEN_HOST", "::1")

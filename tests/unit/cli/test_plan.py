@@ -46,15 +46,22 @@ def test_services_are_told_where_everything_is(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("MIZZEN_VALKEY_PORT", "7000")
     monkeypatch.setenv("SECRET_OF_SOMETHING_ELSE", "x")
     specs = {spec.name: spec for spec in plan.services(Settings(), Layout(tmp_path))}
-    assert set(specs) == {"features", "retrieval", "monitoring", "gateway"}
+    assert set(specs) == {"features", "retrieval", "monitoring", "control", "gateway"}
     told = specs["gateway"].env
     assert told["MIZZEN_STATE"] == str(tmp_path)
     assert told["MIZZEN_ONLINE_URL"] == "redis://127.0.0.1:7000/0"
     assert told["MIZZEN_LOG_LEVEL"] == "debug"
     assert "SECRET_OF_SOMETHING_ELSE" not in told
     assert specs["gateway"].ports == (8080, 8081, 8180)
+    assert specs["control"].ports == (8104, 8088, 8184)
     assert specs["gateway"].stage > specs["features"].stage
-    assert specs["gateway"].niceness == 0 < specs["features"].niceness < specs["monitoring"].niceness
+    assert (
+        specs["gateway"].niceness
+        == 0
+        < specs["features"].niceness
+        < specs["monitoring"].niceness
+        == specs["control"].niceness
+    )
 
 
 def test_a_child_is_as_nice_as_its_spec_says(tmp_path: Path) -> None:

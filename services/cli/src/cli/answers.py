@@ -120,12 +120,14 @@ def look_lines(settings: Settings, case: Case | None, state: Path) -> list[str]:
         settings.features_ops_port,
         settings.retrieval_ops_port,
         settings.monitoring_ops_port,
+        settings.control_ops_port,
     )
     gateway = f"http://{settings.here()}:{settings.gateway_ops_port}/metrics"
     metrics = " ".join([gateway, *(f"http://127.0.0.1:{port}/metrics" for port in ports)])
     report = [("report", f"{rest}/v1/endpoints/{case.endpoint}/report (HTML in a browser)")] if case else []
     told: Sequence[tuple[str, str]] = [
         ("API", f"{rest}/docs"),
+        ("admin", f"http://127.0.0.1:{settings.control_admin_port}/docs"),
         *report,
         ("metrics", metrics),
         ("logs", f"{state / 'logs'}"),

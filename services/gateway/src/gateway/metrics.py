@@ -34,6 +34,13 @@ API_KEY_FAULTS = GaugeSpec(
 API_KEYS_AGE = GaugeSpec(
     "mizzen_gateway_api_keys_age_seconds", "Time since the API key file was last read: it is read every second."
 )
+CONTROL_KEYS = GaugeSpec(
+    "mizzen_gateway_control_keys", "API keys that control told, and that are taken beside the key file's."
+)
+CONTROL_KEYS_AGE = GaugeSpec(
+    "mizzen_gateway_control_keys_age_seconds",
+    "Time since control last told its API keys, or since the start: it is asked every second.",
+)
 DEFINITIONS_REFUSED = GaugeSpec(
     "mizzen_gateway_definitions_refused", "Definitions that are wrong now; what served before goes on serving."
 )

@@ -90,6 +90,12 @@ class Settings(
         ge=5,
         description="Seconds that known keys go on when their file cannot be read any more; then they get 503.",
     )
+    control_addresses: str = Field(
+        "",
+        validation_alias="MIZZEN_CONTROL_ADDRESSES",
+        description="Where control is served (chassis.rpc.channel.parse_addresses): its API keys are taken beside those of the"
+        " files. Empty: only those of the files are. Without a key file it is not asked.",
+    )
     max_body_bytes: int = Field(
         16 * 1024 * 1024,
         ge=1024,

@@ -1,4 +1,4 @@
-"""From settings and definitions to the children of one machine: three engines and four services."""
+"""From settings and definitions to the children of one machine: three engines and five services."""
 
 import hashlib
 import importlib.util
@@ -16,14 +16,15 @@ from cli.settings import Settings
 
 HOST = "127.0.0.1"
 GATEWAY = "gateway"
-SERVICES = ("features", "retrieval", "monitoring", GATEWAY)
+CONTROL = "control"
+SERVICES = ("features", "retrieval", "monitoring", CONTROL, GATEWAY)
 SHARED_CODE = ("chassis", "catalog", "mizzen")
 HANDED_ON = ("MIZZEN_", "OTEL_")
 KEPT = ("MIZZEN_API_KEY", "MIZZEN_HOST")  # the command's own key, and an address for the gateway alone
 KUBERNETES = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 SYSTEM = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", *KUBERNETES)
 SERVICE_STOP_S = 25.0
-NICENESS = {GATEWAY: 0, "monitoring": IN_THE_BACKGROUND}
+NICENESS = {GATEWAY: 0, "monitoring": IN_THE_BACKGROUND, CONTROL: IN_THE_BACKGROUND}
 
 
 def engines(settings: Settings, layout: Layout, served: Served, home: postgres.PostgresHome) -> list[ChildSpec]:
@@ -49,10 +50,11 @@ def engines(settings: Settings, layout: Layout, served: Served, home: postgres.P
 
 
 def services(settings: Settings, layout: Layout) -> list[ChildSpec]:
-    """features, retrieval, monitoring and gateway, each `python -m NAME` with environment only."""
+    """features, retrieval, monitoring, control and gateway, each `python -m NAME` with environment only."""
     environment = service_environment(settings, layout)
-    specs = [_service(name, settings, layout, environment) for name in SERVICES if name != GATEWAY]
     public = {**environment, "MIZZEN_HOST": settings.host, **_key_files(settings, layout)}
+    own = {GATEWAY: public, CONTROL: environment | _admin_key_file(settings, layout)}
+    specs = [_service(name, settings, layout, own.get(name, environment)) for name in SERVICES if name != GATEWAY]
     return [*specs, _service(GATEWAY, settings, layout, public, settings.here().strip("[]"))]
 
 
@@ -66,6 +68,12 @@ def _key_files(settings: Settings, layout: Layout) -> dict[str, str]:
         return {}
     own = str(installation.own_file)
     return {"MIZZEN_GATEWAY_API_KEYS_FILE": str(installation.file.absolute()), "MIZZEN_GATEWAY_OWN_KEYS_FILE": own}
+
+
+def _admin_key_file(settings: Settings, layout: Layout) -> dict[str, str]:
+    """Where the gateway asks for keys, the admin API does too, and takes the machine's own."""
+    installation = Installation(settings, layout)
+    return {"MIZZEN_CONTROL_ADMIN_KEY_FILE": str(installation.own_key_file)} if installation.needed else {}
 
 
 def service_environment(settings: Settings, layout: Layout) -> dict[str, str]:
@@ -88,6 +96,7 @@ def service_environment(settings: Settings, layout: Layout) -> dict[str, str]:
         "MIZZEN_FEATURES_ADDRESSES": f"static:{HOST}:{settings.features_port}",
         "MIZZEN_RETRIEVAL_ADDRESSES": f"static:{HOST}:{settings.retrieval_port}",
         "MIZZEN_MONITORING_ADDRESSES": f"static:{HOST}:{settings.monitoring_port}",
+        "MIZZEN_CONTROL_ADDRESSES": f"static:{HOST}:{settings.control_port}",
         "MIZZEN_INFERENCE_ADDRESSES": f"static:{HOST}:{settings.triton_grpc_port}",
         "PYTHONUNBUFFERED": "1",
     }

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from chassis.api_keys import ALL, MAX_FILE_BYTES, ApiKey, Fault, key_hash, parse_keys
 from chassis.clock import Clock
@@ -36,16 +36,38 @@ class Known:
     trouble: str = ""
 
 
+class MoreKeys(Protocol):
+    """Keys that are known from elsewhere."""
+
+    @property
+    def unread(self) -> bool:
+        """Whether nothing is known yet: a key that is not among them may be one all the same."""
+        ...
+
+    def find(self, hashed: str) -> tuple[Caller, float] | None:
+        """Who has the key of this hash, and when it ends, seconds UTC."""
+        ...
+
+
 class FileKeys:
     """Callers by API key. A key taken out of its file, or whose line becomes wrong, stops working at the next look."""
 
-    def __init__(self, paths: Sequence[Path], secret_file: Path, clock: Clock, *, grace_s: float, log: Any) -> None:
-        """grace_s: how long the keys of a file that cannot be read any more go on.
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        secret_file: Path,
+        clock: Clock,
+        *,
+        grace_s: float,
+        log: Any,
+        more: MoreKeys | None = None,
+    ) -> None:
+        """grace_s: how long the keys of a file that cannot be read any more go on; more: asked where no file has a key.
 
         Raises OSError or ValueError when a file cannot be used: better no start than an open door.
         """
         self._secret = bytes.fromhex(secret_file.read_text(encoding="ascii").strip())
-        self._clock, self._grace_s, self._log = clock, grace_s, log
+        self._clock, self._grace_s, self._log, self._more = clock, grace_s, log, more
         self._known = {path: self._parsed(path, _read(path)) for path in paths}
         if not any(known.callers for known in self._known.values()):
             faults = "".join(f"; {fault}" for known in self._known.values() for fault in known.faults)
@@ -56,18 +78,25 @@ class FileKeys:
             message = "send an API key: Authorization: Bearer KEY, or x-api-key"
             raise Unauthenticated(message, reason="API_KEY_MISSING")
         hashed = key_hash(self._secret, credential)
+        found = self._find(hashed)
+        if found is not None:
+            caller, expires_s = found
+            if self._clock.now_us() / 1e6 < expires_s:
+                return caller
+            raise Unauthenticated("this API key has expired", reason="API_KEY_EXPIRED")
+        too_old_s = self._clock.monotonic_s() - self._grace_s
+        if any(known.read_s < too_old_s for known in self._known.values()) or (self._more and self._more.unread):
+            message = "the gateway cannot read its API keys now"
+            raise Unavailable(message, reason="KEYS_UNREADABLE", retry_after_s=LOOK_S)
+        raise Unauthenticated("this API key is not known here", reason="API_KEY_INVALID")
+
+    def _find(self, hashed: str) -> tuple[Caller, float] | None:
         too_old_s = self._clock.monotonic_s() - self._grace_s
         for known in self._known.values():
             found = known.callers.get(hashed) if known.read_s >= too_old_s else None
             if found is not None:
-                caller, expires_s = found
-                if self._clock.now_us() / 1e6 < expires_s:
-                    return caller
-                raise Unauthenticated("this API key has expired", reason="API_KEY_EXPIRED")
-        if any(known.read_s < too_old_s for known in self._known.values()):
-            message = "the gateway cannot read its API keys now"
-            raise Unavailable(message, reason="KEYS_UNREADABLE", retry_after_s=LOOK_S)
-        raise Unauthenticated("this API key is not known here", reason="API_KEY_INVALID")
+                return found
+        return self._more.find(hashed) if self._more else None
 
     async def run(self) -> None:
         """Looks at the files for ever, apart from the loop: a disk that hangs stalls nobody, and its keys run out of grace."""

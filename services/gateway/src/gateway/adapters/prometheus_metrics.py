@@ -63,6 +63,11 @@ class PrometheusMetrics:
         """Definitions that are wrong now."""
         self._refused.set(count)
 
+    def control_keys(self, count: Callable[[], int], age_s: Callable[[], float]) -> None:
+        """Where the numbers of control's API keys come from."""
+        self._metrics.gauge(declared.CONTROL_KEYS).set_function(count)
+        self._metrics.gauge(declared.CONTROL_KEYS_AGE).set_function(age_s)
+
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """A REST request was answered."""
         key = (method, path, status)
