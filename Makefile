@@ -108,7 +108,7 @@ train-check: setup .venv-train/.installed ## train anew, and compare with the co
 	@.venv-train/bin/python -m pytest -q -c /dev/null -p no:cacheprovider -W error $(EXAMPLE)
 	@.venv-train/bin/python $(EXAMPLE)/train.py --check --root $${MIZZEN_STATE:-.mizzen}/volumes/offline
 
-e2e: setup images ## ten steps on the cluster of KUBECONFIG; tests/e2e/README.md has its variables
+e2e: setup images ## eleven steps on the cluster of KUBECONFIG; tests/e2e/README.md has its variables
 	@E2E_TAG=$(TAG) $(BIN)/python -m tests.e2e $(E2E_ARGS)
 
 crds: setup ## generate k8s/crds and what the chart is made with anew

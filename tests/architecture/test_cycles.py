@@ -3,7 +3,18 @@
 import grimp
 import pytest
 
-ROOMS = ("chassis", "catalog", "cli", "gateway", "features", "inference", "retrieval", "monitoring", "training")
+ROOMS = (
+    "chassis",
+    "catalog",
+    "cli",
+    "control",
+    "gateway",
+    "features",
+    "inference",
+    "retrieval",
+    "monitoring",
+    "training",
+)
 
 
 @pytest.mark.parametrize("name", ROOMS)

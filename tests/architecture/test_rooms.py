@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = ("gateway", "features", "retrieval", "monitoring")
+SERVICES = ("gateway", "features", "retrieval", "monitoring", "control")
 # Import in an adapter → what it calls.
 CALLED_BY_IMPORT = {
     "mizzen.features": "features",
     "mizzen.retrieval": "retrieval",
     "mizzen.monitoring.v1.monitoring": "monitoring",
+    "mizzen.control": "control",
     "tritonclient": "inference",
     "redis": "valkey",
     "hiredis": "valkey",

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-ROOMS = ("gateway", "features", "retrieval", "monitoring")
+ROOMS = ("gateway", "features", "retrieval", "monitoring", "control")
 
 
 @pytest.mark.parametrize("name", ROOMS)

@@ -11,7 +11,7 @@ from tests.e2e.client import ENDPOINT
 from tests.e2e.settings import ROOT
 from tests.e2e.world import StepFailed, World, put_images, until
 
-OURS = ("gateway", "features", "retrieval", "monitoring", "triton-cpu")
+OURS = ("gateway", "features", "retrieval", "monitoring", "control", "triton-cpu")
 OTHERS = ("jobs", "valkey", "postgresql")
 NEXT = "e2e-next"
 KIT_WEIGHT = 4096

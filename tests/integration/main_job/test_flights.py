@@ -138,7 +138,7 @@ async def test_both_kinds_of_client_find_their_way(stack: Stack) -> None:
 
 async def test_metrics_of_every_service_are_scraped(stack: Stack) -> None:
     async with httpx2.AsyncClient(timeout=10) as client:
-        for name in ("gateway", "features", "retrieval", "monitoring"):
+        for name in ("gateway", "features", "retrieval", "monitoring", "control"):
             text = (await client.get(f"http://127.0.0.1:{stack.ports[f'{name}_ops']}/metrics")).text
             assert f"mizzen_{name}_" in text, name
 

@@ -90,7 +90,7 @@ def test_addresses_that_are_none_are_refused(setting: str) -> None:
     assert caught.value.reason == "ADDRESSES_INVALID"
 
 
-@pytest.mark.parametrize("room", ["chassis", "gateway", "features", "retrieval", "monitoring"])
+@pytest.mark.parametrize("room", ["chassis", "gateway", "features", "retrieval", "monitoring", "control"])
 def test_metric_names_follow_the_house(room: str) -> None:
     declared = vars(importlib.import_module(f"{room}.metrics")).values()
     specs = [spec for spec in declared if isinstance(spec, CounterSpec | GaugeSpec | HistogramSpec)]

@@ -82,7 +82,7 @@ def test_nobody_holds_a_free_port() -> None:
 
 def test_every_port_has_its_own_number(settings: Settings) -> None:
     numbers = list(settings.ports().values())
-    assert len(numbers) == len(set(numbers)) == 13
+    assert len(numbers) == len(set(numbers)) == 16
 
 
 def _own_pid() -> int:

@@ -44,7 +44,7 @@ def test_the_third_party_layer_has_no_code_of_ours() -> None:
 def test_the_services_images_look_alike() -> None:
     texts = {
         room: (ROOT / "services" / room / "Dockerfile").read_text()
-        for room in ("gateway", "features", "retrieval", "monitoring")
+        for room in ("gateway", "features", "retrieval", "monitoring", "control")
     }
     bodies = {
         "\n".join(

@@ -1,4 +1,4 @@
-"""Step 10."""
+"""Step 11."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Step 7."""
+"""Step 8."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Step 5."""
+"""Step 6."""
 
 import json
 import time
@@ -14,7 +14,7 @@ PROVES = (
     "and the rollback, under mixed REST and gRPC load, lose no call."
 )
 BEFORE_S = 15
-ORDER = ("inference", "features", "retrieval", "monitoring", "gateway")
+ORDER = ("inference", "features", "retrieval", "monitoring", "control", "gateway")
 
 
 def run(world: World) -> dict[str, Any]:

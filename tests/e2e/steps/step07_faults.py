@@ -1,4 +1,4 @@
-"""Step 6."""
+"""Step 7."""
 
 import signal
 import time
@@ -15,7 +15,7 @@ PROVES = (
     "call, the gateway's only what reached a dead pod until Kubernetes took it out (R3). Stores killed, or stopped for ten "
     "seconds, lose no prediction: answers are marked as degraded (R4, R5)."
 )
-BEHIND = ("features", "retrieval", "monitoring", "inference")
+BEHIND = ("features", "retrieval", "monitoring", "control", "inference")
 SERVICES = ("gateway", *BEHIND)
 STORES = ("valkey", "postgresql")
 STALL_S = 10

@@ -1,4 +1,4 @@
-"""Step 8."""
+"""Step 9."""
 
 from typing import Any
 

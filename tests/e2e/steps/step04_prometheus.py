@@ -1,4 +1,4 @@
-"""Step 3."""
+"""Step 4."""
 
 import json
 import re
@@ -15,7 +15,7 @@ PROVES = (
     "A real Prometheus scrapes every service and predictor and loads every rule without error; "
     "every query of every dashboard has data."
 )
-JOBS = {"gateway", "features", "retrieval", "monitoring", "inference"}
+JOBS = {"gateway", "features", "retrieval", "monitoring", "control", "inference"}
 WITHOUT_HARDWARE = "Only with a GPU"
 LOAD_S = 40
 

@@ -1,4 +1,4 @@
-"""Step 4."""
+"""Step 5."""
 
 import json
 from typing import Any
@@ -16,6 +16,7 @@ PORTS = {
     "features": {8101: "data", 8181: "ops"},
     "retrieval": {8102: "data", 8182: "ops"},
     "monitoring": {8103: "data", 8183: "ops"},
+    "control": {8104: "data", 8088: "admin", 8184: "ops"},
     "inference": {9000: "data", 8090: "data", 8002: "ops"},
     "valkey": {6391: "data"},
     "postgresql": {5433: "data"},
