@@ -10,7 +10,7 @@ import pytest
 from chassis.errors import Code, MizzenError
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("gateway", "features", "retrieval", "monitoring", "control", "chassis")
+ROOMS = ("gateway", "features", "retrieval", "monitoring", "control", "catalog", "chassis")
 # What only jobs, starting services, or the way to the Kubernetes API can meet.
 INSIDE = re.compile(
     r"duckdb_(offline|point_in_time)|training|catalog_views|catalog_expressions|migrations\.py|kubernetes|addresses|"

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +14,11 @@ import asyncpg
 import httpx2
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from catalog.source.directory import read_directory
 from chassis.api_keys import key_hash
+from control.settings import Settings
 from tests.engines import RunningPostgres
 from tests.fakes.control_service import ADMIN_KEY, RunningControl, running_control
 
@@ -164,7 +169,7 @@ async def test_only_admins_come_in(control: RunningControl) -> None:
         assert await asked(authorization=f"Bearer {made['admin']['key']}") == (200, "")
         assert await asked(x_api_key=ADMIN_KEY) == (200, "")
         assert await asked(path="/admin/v1/nothing") == (401, "API_KEY_MISSING"), "nobody learns which paths there are"
-        assert await asked(path="/admin/v1/nothing", x_api_key=ADMIN_KEY) == (404, "PATH_UNKNOWN")
+        assert await asked(path="/admin/v1/nothing", x_api_key=ADMIN_KEY) == (404, "PATH_NOT_FOUND")
         await control.ok("DELETE", f"keys/{made['admin']['about']['id']}")
         assert await asked(x_api_key=made["admin"]["key"]) == (401, "API_KEY_INVALID")
         while datetime.now(UTC) < soon:
@@ -200,9 +205,9 @@ async def test_faults_of_http_are_problems_too(control: RunningControl) -> None:
     )
     assert (await control.wrong("GET", "keys/not-a-uuid"))[:2] == (400, "INVALID_VALUE")
     assert (await control.wrong("GET", "keys", params={"limit": "0"}))[:2] == (400, "INVALID_VALUE")
-    assert (await control.wrong("GET", "keys/01980000-0000-7000-8000-000000000000"))[:2] == (404, "KEY_UNKNOWN")
+    assert (await control.wrong("GET", "keys/01980000-0000-7000-8000-000000000000"))[:2] == (404, "KEY_NOT_FOUND")
     assert (await control.wrong("GET", "definitions/Pod/x"))[:2] == (400, "INVALID_VALUE")
-    assert (await control.wrong("GET", "definitions/Endpoint/x"))[:2] == (404, "DEFINITION_UNKNOWN")
+    assert (await control.wrong("GET", "definitions/Endpoint/x"))[:2] == (404, "DEFINITION_NOT_FOUND")
 
 
 async def test_definitions_are_applied_as_a_whole_and_read_back(control: RunningControl) -> None:
@@ -312,3 +317,45 @@ async def test_without_keys_only_this_machine_and_its_own_pages_are_served(postg
             403,
             "ORIGIN_REFUSED",
         )
+
+
+def test_off_loopback_a_key_is_needed() -> None:
+    with pytest.raises(ValidationError, match=r"MIZZEN_HOST=0\.0\.0\.0 is not loopback, and there is no admin key"):
+        Settings(host="0.0.0.0")
+
+
+async def test_the_command_makes_lists_and_revokes_keys_there(control: RunningControl, tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.defpath, "MIZZEN_STATE": str(tmp_path / "command"), "MIZZEN_ADMIN_URL": str(control.http.base_url),
+        "MIZZEN_ADMIN_KEY_FILE": str(control.settings.admin_key_file), "COLUMNS": "200",
+    }  # fmt: skip
+
+    async def mizzen_key(*words: str, fails: str = "") -> str:
+        line = [sys.executable, "-m", "cli", "key", *words, "--control"]
+        done = await asyncio.to_thread(
+            subprocess.run, line, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode == 1) == bool(fails), done.stdout + done.stderr
+        assert fails in done.stderr
+        return done.stdout
+
+    for tenant in ("acme", "bolt"):
+        key = (
+            await mizzen_key("create", "shop", "--tenant", tenant, "--scopes", "infer,read", "--expires", "2999-01-01")
+        ).strip()
+    assert key.startswith("mzn_")
+    told = await control.read_keys()
+    assert {(each.name, each.tenant, tuple(each.scopes)) for each in told.keys} == {
+        ("shop", tenant, ("infer", "read")) for tenant in ("acme", "bolt")
+    }
+    listed = await mizzen_key("list")
+    assert [line.split() for line in listed.splitlines()[1:]] == [
+        ["shop", tenant, "infer,read", "2999-01-01T00:00:00Z", "admin"] for tenant in ("acme", "bolt")
+    ]
+    await mizzen_key("create", "shop", "--tenant", "acme", fails="tenant acme has a key shop already")
+    await mizzen_key("create", "new", "--expires", "soon", fails="--expires soon: the expiry is no day")
+    await mizzen_key("revoke", "shop", fails="is in several tenants (acme, bolt): name one with --tenant")
+    assert await mizzen_key("revoke", "shop", "--tenant", "bolt") == "shop of tenant bolt revoked\n"
+    await mizzen_key("revoke", "shop", "--tenant", "bolt", fails="there is no key shop of tenant bolt")
+    assert [each.tenant for each in (await control.read_keys()).keys] == ["acme"]
+    await mizzen_key("list", "--file", "keys", fails="a key is in one of them")

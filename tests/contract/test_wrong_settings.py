@@ -16,7 +16,6 @@ WRONG = (
     ("retrieval", "MIZZEN_RETRIEVAL_STORE_CONNECTIONS", "0", "Input should be greater than or equal to 1"),
     ("monitoring", "MIZZEN_LOG_LEVEL", "loud", LEVEL),
     ("control", "MIZZEN_CONTROL_ADMIN_PORT", "many", WHOLE),
-    ("control", "MIZZEN_HOST", "0.0.0.0", "0.0.0.0 is not loopback, and there is no admin key"),
     ("control.migrate", "MIZZEN_POSTGRES_OWNER", "", "name the role that owns the tables"),
     ("features.materialize", "MIZZEN_FEATURES_OFFLINE_THREADS", "many", WHOLE),
     ("retrieval.migrate", "MIZZEN_LOG_LEVEL", "loud", LEVEL),

@@ -15,9 +15,9 @@ from tests.e2e.world import StepFailed, World, until
 
 TITLE = "The admin API"
 PROVES = (
-    "Only the admin key opens it, and it is reached by `kubectl port-forward`. A key that it makes is taken through the route within "
-    "seconds, goes on while no pod of control runs, and is refused within seconds once revoked. A definition put there is an object "
-    "that is served; a wrong one changes nothing. The audit log has all of it."
+    "Only the admin key opens it, and it is reached by `kubectl port-forward`. A key that it makes is taken through the route "
+    "within seconds, goes on while no pod of control runs, and is refused within seconds once revoked. A definition put there is "
+    "an object that is served; a wrong one changes nothing. The audit log has all of it."
 )
 COPY = "flight-delay-copy"
 COUNTS_WITHIN_S = 10

@@ -1,9 +1,9 @@
-"""The public REST API, as any client would call it."""
+"""The public REST API and the admin API, as any client would call them."""
 
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx2
 
@@ -27,7 +27,7 @@ class ApiError(Exception):
         return self.status not in CALLERS_FAULT and self.reason not in CANNOT_EXPLAIN
 
 
-class PublicApi:
+class _Api:
     """Blocking calls with a deadline each. `base` is like http://127.0.0.1:8080."""
 
     def __init__(self, base: str, *, api_key: str = "") -> None:
@@ -36,6 +36,43 @@ class PublicApi:
 
     def close(self) -> None:
         self._client.close()
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = self._client.request(method, path, json=body)
+        except httpx2.HTTPError as error:
+            raise ApiError(f"{method} {path}: {type(error).__name__}: {error}") from error
+        if answer.is_success:
+            return cast("dict[str, Any]", answer.json()) if answer.content else {}
+        raise ApiError(f"{method} {path}: {_problem(answer)}", answer.status_code, _reason(answer))
+
+
+class AdminApi(_Api):
+    """API keys in control's database. `base` is like http://127.0.0.1:8088."""
+
+    def create_key(self, wanted: Mapping[str, Any]) -> str:
+        """The key itself."""
+        return str(self._call("POST", "/admin/v1/keys", wanted)["key"])
+
+    def keys(self, tenant: str = "") -> list[dict[str, Any]]:
+        """Every key in force, page after page."""
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            query = urlencode({"limit": 500, "tenant": tenant} | ({"after": after} if after else {}))
+            page = self._call("GET", f"/admin/v1/keys?{query}")
+            found.extend(page["keys"])
+            after = page["next"]
+            if not after:
+                return found
+
+    def revoke_key(self, key_id: str) -> None:
+        """Refused by every gateway within seconds."""
+        self._call("DELETE", f"/admin/v1/keys/{quote(key_id, safe='')}")
+
+
+class PublicApi(_Api):
+    """What an application calls."""
 
     def endpoint(self, name: str) -> dict[str, Any]:
         return self._call("GET", f"/v1/endpoints/{name}")
@@ -62,15 +99,6 @@ class PublicApi:
 
     def delete_document(self, collection: str, document: str) -> None:
         self._call("DELETE", f"/v1/collections/{collection}/documents/{quote(document, safe='')}")
-
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        try:
-            answer = self._client.request(method, path, json=body)
-        except httpx2.HTTPError as error:
-            raise ApiError(f"{method} {path}: {type(error).__name__}: {error}") from error
-        if answer.is_success:
-            return cast("dict[str, Any]", answer.json()) if answer.content else {}
-        raise ApiError(f"{method} {path}: {_problem(answer)}", answer.status_code, _reason(answer))
 
 
 def patiently(call: Any, give_up_s: float) -> Any:

@@ -44,6 +44,16 @@ class Settings(Definitions):
         repr=False,
         description="API key that the command shows; empty: that of MIZZEN_API_KEY_FILE, else this machine's own key.",
     )
+    admin_url: str = Field(
+        "",
+        validation_alias="MIZZEN_ADMIN_URL",
+        description="Root of control's admin API for `mizzen key --control`; empty: that of this machine.",
+    )
+    admin_key_file: Path | None = Field(
+        None,
+        validation_alias="MIZZEN_ADMIN_KEY_FILE",
+        description="File with the admin key that the command shows there; unset: this machine's own key.",
+    )
     api_keys_file: Path | None = Field(
         None,
         validation_alias="MIZZEN_GATEWAY_API_KEYS_FILE",
@@ -84,6 +94,10 @@ class Settings(Definitions):
     def gateway(self) -> str:
         """Root of the public REST API."""
         return self.gateway_url or f"http://{self.here()}:{self.gateway_rest_port}"
+
+    def admin(self) -> str:
+        """Root of the admin API."""
+        return self.admin_url or f"http://127.0.0.1:{self.control_admin_port}"
 
     def here(self) -> str:
         """Where this machine reaches its gateway, as a URL has it."""

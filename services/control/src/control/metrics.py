@@ -8,4 +8,9 @@ CHANGES = CounterSpec(
 REFUSED = CounterSpec(
     "mizzen_control_refused_calls_total", "Calls of the admin API without the right to it.", ("reason",)
 )
+KEY_READS = CounterSpec(
+    "mizzen_control_key_reads_total",
+    "Times that a gateway asked for API keys: told, or unchanged since it asked.",
+    ("result",),
+)
 KEYS = GaugeSpec("mizzen_control_api_keys", "API keys of the database that are not revoked.")

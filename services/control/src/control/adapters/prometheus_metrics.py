@@ -11,6 +11,7 @@ class PrometheusMetrics:
     def __init__(self, registry: Registry) -> None:
         self._changes = registry.counter(declared.CHANGES)
         self._refused = registry.counter(declared.REFUSED)
+        self._key_reads = registry.counter(declared.KEY_READS)
         self._keys = registry.gauge(declared.KEYS)
 
     def changed(self, action: str, outcome: Outcome) -> None:
@@ -19,5 +20,7 @@ class PrometheusMetrics:
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
 
-    def keys(self, count: int) -> None:
-        self._keys.set(count)
+    def keys_read(self, count: int | None) -> None:
+        self._key_reads.labels("unchanged" if count is None else "told").inc()
+        if count is not None:
+            self._keys.set(count)

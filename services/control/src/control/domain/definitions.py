@@ -37,7 +37,9 @@ class Editing:
         """NotFound where there is none."""
         found = await self._find(kind, name)
         if found is None:
-            raise NotFound(f"there is no {kind} {name}", reason="DEFINITION_UNKNOWN", ids={"kind": kind, "name": name})
+            raise NotFound(
+                f"there is no {kind} {name}", reason="DEFINITION_NOT_FOUND", ids={"kind": kind, "name": name}
+            )
         return found
 
     async def apply(self, admin: Admin, text: bytes, *, dry_run: bool = False) -> list[Written]:

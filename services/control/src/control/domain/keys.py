@@ -59,8 +59,7 @@ class KeyRing:
     async def known(self, version: str) -> KnownKeys:
         """As Keys.known."""
         found = await self._keys.known(version)
-        if found.keys is not None:
-            self._metrics.keys(len(found.keys))
+        self._metrics.keys_read(None if found.keys is None else len(found.keys))
         return found
 
     def _change(self, admin: Admin, action: str, tenant: str, name: str, detail: Mapping[str, object]) -> Change:
@@ -85,4 +84,4 @@ def _check(wanted: NewKey, now_us: int) -> None:
 
 
 def _unknown(key_id: str) -> NotFound:
-    return NotFound(f"there is no API key {key_id}", reason="KEY_UNKNOWN", ids={"key": key_id})
+    return NotFound(f"there is no API key {key_id}", reason="KEY_NOT_FOUND", ids={"key": key_id})

@@ -100,5 +100,5 @@ class Metrics(Protocol):
     def refused(self, reason: str) -> None:
         """A call had no right to the admin API."""
 
-    def keys(self, count: int) -> None:
-        """How many are in force."""
+    def keys_read(self, count: int | None) -> None:
+        """A gateway was told as many keys, or None that nothing changed."""

@@ -43,7 +43,7 @@ def translated(error: Exception) -> MizzenError:
     if isinstance(error, RequestValidationError):
         return _invalid(error.errors()[0])
     if isinstance(error, HTTPException) and error.status_code == 404:
-        return NotFound("there is no such path; /openapi.json lists them", reason="PATH_UNKNOWN")
+        return NotFound("there is no such path; /openapi.json lists them", reason="PATH_NOT_FOUND")
     if isinstance(error, HTTPException) and error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "")
         message = f"this path takes {allow}" if allow else "this path does not take this method"
