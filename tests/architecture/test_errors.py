@@ -17,7 +17,7 @@ INSIDE = re.compile(
     r"openai_generator|parquet_writer|valkey_stream|valkey/idempotency\.py:STORE_DOWN|postgres_schema\.py:EXTENSION_MISSING"
 )
 NO_REASON = re.compile(
-    r"MIZZEN_.*|DTYPE_(?!MISMATCH|UNKNOWN).*|OTEL_.*|GRPC_.*|NULL_VALUE|OUTSIDE_MAX_AGE|EVENT_US|SQL_TYPES|CLIENT_GONE"
+    r"MIZZEN_.*|DTYPE_(?!MISMATCH|UNKNOWN).*|OTEL_.*|GRPC_.*|NULL_VALUE|OUTSIDE_MAX_AGE|EVENT_US|SQL_TYPES|CLIENT_GONE|STATE_MARK"
 )
 CODES = {code.value for code in Code}
 
