@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("gateway", "features", "retrieval", "monitoring", "control", "catalog", "chassis")
 # What only jobs, starting services, or the way to the Kubernetes API can meet.
 INSIDE = re.compile(
-    r"duckdb_(offline|point_in_time)|training|catalog_views|catalog_expressions|migrations\.py|kubernetes|addresses|"
+    r"duckdb_(offline|point_in_time|tables)|training|catalog_views|catalog_expressions|migrations\.py|addresses|"
     r"openai_generator|parquet_writer|valkey_stream|valkey/idempotency\.py:STORE_DOWN|postgres_schema\.py:EXTENSION_MISSING"
 )
 NO_REASON = re.compile(
-    r"MIZZEN_.*|DTYPE_(?!MISMATCH|UNKNOWN).*|OTEL_.*|GRPC_.*|NULL_VALUE|OUTSIDE_MAX_AGE|EVENT_US|SQL_TYPES|CLIENT_GONE|STATE_MARK"
+    r"MIZZEN_.*|DTYPE_(?!MISMATCH|UNKNOWN).*|OTEL_.*|GRPC_.*|NULL_VALUE|OUTSIDE_MAX_AGE|EVENT_US|SQL_TYPES|CLIENT_GONE|STATE_MARK|KUBERNETES_SERVICE_HOST|MAX_CHARACTERS"
 )
 CODES = {code.value for code in Code}
 

@@ -126,7 +126,7 @@ async def test_keys_come_by_pages_and_by_tenant(control: RunningControl) -> None
         ),
         ({"name": "shop", "scope": ["read"]}, 400, "UNKNOWN_FIELD", "there is no field scope"),
         ({}, 400, "INVALID_VALUE", "name is missing"),
-        ([], 400, "INVALID_VALUE", "the body must be a valid dictionary"),
+        ([], 400, "INVALID_VALUE", "the body must be an object"),
     ],
 )
 async def test_a_wrong_key_is_refused_by_field(
@@ -236,7 +236,7 @@ async def test_a_wrong_definition_changes_nothing_and_all_is_told(control: Runni
     body = answer.json()
     assert (answer.status_code, body["reason"]) == (400, "DEFINITION_REFUSED")
     assert [(fault["line"], fault["kind"], fault["field"]) for fault in body["faults"]] == [
-        (8, "FeatureView", "spec.features[0].einheit"), (10, "Endpont", "kind"),
+        (8, "FeatureView", "spec.features[0].einheit"), (11, "Endpont", "kind"),
     ]  # fmt: skip
     assert "line 8: spec.features[0].einheit: there is no such field" in body["detail"]
     assert [path.name for path in control.definitions.glob("*.yaml")] == ["featureview-maschinen.yaml"]

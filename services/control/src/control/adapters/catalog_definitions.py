@@ -6,11 +6,14 @@ from typing import Any, cast
 
 import yaml
 
+from catalog import DefinitionError, DefinitionSource, Found, find_in_text
+from catalog.examine import Outside, examine_change
 from catalog.kinds.table import BY_NAME
-from catalog.parse import DefinitionError, Found, find_in_text
-from catalog.source.directory import Catalog, DefinitionSource, assemble
 from catalog.writer.port import DefinitionWriter, Stored
 from control.domain.model import Definition, Draft, Fault
+
+# Tables and packages are not control's to look at; every InferenceService is among the definitions.
+_KNOWN = Outside(all_services=True)
 
 
 class CatalogDefinitions:
@@ -25,27 +28,17 @@ class CatalogDefinitions:
 
     def parse(self, text: bytes) -> tuple[list[Draft], list[Fault]]:
         found, errors = find_in_text(text, "")
-        drafts = [_draft(each) for each in found]
-        named: set[tuple[str, str]] = set()
-        faults = [_fault(error) for error in errors]
-        for each in found:
-            definition = each.definition
-            key = (definition.kind, BY_NAME[definition.kind].key(definition.metadata.name))
-            if key in named:
-                reason = "stands twice in what was sent"
-                faults.append(Fault(each.line, definition.kind, definition.metadata.name, "metadata.name", reason))
-            named.add(key)
-        return drafts, faults
+        return [_draft(each) for each in found], [_fault(error) for error in errors]
 
     async def examine(self, drafts: Sequence[Draft], removed: Sequence[Definition] = ()) -> list[Fault]:
-        there = await self._found()
-        changed = {_key(each.kind, each.name) for each in drafts} | {_key(each.kind, each.name) for each in removed}
-        kept = [each for each in there if _key_of(each) not in changed]
-        put = [cast("Found", each.source) for each in drafts]
-        before = set(assemble(there, (), Catalog()).errors)
-        # A definition of another form may not take the place of one that serves: nothing of before is kept.
-        after = assemble([*kept, *put], (), Catalog()).errors
-        return [_fault(error) for error in after if error not in before or _key(error.kind, error.name) in changed]
+        before = await self._found()
+        put = [cast("Found", draft.source) for draft in drafts]
+        changed = {_key(each) for each in put} | {_key_of(each.kind, each.name) for each in removed}
+        kept = [each for each in before if _key(each) not in changed]
+        errors = examine_change(before, [*put, *kept], _KNOWN).errors
+        sent = {(draft.kind, draft.name) for draft in drafts}
+        # Lines of what stands already are not lines of what was sent.
+        return [_fault(error if (error.kind, error.name) in sent else replace(error, line=0)) for error in errors]
 
     async def stored(self) -> list[Definition]:
         return [_definition(each) for each in await self._writer.stored()]
@@ -59,9 +52,9 @@ class CatalogDefinitions:
 
     async def _found(self) -> list[Found]:
         stored = [each.found for each in await self._writer.stored()]
-        known = {_key_of(each) for each in stored}
+        known = {_key(each) for each in stored}
         services = (await self._source.load()).inference_services.values()
-        return [*stored, *(found for each in services if _key_of(found := Found(each)) not in known)]
+        return [*stored, *(found for each in services if _key(found := Found(each)) not in known)]
 
 
 def _draft(found: Found) -> Draft:
@@ -81,12 +74,12 @@ def _definition(stored: Stored) -> Definition:
 
 
 def _fault(error: DefinitionError) -> Fault:
-    return Fault(error.line, error.kind, error.name, error.field, error.reason)
+    return Fault(error.line, error.kind, error.name, error.field, error.says)
 
 
-def _key_of(found: Found) -> tuple[str, str]:
-    return _key(found.definition.kind, found.definition.metadata.name)
+def _key(found: Found) -> tuple[str, str]:
+    return _key_of(found.definition.kind, found.definition.metadata.name)
 
 
-def _key(kind: str, name: str) -> tuple[str, str]:
-    return kind, BY_NAME[kind].key(name) if kind in BY_NAME else name
+def _key_of(kind: str, name: str) -> tuple[str, str]:
+    return kind, BY_NAME[kind].key(name)

@@ -17,7 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from gateway.api.http.bodies import parsed, refusal
+from chassis.public.validation import refusal
+from gateway.api.http.bodies import parsed
 from gateway.api.http.docs import operation
 from gateway.api.http.given import HTTP, http_of
 from gateway.api.http.json_answer import Json
