@@ -140,8 +140,8 @@ def compare_servers(
     """gRPC 1×50 against Feast with each server on the public port and nothing else changed, all in turns of one run."""
     features, gateway = our_servers
     served = {
-        "native (default)": (gateway, ours.ports["gateway_grpc"]),
-        "grpcio": ours.serve_gateway(processes, "gateway", MIZZEN_GATEWAY_PUBLIC_SERVER="grpcio"),
+        "grpcio (default)": (gateway, ours.ports["gateway_grpc"]),
+        "native": ours.serve_gateway(processes, "gateway", MIZZEN_GATEWAY_PUBLIC_SERVER="native"),
         "ours (loop)": ours.serve_gateway(processes, "bench.gateway_on_loop"),
     }
     plan = {"kind": "grpc", "path": GRPC_OURS, "body": ours.grpc_body(1), "connections": 16, "requests": 12000}

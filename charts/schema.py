@@ -110,7 +110,7 @@ SPECIAL: tuple[tuple[str, Schema], ...] = (
     ("**.livenessSeconds", whole(1)),
     ("**.startupSeconds", whole(10)),
     ("**.spread", enum("ScheduleAnyway", "DoNotSchedule")),
-    ("gateway.grpc.server", enum("native", "grpcio")),
+    ("gateway.grpc.server", enum("grpcio", "native")),
     ("**.server", enum("loop", "native", "grpcio")),
     ("**.service.type", enum("ClusterIP", "NodePort", "LoadBalancer")),
     ("**.tolerations", TOLERATIONS),

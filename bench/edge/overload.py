@@ -225,5 +225,5 @@ async def _measured(platform: Platform, names: Sequence[str] = (), on: str = "")
 async def measure(platform: Platform) -> list[Figure]:
     """See bench.edge.model.Probe."""
     figures = await _measured(platform)
-    with running({"MIZZEN_GATEWAY_PUBLIC_SERVER": "grpcio"}) as grpcio:
-        return figures + await _measured(grpcio, ["gRPC predict"], " on grpcio")
+    with running({"MIZZEN_GATEWAY_PUBLIC_SERVER": "native"}) as native:
+        return figures + await _measured(native, ["gRPC predict"], " on pygrpc-native")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("gateway", "features", "retrieval", "monitoring", "control", "catalog", "chassis")
 # What only jobs, starting services, or the way to the Kubernetes API can meet.
 INSIDE = re.compile(
-    r"duckdb_(offline|point_in_time|tables)|training|catalog_views|catalog_expressions|migrations\.py|addresses|"
+    r"duckdb_(offline|point_in_time|tables)|training|catalog_views|catalog_expressions|snapshot|migrations\.py|addresses|"
     r"openai_generator|parquet_writer|valkey_stream|valkey/idempotency\.py:STORE_DOWN|postgres_schema\.py:EXTENSION_MISSING"
 )
 NO_REASON = re.compile(

@@ -14,9 +14,9 @@ def _gateway(**values: Any) -> tuple[dict[str, str], str]:
     return {entry["name"]: str(entry.get("value", "")) for entry in container["env"]}, str(deployment)
 
 
-def test_native_serves_without_tls_by_default() -> None:
+def test_grpcio_serves_without_tls_by_default() -> None:
     env, _ = _gateway()
-    assert env["MIZZEN_GATEWAY_PUBLIC_SERVER"] == "native"
+    assert env["MIZZEN_GATEWAY_PUBLIC_SERVER"] == "grpcio"
     assert env["MIZZEN_HOST"] == "0.0.0.0"
     assert not [name for name in env if "TLS" in name]
 

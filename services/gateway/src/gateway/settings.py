@@ -32,9 +32,10 @@ class Settings(
 
     port: int = Field(8081, description="Public gRPC port; 0 takes a free one.")
     public_server: Literal["grpcio", "native"] = Field(
-        "native",
-        description="Server of the public gRPC port: native (pygrpc-native, HTTP/2 by hyper in Rust), or grpcio, which takes more"
-        " than twice the CPU. grpcio serves anyway where only it has what another setting asks for.",
+        "grpcio",
+        description="Server of the public gRPC port: grpcio, or native (pygrpc-native, HTTP/2 by hyper in Rust), which takes less"
+        " than half of the CPU and does not bound what strangers send: for networks of clients that are trusted (ADR 0019)."
+        " grpcio serves anyway where only it has what another setting asks for.",
     )
     answer_timeout_s: float = Field(
         15.0,
@@ -59,10 +60,11 @@ class Settings(
         description="Seconds after which a public gRPC connection is asked to connect anew, to spread clients over new pods;"
         " 0 never. Another value is served by grpcio.",
     )
-    answer_compression: Literal["off", "text", "all"] = Field(
-        "off",
+    answer_compression: Literal["auto", "off", "text", "all"] = Field(
+        "auto",
         description="gRPC answers of 1 KiB to 4 MiB that leave as gzip where the client takes it: off, text (documents, reports,"
-        " definitions) or all (tensors and features too, which costs CPU and saves little). text and all are served by grpcio.",
+        " definitions) or all (tensors and features too, which costs CPU and saves little). auto is text on grpcio and off on"
+        " native, which has none; text and all are served by grpcio.",
     )
     tls_certificate_file: Path | None = Field(
         None,

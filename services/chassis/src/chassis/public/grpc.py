@@ -1,4 +1,4 @@
-"""The gRPC port that clients of the installation reach: pygrpc-native, or grpcio for what only that has (ADR 0019).
+"""The gRPC port that clients of the installation reach: grpcio, or pygrpc-native for clients that are trusted (ADR 0019).
 
 On either, chassis.public.guard bounds what clients hold. TLS, a greatest age of connections and compressed answers are grpcio's.
 """
@@ -52,7 +52,7 @@ class PublicGrpc:
     max_connection_age_s: after so long a client is asked to connect anew; 0 never does.
     """
 
-    kind: Kind = "native"
+    kind: Kind = "grpcio"
     bounds: Bounds = field(default_factory=Bounds)
     admit: Callable[[Any], None] = lambda _context: None
     compressed: Callable[[str], bool] | None = None

@@ -12,7 +12,10 @@ _TEXT = ("CollectionService", "LabelService", "EndpointService", "ServerReflecti
 
 def public_grpc(settings: Settings, edge: Edge) -> PublicGrpc:
     """The port as `settings` ask for it; a call's key is looked at before its body is read."""
-    compression, certificate, key = settings.answer_compression, settings.tls_certificate_file, settings.tls_key_file
+    certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    compression = settings.answer_compression
+    if compression == "auto":
+        compression = "text" if settings.public_server == "grpcio" else "off"
 
     def compressed(service: str) -> bool:
         return compression == "all" or (compression == "text" and service.rpartition(".")[2] in _TEXT)
