@@ -44,7 +44,7 @@ def trained(world: World, rest: client.Rest, before: dict[str, Any]) -> dict[str
     took = install.finished(world, "train", 900)
     log = world.logs_of_job(world.items("jobs", "-l", "mizzen.dev/job=train")[0]["metadata"]["name"])
     published = re.search(r"^pvc://models/flight-delay/[0-9a-f]{16}$", log, re.MULTILINE)
-    told = re.search(r"ROC-AUC (?P<roc_auc>[0-9.]+), ECE (?P<ece>[0-9.]+)", log)
+    told = re.search(r"ROC-AUC (?P<roc_auc>[0-9.]+), at least.*ECE (?P<ece>[0-9.]+), at most", log, re.DOTALL)
     if not published or not told:
         raise StepFailed(f"the training's log has no address or no measures: {log[-2000:]}")
     committed = ROOT / "examples/flights/model/flight-delay/package/evaluation.json"

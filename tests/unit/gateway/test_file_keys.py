@@ -353,3 +353,15 @@ def test_any_expiry_is_an_instant_or_refused(text: str) -> None:
         assert parse_expiry(text).utcoffset() == timedelta(0)
     except ValueError as error:
         assert "the expiry is no day" in str(error)
+
+
+def test_a_file_that_was_emptied_is_loud(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, line("key1"))
+    rig.write()
+    rig.look()
+    assert not rig.works("key1")
+    assert rig.keys.details() == ["API keys: api-keys holds no key: none of those that it had works"]
+    assert [(error["event"], error["keys"]) for error in rig.log.errors] == [("API keys read", 0)]
+    rig.write(line("key2"))
+    rig.look()
+    assert (rig.works("key2"), rig.keys.details()) == (True, [])

@@ -127,6 +127,8 @@ class FileKeys:
             if known.trouble:
                 told.append(f"API keys: {path.name} cannot be read: {known.trouble}")
             told += [f"API keys: {path.name} {fault}" for fault in known.faults[:_LOGGED_FAULTS]]
+            if not known.callers and not known.faults:
+                told.append(f"API keys: {path.name} holds no key: none of those that it had works")
         return told
 
     def count(self) -> int:
@@ -145,7 +147,8 @@ class FileKeys:
         lines = parse_keys(data)
         for fault in lines.faults[:_LOGGED_FAULTS]:
             self._log.error("API key line is wrong", file=str(path), line=fault.line, error=fault.reason)
-        self._log.info("API keys read", file=str(path), keys=len(lines.keys), wrong_lines=len(lines.faults))
+        tell = self._log.info if lines.keys else self._log.error
+        tell("API keys read", file=str(path), keys=len(lines.keys), wrong_lines=len(lines.faults))
         callers = {key.hash: _caller(key) for _, key in lines.keys}
         return Known(data, callers, lines.faults, self._clock.monotonic_s())
 
