@@ -182,6 +182,21 @@ async def test_only_admins_come_in(control: RunningControl) -> None:
         assert answer.status_code == 401
 
 
+async def test_what_admins_do_and_who_is_refused_is_counted(control: RunningControl) -> None:
+    def counted(name: str, **labels: str) -> float | None:
+        return control.metrics.registry.get_sample_value(name, labels)
+
+    refused, changes_ = "mizzen_control_refused_calls_total", "mizzen_control_changes_total"
+    assert counted(refused, reason="API_KEY_INVALID") == 0.0, "a series is there before its first event"
+    assert counted(changes_, action="key.create", outcome="done") == 0.0
+    await control.wrong("GET", "keys", headers={"authorization": "Bearer mzn_guess"})
+    await control.ok("POST", "keys", 201, json={"name": "shop"})
+    await control.wrong("POST", "definitions", content=VIEW.replace("spec:", "specs:"), headers=YAML)
+    assert counted(refused, reason="API_KEY_INVALID") == 1.0
+    assert counted(changes_, action="key.create", outcome="done") == 1.0
+    assert counted(changes_, action="definition.put", outcome="refused") == 1.0
+
+
 async def test_every_path_is_behind_the_guard(control: RunningControl) -> None:
     document = (await control.http.get("/openapi.json")).json()
     calls = [(method, path) for path, methods in document["paths"].items() for method in methods]

@@ -13,6 +13,11 @@ class PrometheusMetrics:
         self._refused = registry.counter(declared.REFUSED)
         self._key_reads = registry.counter(declared.KEY_READS)
         self._keys = registry.gauge(declared.KEYS)
+        # There from the start: a rate over a series that begins with its first event misses that event.
+        for reason in ("API_KEY_MISSING", "API_KEY_INVALID", "API_KEY_EXPIRED", "SCOPE_MISSING"):
+            self._refused.labels(reason)
+        for action in ("key.create", "key.revoke", "definition.put", "definition.remove"):
+            self._changes.labels(action, Outcome.DONE.value)
 
     def changed(self, action: str, outcome: Outcome) -> None:
         self._changes.labels(action, outcome.value).inc()
