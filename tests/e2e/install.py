@@ -42,6 +42,8 @@ def first_values(world: World) -> dict[str, Any]:
         "image": {"tag": settings.tag},
         "crds": {"install": settings.crds},
         "serviceDefaults": {"replicas": 2},
+        # Nothing waits for control (step 3), so two nodes of a laptop start one pod less when they are drained.
+        "control": {"replicas": 1},
         "valkey": {"image": {**store, "repository": "mizzen/valkey"}, "runAsUser": 10001},
         "postgresql": {"image": {**store, "repository": "mizzen/postgresql"}, "runAsUser": 10001},
         "volumes": {"models": shared, "records": shared},

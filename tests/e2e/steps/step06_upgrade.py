@@ -14,6 +14,8 @@ PROVES = (
     "and the rollback, under mixed REST and gRPC load, lose no call."
 )
 BEFORE_S = 15
+# Each component goes there and back, two revisions. Helm forgets those beyond its own limit of ten.
+HISTORY = ("--history-max", "40")
 ORDER = ("inference", "features", "retrieval", "monitoring", "control", "gateway")
 
 
@@ -31,7 +33,7 @@ def run(world: World) -> dict[str, Any]:
         began = time.monotonic()
         for component, before in reversed(list(zip(ORDER, revisions, strict=True))):
             load.mark(f"{component} back")
-            world.helm("rollback", RELEASE, str(before), "--wait", "--timeout", "10m")
+            world.helm("rollback", RELEASE, str(before), *HISTORY, "--wait", "--timeout", "10m")
         rollback_s = time.monotonic() - began
         until("every pod has the old version", lambda: images(world) == old, 60)
         load.mark("nothing")
@@ -55,13 +57,13 @@ def upgrade(world: World, load: Load) -> list[int]:
         load.mark(component)
         revisions.append(int(json.loads(world.helm("history", RELEASE, "--max", "1", "-o", "json"))[0]["revision"]))
         values = install.merged(values, install.tagged(component, install.NEXT))
-        world.upgrade(values)
+        world.upgrade(values, *HISTORY)
     return revisions
 
 
 def images(world: World) -> set[str]:
     """Images of our running services and predictors."""
     found = world.items(
-        "pods", "-l", "app.kubernetes.io/component in (gateway,features,retrieval,monitoring,inference)"
+        "pods", "-l", "app.kubernetes.io/component in (gateway,features,retrieval,monitoring,control,inference)"
     )
     return {pod["spec"]["containers"][0]["image"] for pod in found if pod["status"]["phase"] == "Running"}

@@ -15,7 +15,7 @@ PROVES = (
     "call, the gateway's only what reached a dead pod until Kubernetes took it out (R3). Stores killed, or stopped for ten "
     "seconds, lose no prediction: answers are marked as degraded (R4, R5)."
 )
-BEHIND = ("features", "retrieval", "monitoring", "control", "inference")
+BEHIND = ("features", "retrieval", "monitoring", "inference")
 SERVICES = ("gateway", *BEHIND)
 STORES = ("valkey", "postgresql")
 STALL_S = 10

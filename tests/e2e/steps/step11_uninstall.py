@@ -8,7 +8,9 @@ TITLE = "Uninstall"
 PROVES = "`helm uninstall` leaves nothing but what it says it keeps: volumes, Secrets, CRDs and the definitions of their kinds."
 KEPT = {
     "persistentvolumeclaims": {"models", "offline", "records", "data-mizzen-valkey-0", "data-mizzen-postgresql-0"},
-    "secrets": {"mizzen-identity", "mizzen-api-key", "mizzen-valkey", "mizzen-postgresql", "mizzen-postgresql-owner"},
+    "secrets": {
+        f"mizzen-{name}" for name in ("identity", "api-key", "admin-key", "valkey", "postgresql", "postgresql-owner")
+    },
 }
 # Of every namespace, of the cluster itself, or applied by hand and yours.
 NOT_OURS = {"configmaps": {"kube-root-ca.crt"}, "serviceaccounts": {"default"}}
