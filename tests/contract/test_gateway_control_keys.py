@@ -57,6 +57,9 @@ async def test_keys_of_control_count_beside_the_file_and_outlive_control(postgre
                 return await answer(gone["key"]) == (401, "API_KEY_INVALID")
 
             await within(COUNTS_WITHIN_S, is_refused)
+            async with gateway_rig(tmp_path, settings=settings) as late:
+                found = await http.get(f"{late.url}/v1/endpoints", headers={"x-api-key": "mzn_guess"})
+                assert found.status_code == 401, "a gateway that starts beside control is ready when it knows the keys"
             metrics = (await ops.get("/metrics")).text.splitlines()
             assert "mizzen_gateway_control_keys 3.0" in metrics
             assert (await ops.get("/readyz")).text == "ready\n"

@@ -24,6 +24,7 @@ def access_of(runtime: Runtime[Settings], seen: PrometheusMetrics) -> Part[Authe
     seen.control_keys(more.count, more.age_s)
     return Part(
         keys,
+        warm=[more.first],
         background=[("api keys", keys.run), ("control's api keys", more.run)],
         details=lambda: [*keys.details(), *more.details()],
     )

@@ -1,6 +1,7 @@
 """API keys that control tells, asked for every second. What is known goes on when control is away."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 from chassis.clock import Clock
@@ -11,6 +12,7 @@ from mizzen.control.v1 import control_pb2 as pb
 
 ASK_S = 1.0
 LATE_S = 5.0
+FIRST_S = 10.0
 _READ_KEYS = "/mizzen.control.v1.ControlService/ReadKeys"
 _NEVER = float("inf")
 
@@ -24,6 +26,7 @@ class ControlKeys:
         self._version = ""
         self._told_s = clock.monotonic_s()
         self._trouble = ""
+        self._answered = asyncio.Event()
 
     @property
     def unread(self) -> bool:
@@ -31,6 +34,12 @@ class ControlKeys:
 
     def find(self, hashed: str) -> tuple[Caller, float] | None:
         return self._callers.get(hashed)
+
+    async def first(self) -> None:
+        """Returns with control's first answer, or after FIRST_S without one: who starts beside control knows its keys."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_S):
+                await self._answered.wait()
 
     async def run(self) -> None:
         """Asks for ever."""
@@ -53,6 +62,7 @@ class ControlKeys:
             self._callers = {key.hash: _caller(key) for key in answer.keys}
             self._log.info("API keys told by control", keys=len(self._callers))
         self._version = answer.version
+        self._answered.set()
 
     def count(self) -> int:
         """Keys that are known now."""
