@@ -44,8 +44,6 @@ def first_values(world: World) -> dict[str, Any]:
         "serviceDefaults": {"replicas": 2},
         # Nothing waits for control (step 3), so two nodes of a laptop start one pod less when they are drained.
         "control": {"replicas": 1},
-        # All pods share the cores of one machine: while five start at once, a read of PostgreSQL waits for up to three seconds.
-        "retrieval": {"settings": {"MIZZEN_RETRIEVAL_STORE_TIMEOUT_S": "5"}},
         "valkey": {"image": {**store, "repository": "mizzen/valkey"}, "runAsUser": 10001},
         "postgresql": {"image": {**store, "repository": "mizzen/postgresql"}, "runAsUser": 10001},
         "volumes": {"models": shared, "records": shared},

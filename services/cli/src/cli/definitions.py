@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import Catalog, DefinitionError, Found, Outside, examine_change, find_in_directory, read_directory
-from catalog.writer.directory import file_name
+from catalog.writer.directory import changing, file_name, write_whole
 
 
 class Refused(Exception):  # noqa: N818  # reads as what happened
@@ -76,15 +76,15 @@ def apply(source: Path, definitions: Path, outside: Outside | None = None, *, ex
     """
     examined = validate(source, definitions, outside or Outside(), exactly=exactly)
     texts = {name: each.text for name, each in examined.found.items()}
-    before = {path.name: path.read_text() for path in definitions.glob("*.yaml")}
-    for name, text in texts.items():
-        if before.get(name) != text:
-            partial = definitions / f".{name}.new"
-            partial.write_text(text)
-            partial.rename(definitions / name)
-    gone = set(before) - set(texts) if exactly else set()
-    for name in gone:
-        (definitions / name).unlink()
+    # As control does it, so that neither comes between the other's reading and writing.
+    with changing(definitions):
+        before = {path.name: path.read_text() for path in definitions.glob("*.yaml")}
+        for name, text in texts.items():
+            if before.get(name) != text:
+                write_whole(definitions / name, text)
+        gone = set(before) - set(texts) if exactly else set()
+        for name in gone:
+            (definitions / name).unlink()
     return Applied(
         added=tuple(sorted(set(texts) - set(before))),
         changed=tuple(sorted(name for name in set(texts) & set(before) if texts[name] != before[name])),

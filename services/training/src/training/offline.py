@@ -10,7 +10,8 @@ from typing import Protocol
 
 import duckdb
 
-from catalog.tables.paths import table_files, table_pattern
+from catalog.tables.closed_duckdb import closed_duckdb, literal, quoted, reading
+from catalog.tables.paths import table_files
 from chassis.errors import FailedPrecondition, InvalidArgument
 
 EVENT_US = "__event_us"
@@ -65,16 +66,6 @@ class OfflineOptions:
     threads: int = 2
 
 
-def quoted(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    """An SQL text."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def staged_table(name: str) -> str:
     """Quoted name of the table that `stage` makes of the view `name`."""
     return quoted(f"staged_{name}")
@@ -86,19 +77,8 @@ class OfflineStore:
     def __init__(self, options: OfflineOptions) -> None:
         self._root = options.root.resolve()
         self._staged: dict[str, StoredView] = {}
-        self.connection = duckdb.connect()
-        set_up = self.connection.execute
-        set_up("SET TimeZone='UTC'")
-        set_up(f"SET threads={int(options.threads)}")
-        set_up(f"SET memory_limit={literal(options.memory)}")
-        allowed = [self._root]
-        if options.scratch is not None:
-            options.scratch.mkdir(parents=True, exist_ok=True)
-            set_up(f"SET temp_directory={literal(str(options.scratch))}")
-            allowed.append(options.scratch.resolve())
-        set_up("SET allowed_directories=[" + ", ".join(literal(f"{path}/") for path in allowed) + "]")
-        set_up("SET enable_external_access=false")
-        set_up("SET lock_configuration=true")
+        settings = {"threads": str(int(options.threads)), "memory_limit": literal(options.memory)}
+        self.connection = closed_duckdb(self._root, settings, options.scratch)
 
     def close(self) -> None:
         """Forgets everything staged."""
@@ -146,8 +126,7 @@ class OfflineStore:
         tables: list[str] = []
         self.files(view)
         for table, path in source.tables.items():
-            pattern = literal(table_pattern(self._root, path))
-            tables.append(f"{quoted(table)} AS (SELECT * FROM read_parquet({pattern}, union_by_name=true))")
+            tables.append(f"{quoted(table)} AS ({reading(self._root, path)})")
         instant = f"CAST({quoted(source.timestamp_column)} AS TIMESTAMPTZ)"
         typed = {**view.keys, **view.stored}
         columns = [f"CAST({quoted(name)} AS {SQL_TYPES[dtype]}) AS {quoted(name)}" for name, dtype in typed.items()]

@@ -15,6 +15,7 @@ import pyarrow as pa
 from catalog import Catalog, FeatureView, read_directory
 from catalog.kinds.feature_view import AS_OF, Feature, OnDemandFeature
 from catalog.on_demand import KINDS, Kind, Term, parse_on_demand
+from catalog.tables.closed_duckdb import literal, quoted
 from chassis.errors import InvalidArgument, NotFound
 from training.offline import (
     EVENT_US,
@@ -22,8 +23,6 @@ from training.offline import (
     OfflineOptions,
     OfflineStore,
     StoredView,
-    literal,
-    quoted,
     staged_table,
 )
 from training.on_demand_sql import columns_of, duckdb_sql

@@ -10,7 +10,8 @@ import duckdb
 from catalog.examine.outside import Bound, SqlFault
 from catalog.kinds.feature_view import FeatureView, Source
 from catalog.suggestions import meant
-from catalog.tables.paths import table_files, table_pattern
+from catalog.tables.closed_duckdb import closed_duckdb, quoted, reading
+from catalog.tables.paths import table_files
 
 _DESCRIBE = "DESCRIBE "
 
@@ -27,7 +28,7 @@ class DuckDBTables:
         source = view.spec.source
         if source is None or next(self._root.rglob("*.parquet"), None) is None:
             return None
-        connection = duckdb.connect()
+        connection = closed_duckdb(self._root, {"errors_as_json": "true"})
         try:
             return self._registered(connection, source) or _bound(connection, source)
         finally:
@@ -35,17 +36,11 @@ class DuckDBTables:
 
     def _registered(self, connection: Any, source: Source) -> SqlFault | None:
         """Makes a view of each table; what is wrong with one of them."""
-        folder = str(self._root).replace("'", "''")
-        connection.execute(f"SET allowed_directories=['{folder}/']; SET enable_external_access=false")
-        connection.execute("SET TimeZone='UTC'; SET errors_as_json=true; SET lock_configuration=true")
         for table, path in source.tables.items():
             try:
                 if not table_files(self._root, path):
                     return SqlFault(f"there is no Parquet file at {path}", self._nearest(path), table)
-                pattern = table_pattern(self._root, path).replace("'", "''")
-                quoted = '"' + table.replace('"', '""') + '"'
-                reading = f"SELECT * FROM read_parquet('{pattern}', union_by_name=true)"  # noqa: S608 - both are quoted
-                connection.execute(f"CREATE TEMP VIEW {quoted} AS {reading}")
+                connection.execute(f"CREATE TEMP VIEW {quoted(table)} AS {reading(self._root, path)}")
             except ValueError as error:
                 return SqlFault(str(error), "name a path below it", table)
             except duckdb.Error as error:

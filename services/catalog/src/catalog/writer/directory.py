@@ -42,16 +42,13 @@ class DirectoryWriter:
 
     def _put(self, found: Found, revision: str | None) -> Stored:
         kind, name = found.definition.kind, found.definition.metadata.name
-        with self._alone():
+        with changing(self._directory):
             check_revision(kind, name, self._own(kind, name), revision)
-            path = self._path(kind, name)
-            partial = path.with_name(f".{path.name}.new")
-            partial.write_text(found.text, encoding="utf-8")
-            partial.rename(path)
+            write_whole(self._path(kind, name), found.text)
         return _stored(found)
 
     def _remove(self, kind: str, name: str, revision: str | None) -> bool:
-        with self._alone():
+        with changing(self._directory):
             there = self._own(kind, name)
             check_revision(kind, name, there, revision)
             if there is not None:
@@ -72,20 +69,28 @@ class DirectoryWriter:
     def _path(self, kind: str, name: str) -> Path:
         return self._directory / file_name(kind, name)
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One change at a time. Unavailable where the directory cannot be written to."""
+
+@contextmanager
+def changing(directory: Path) -> Iterator[None]:
+    """One change of a directory's definitions at a time. Unavailable where it cannot be written to."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
-            finally:
-                os.close(lock)
-        except OSError as error:
-            message = f"the definitions directory cannot be written to: {error.strerror}"
-            raise Unavailable(message, reason="DEFINITIONS_UNWRITABLE") from error
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+    except OSError as error:
+        message = f"the definitions directory cannot be written to: {error.strerror}"
+        raise Unavailable(message, reason="DEFINITIONS_UNWRITABLE") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Puts a file in the place of another: who reads meanwhile sees one of both, whole."""
+    partial = path.with_name(f".{path.name}.new")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(path)
 
 
 def file_name(kind: str, name: str) -> str:

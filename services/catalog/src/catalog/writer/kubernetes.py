@@ -41,7 +41,7 @@ class KubernetesWriter:
             made = await self._created(kind, wanted)
         else:
             made = await self._api.replace(resource_of(kind), self._namespace, name, _changed(there, wanted))
-        return Stored(found, made["metadata"]["resourceVersion"], wanted, found.text)
+        return Stored(found, made["metadata"]["resourceVersion"], wanted, None)
 
     async def remove(self, kind: str, name: str, revision: str | None = None) -> bool:
         resource = resource_of(BY_NAME[kind])
@@ -92,4 +92,4 @@ def _stored(item: Mapping[str, Any]) -> Stored | None:
     manifest = {key: value for key, value in item.items() if key not in ("metadata", "status")} | {"metadata": metadata}
     ordered = {key: manifest[key] for key in ("apiVersion", "kind", "metadata", *manifest)}
     text = yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)
-    return Stored(Found(definition, text=text), item["metadata"].get("resourceVersion", ""), ordered, text)
+    return Stored(Found(definition, text=text), item["metadata"].get("resourceVersion", ""), ordered, None)

@@ -13,13 +13,14 @@ class Stored:
     """A definition as it is stored.
 
     revision: changes with every change of it; a writer that is given an older one refuses.
-    manifest: the object as its author wrote it, without what a server adds; text: the same as YAML.
+    manifest: the object as its author wrote it, without what a server adds.
+    text: its YAML with comments; None where the store keeps the object alone.
     """
 
     found: Found
     revision: str
     manifest: Mapping[str, Any]
-    text: str
+    text: str | None
 
     @property
     def kind(self) -> str:

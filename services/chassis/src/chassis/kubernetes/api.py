@@ -182,7 +182,9 @@ async def _client(kubeconfig: str | None) -> Any:
         if kubeconfig is None and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            await config.load_kube_config(
+                config_file=kubeconfig or os.environ.get("KUBECONFIG"), client_configuration=configuration
+            )
     except Exception as error:
         message = (
             f"there is no way to a Kubernetes API: no ServiceAccount token is mounted and no kubeconfig works: {error}"
@@ -207,7 +209,9 @@ def _translated(error: Exception) -> MizzenError:
     status = getattr(error, "status", None)
     if status:
         return _failure(int(status), str(getattr(error, "reason", "")))
-    return Unavailable(f"the Kubernetes API cannot be reached: {error!r}", reason="KUBERNETES")
+    # What the system says of the connection, and nothing of the client's own objects: admins get to read it.
+    why = getattr(error, "os_error", None) or type(error).__name__
+    return Unavailable(f"the Kubernetes API cannot be reached: {why}", reason="KUBERNETES")
 
 
 def _failure(status: int, message: str) -> MizzenError:

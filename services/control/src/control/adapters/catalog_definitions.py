@@ -64,9 +64,9 @@ def _draft(found: Found) -> Draft:
     revision = content["metadata"].pop("resourceVersion", None)
     content.pop("status", None)
     if revision is None:
-        return Draft(definition.kind, definition.metadata.name, found.text, None, found)
+        return Draft(definition.kind, definition.metadata.name, content, found.text, None, found)
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    return Draft(definition.kind, definition.metadata.name, text, str(revision), replace(found, text=text))
+    return Draft(definition.kind, definition.metadata.name, content, text, str(revision), replace(found, text=text))
 
 
 def _definition(stored: Stored) -> Definition:

@@ -82,7 +82,7 @@ class Editing:
         return Written(kind, name, "removed", there.revision)
 
     async def _put(self, admin: Admin, draft: Draft, there: Definition | None, *, dry_run: bool) -> Written:
-        effect = "created" if there is None else "unchanged" if there.text == draft.text else "changed"
+        effect = "created" if there is None else "unchanged" if draft.is_as(there) else "changed"
         revision = there.revision if there else ""
         if (draft.revision is None and effect == "unchanged") or dry_run:
             return Written(draft.kind, draft.name, effect, revision)
@@ -93,7 +93,9 @@ class Editing:
         except MizzenError as error:
             await self._note(change, Outcome.FAILED, reason=error.message)
             raise
-        await self._note(change, Outcome.DONE, after=revision)
+        if there is not None and revision == there.revision:
+            effect = "unchanged"  # but for what the store fills in by itself
+        await self._note(change, Outcome.DONE, effect=effect, after=revision)
         return Written(draft.kind, draft.name, effect, revision)
 
     async def _find(self, kind: str, name: str) -> Definition | None:

@@ -81,13 +81,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A definition as it is stored. `revision` changes with every change of it; `text` is its YAML."""
+    """A definition as it is stored. `revision` changes with every change of it.
+
+    `text` is its YAML with comments; None where the store keeps the manifest alone.
+    """
 
     kind: str
     name: str
     revision: str
     manifest: Mapping[str, Any]
-    text: str
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +114,15 @@ class Draft:
 
     kind: str
     name: str
+    manifest: Mapping[str, Any]
     text: str
     revision: str | None
     source: object
     """What the adapter made of it."""
+
+    def is_as(self, stored: Definition) -> bool:
+        """Whether putting it would change nothing."""
+        return self.manifest == stored.manifest and stored.text in (None, self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.tables.closed_duckdb import quoted
 from features.domain.model import NUMPY, Column, DType, Given, Rows, View
-from training.offline import EVENT_US, OfflineOptions, OfflineStore, StoredView, quoted, staged_table
+from training.offline import EVENT_US, OfflineOptions, OfflineStore, StoredView, staged_table
 
 
 class DuckDBOffline:
