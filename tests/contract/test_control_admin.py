@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,16 @@ spec:
 async def control(postgres: str, tmp_path: Path) -> AsyncIterator[RunningControl]:
     async with running_control(postgres, tmp_path) as running:
         yield running
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """As the serving role, closed however the test ends: an open connection would keep its database from being dropped."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def flights() -> str:
@@ -81,11 +92,10 @@ async def test_a_key_is_made_told_to_services_and_revoked(control: RunningContro
 
 async def test_nothing_shows_a_key_again(control: RunningControl, postgres: str) -> None:
     made = await control.ok("POST", "keys", 201, json={"name": "shop"})
-    connection = await asyncpg.connect(postgres)
-    stored = [
-        str(row) for table in ("keys", "audit") for row in await connection.fetch(f"select * from control.{table}")
-    ]
-    await connection.close()
+    async with connected(postgres) as connection:
+        stored = [
+            str(row) for table in ("keys", "audit") for row in await connection.fetch(f"select * from control.{table}")
+        ]
     shown = json.dumps([await control.ok("GET", "keys"), await control.ok("GET", "audit")])
     assert not [text for text in (*stored, shown) if made["key"] in text]
     assert key_hash(bytes.fromhex(control.settings.service_secret_file.read_text().strip()), made["key"]) not in shown
@@ -315,11 +325,14 @@ async def test_without_the_log_nothing_is_changed(control: RunningControl, postg
 
 async def test_the_serving_role_cannot_change_the_log(control: RunningControl, postgres: str) -> None:
     await control.ok("POST", "keys", 201, json={"name": "shop"})
-    connection = await asyncpg.connect(postgres)
-    for statement in ("update control.audit set subject = 'x'", "delete from control.audit", "truncate control.audit"):
-        with pytest.raises(asyncpg.RaiseError, match="kept as they are"):
-            await connection.execute(statement)
-    await connection.close()
+    async with connected(postgres) as connection:
+        for statement in (
+            "update control.audit set subject = 'x'",
+            "delete from control.audit",
+            "truncate control.audit",
+        ):
+            with pytest.raises(asyncpg.RaiseError, match="kept as they are"):
+                await connection.execute(statement)
     assert await changes(control) == [("key.create", "key default/shop", "done")]
 
 
