@@ -73,10 +73,10 @@ class KubernetesWriter:
 
 
 def _changed(there: Json, wanted: Json) -> Json:
-    """The object with what its author decides replaced, and what servers and controllers keep there left alone."""
+    """What its author decides, in the metadata that servers and controllers keep there. A status is not replaced this way."""
     given = wanted.get("metadata", {})
     metadata = there["metadata"] | {key: given[key] for key in ("labels", "annotations") if key in given}
-    return {**there, **{key: value for key, value in wanted.items() if key != "status"}, "metadata": metadata}
+    return {**{key: value for key, value in wanted.items() if key != "status"}, "metadata": metadata}
 
 
 def _stored(item: Mapping[str, Any]) -> Stored | None:
